@@ -1,0 +1,509 @@
+//! The journal: where a batch becomes durable, by one append and one `fdatasync`.
+//!
+//! Two files of fixed size take turns. They are filled with zeros once and never grow, so an append
+//! changes no file-system metadata, and each record starts on a block of its own, so no committed
+//! byte is ever written again. Where the file system allows, appends bypass the page cache: a lone
+//! entry then costs the disk its own blocks and not a whole page.
+//!
+//! A file is used again under a new generation and a new random nonce once all its records are
+//! settled. A record counts only if its checksum, keyed with that nonce, is right, so neither a torn
+//! write, nor what an earlier generation left, nor a leaf crafted to look like a record is read as one.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use bulla_tlog::{Hash, sha256};
+use bytes::Bytes;
+
+use crate::storage::{Head, Staged, StorageError};
+
+/// Bytes of each of the two files.
+pub(super) const SLOT_BYTES: u64 = 16 << 20;
+/// Records start at multiples of this or of a larger block that direct writes need.
+const MIN_BLOCK: usize = 512;
+const MAX_BLOCK: usize = 4096;
+
+const FILE_MAGIC: &[u8; 8] = b"BULLAJNL";
+const FILE_VERSION: u32 = 1;
+const RECORD_MAGIC: &[u8; 4] = b"BREC";
+const RECORD_HEADER: usize = 4 + 8 + 8 + 4 + 4 + 32 + 32;
+
+/// The two files and where the next record goes.
+pub(super) struct Journal {
+    slots: [Slot; 2],
+    active: usize,
+    head: Head,
+    settled: u64,
+    /// Of each unsettled record: the tree size after it, and its bytes.
+    unsettled: VecDeque<(u64, u64)>,
+    buffer: AlignedBuffer,
+}
+
+struct Slot {
+    path: PathBuf,
+    file: File,
+    direct: bool,
+    generation: u64,
+    nonce: [u8; 16],
+    block: usize,
+    write_at: u64,
+    /// The tree size after the last record.
+    end: u64,
+}
+
+/// What a file holds, as read at start.
+struct Scanned {
+    generation: u64,
+    nonce: [u8; 16],
+    block: usize,
+    write_at: u64,
+    batches: Vec<(Staged, u64)>,
+}
+
+/// Which way a journal is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// For the one writer: missing files are made.
+    Write,
+    /// To look at: nothing is changed.
+    Read,
+}
+
+impl Journal {
+    /// Opens the journal in `dir` on top of the settled head and returns the batches committed since.
+    pub(super) fn open(
+        dir: &Path,
+        settled: Head,
+        access: Access,
+    ) -> Result<(Journal, Vec<Staged>), StorageError> {
+        let mut slots = Vec::with_capacity(2);
+        let mut scans = Vec::with_capacity(2);
+        for name in ["0", "1"] {
+            let path = dir.join(name);
+            if access == Access::Write && !path.exists() {
+                make_slot_file(dir, &path).map_err(|e| StorageError::io(path.display(), &e))?;
+            }
+            let (slot, scanned) = Slot::open(path, access)?;
+            slots.push(slot);
+            scans.push(scanned);
+        }
+        let [first, second] = <[Slot; 2]>::try_from(slots)
+            .map_err(|_| StorageError::Corrupt("a journal has two files".to_owned()))?;
+        let active = usize::from(second.generation > first.generation);
+        scans.sort_by_key(|scanned| scanned.generation);
+
+        // A later record on an earlier base replaces what it was written over: a commit whose failure
+        // was reported, and which a later one of a new generation superseded.
+        let mut staged: Vec<(Staged, u64)> = Vec::new();
+        for (batch, bytes) in scans.into_iter().flat_map(|scanned| scanned.batches) {
+            if batch.head.size <= settled.size {
+                continue;
+            }
+            while staged.last().is_some_and(|(last, _)| last.head.size > batch.base) {
+                staged.pop();
+            }
+            staged.push((batch, bytes));
+        }
+        let mut at = settled;
+        for (batch, _) in &staged {
+            if batch.base != at.size {
+                return Err(StorageError::Corrupt(format!(
+                    "the journal in {} continues at entry {} where entry {} was expected",
+                    dir.display(),
+                    batch.base,
+                    at.size
+                )));
+            }
+            at = batch.head;
+        }
+        let unsettled = staged.iter().map(|(batch, bytes)| (batch.head.size, *bytes)).collect();
+        let journal = Journal {
+            slots: [first, second],
+            active,
+            head: at,
+            settled: settled.size,
+            unsettled,
+            buffer: AlignedBuffer::default(),
+        };
+        Ok((journal, staged.into_iter().map(|(batch, _)| batch).collect()))
+    }
+
+    /// The head after the last committed batch.
+    pub(super) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Bytes of records that are not settled.
+    pub(super) fn unsettled_bytes(&self) -> u64 {
+        self.unsettled.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Appends a batch and waits for the disk.
+    pub(super) fn commit(&mut self, batch: &Staged) -> Result<(), StorageError> {
+        if batch.base != self.head.size {
+            return Err(StorageError::Conflict { expected: batch.base, actual: self.head.size });
+        }
+        let record = record_len(batch);
+        let slot = &self.slots[self.active];
+        if slot.write_at > 0 && slot.write_at + padded(record, slot.block) as u64 <= SLOT_BYTES {
+            self.append(batch, record)?;
+        } else {
+            self.start_generation(batch, record)?;
+        }
+        self.head = batch.head;
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &Staged, record: usize) -> Result<(), StorageError> {
+        let slot = &mut self.slots[self.active];
+        let out = self.buffer.cleared(padded(record, slot.block));
+        write_record(&mut out[..record], batch, slot.generation, &slot.nonce);
+        slot.write(out, slot.write_at)?;
+        let bytes = out.len() as u64;
+        slot.write_at += bytes;
+        slot.end = batch.head.size;
+        self.unsettled.push_back((batch.head.size, bytes));
+        Ok(())
+    }
+
+    /// Turns to the other file, or to this one again, if all its records are settled.
+    fn start_generation(&mut self, batch: &Staged, record: usize) -> Result<(), StorageError> {
+        let settled = self.settled;
+        let other = 1 - self.active;
+        let next = [other, self.active]
+            .into_iter()
+            .find(|&index| self.slots[index].end <= settled)
+            .ok_or(StorageError::Full)?;
+        let generation = self.slots[self.active].generation.max(self.slots[other].generation) + 1;
+        let mut nonce = [0; 16];
+        aws_lc_rs::rand::fill(&mut nonce)
+            .map_err(|_| StorageError::Unavailable("the system gives no random bytes".to_owned()))?;
+
+        let slot = &mut self.slots[next];
+        let (block, direct) = slot.reopen_for_writing()?;
+        let bytes = block + padded(record, block);
+        if bytes as u64 > SLOT_BYTES {
+            return Err(StorageError::Unavailable(format!(
+                "a batch of {record} bytes does not fit a journal file of {SLOT_BYTES}"
+            )));
+        }
+        let out = self.buffer.cleared(bytes);
+        write_file_header(&mut out[..block], generation, block, &nonce);
+        write_record(&mut out[block..block + record], batch, generation, &nonce);
+        slot.direct = direct;
+        slot.write(out, 0)?;
+        (slot.generation, slot.nonce, slot.block) = (generation, nonce, block);
+        slot.write_at = bytes as u64;
+        slot.end = batch.head.size;
+        self.active = next;
+        self.unsettled.push_back((batch.head.size, bytes as u64));
+        Ok(())
+    }
+
+    /// Lets go of the records up to `size`, which the caller made durable elsewhere.
+    pub(super) fn settle(&mut self, size: u64) {
+        self.settled = size;
+        while self.unsettled.front().is_some_and(|(end, _)| *end <= size) {
+            self.unsettled.pop_front();
+        }
+    }
+}
+
+impl Slot {
+    fn open(path: PathBuf, access: Access) -> Result<(Slot, Scanned), StorageError> {
+        let io = |e: &io::Error| StorageError::io(path.display(), e);
+        let contents = match std::fs::read(&path) {
+            Err(e) if access == Access::Read && e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(|e| io(&e))?,
+        };
+        let scanned = scan(&path, &contents)?;
+        let file = match access {
+            Access::Write => OpenOptions::new().write(true).open(&path),
+            Access::Read => File::open("/dev/null"),
+        }
+        .map_err(|e| io(&e))?;
+        let mut slot = Slot {
+            path,
+            file,
+            direct: false,
+            generation: scanned.generation,
+            nonce: scanned.nonce,
+            block: scanned.block,
+            write_at: scanned.write_at,
+            end: scanned.batches.last().map_or(0, |(batch, _)| batch.head.size),
+        };
+        if access == Access::Write && scanned.write_at > 0 {
+            // Go on in this file; directly only if its records lie on blocks large enough.
+            let block = slot.block;
+            let (needed, direct) = slot.reopen_for_writing()?;
+            if !direct || needed > block {
+                slot.file = OpenOptions::new()
+                    .write(true)
+                    .open(&slot.path)
+                    .map_err(|e| StorageError::io("journal", &e))?;
+            }
+            slot.direct = direct && needed <= block;
+        }
+        Ok((slot, scanned))
+    }
+
+    /// Opens the file bypassing the page cache if the file system can, and returns the block that
+    /// writes need.
+    fn reopen_for_writing(&mut self) -> Result<(usize, bool), StorageError> {
+        let direct = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).unwrap_or(0);
+        let opened = OpenOptions::new().read(true).write(true).custom_flags(direct).open(&self.path);
+        if let Ok(file) = opened {
+            let mut probe = AlignedBuffer::default();
+            for block in [MIN_BLOCK, MAX_BLOCK] {
+                if file.read_exact_at(probe.cleared(block), 0).is_ok() {
+                    self.file = file;
+                    return Ok((block, true));
+                }
+            }
+        }
+        self.file = OpenOptions::new()
+            .write(true)
+            .open(&self.path)
+            .map_err(|e| StorageError::io(self.path.display(), &e))?;
+        Ok((MIN_BLOCK, false))
+    }
+
+    fn write(&self, bytes: &[u8], at: u64) -> Result<(), StorageError> {
+        self.file
+            .write_all_at(bytes, at)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|e| StorageError::io(self.path.display(), &e))
+    }
+}
+
+/// A file of zeros, durable together with its name. It gets its name last, so a crash leaves either
+/// no file or a whole one.
+fn make_slot_file(dir: &Path, path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let unfinished = path.with_extension("new");
+    let file = File::create(&unfinished)?;
+    let zeros = vec![0_u8; 1 << 20];
+    for at in (0..SLOT_BYTES).step_by(zeros.len()) {
+        file.write_all_at(&zeros, at)?;
+    }
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    File::open(dir)?.sync_all()
+}
+
+/// Reads the records of one file, up to the first that is not one.
+fn scan(path: &Path, contents: &[u8]) -> Result<Scanned, StorageError> {
+    let nothing =
+        Scanned { generation: 0, nonce: [0; 16], block: MIN_BLOCK, write_at: 0, batches: Vec::new() };
+    let Some((generation, block, nonce)) = read_file_header(contents) else {
+        return Ok(nothing);
+    };
+    let mut at = block;
+    let mut batches = Vec::new();
+    while let Some((batch, len)) = contents.get(at..).and_then(|rest| read_record(rest, generation, &nonce)) {
+        let bytes = padded(len, block);
+        batches.push((batch, bytes as u64));
+        at += bytes;
+    }
+    // Records are written one after another, each after the one before was durable: an intact one
+    // behind a broken one means that the disk lost what it had acknowledged.
+    for later in (at..contents.len()).step_by(block) {
+        if read_record(&contents[later..], generation, &nonce).is_some() {
+            return Err(StorageError::Corrupt(format!(
+                "the journal record at byte {at} of {} is damaged, and a whole one follows at byte {later}: \
+                 restore the file from a copy",
+                path.display()
+            )));
+        }
+    }
+    Ok(Scanned { generation, nonce, block, write_at: at as u64, batches })
+}
+
+fn write_file_header(out: &mut [u8], generation: u64, block: usize, nonce: &[u8; 16]) {
+    let mut header = Vec::with_capacity(72);
+    header.extend_from_slice(FILE_MAGIC);
+    header.extend_from_slice(&FILE_VERSION.to_be_bytes());
+    header.extend_from_slice(&(block as u32).to_be_bytes());
+    header.extend_from_slice(&generation.to_be_bytes());
+    header.extend_from_slice(nonce);
+    let sum = sha256(&header);
+    header.extend_from_slice(sum.as_ref());
+    out[..header.len()].copy_from_slice(&header);
+}
+
+fn read_file_header(contents: &[u8]) -> Option<(u64, usize, [u8; 16])> {
+    let (header, sum) = contents.get(..72)?.split_at(40);
+    if !header.starts_with(FILE_MAGIC) || sha256(header).as_ref() != sum {
+        return None;
+    }
+    let block = u32_at(header, 12)? as usize;
+    let known = u32_at(header, 8)? == FILE_VERSION && [MIN_BLOCK, MAX_BLOCK].contains(&block);
+    known.then_some((u64_at(header, 16)?, block, header[24..40].try_into().ok()?))
+}
+
+fn record_len(batch: &Staged) -> usize {
+    RECORD_HEADER + batch.leaves.iter().map(|leaf| 2 + leaf.len()).sum::<usize>()
+}
+
+fn padded(len: usize, block: usize) -> usize {
+    len.next_multiple_of(block)
+}
+
+/// Layout: magic 4, generation 8, base 8, count 4, payload length 4, root 32, checksum 32, payload
+/// (each leaf after its length in two bytes). Integers are big-endian.
+fn write_record(out: &mut [u8], batch: &Staged, generation: u64, nonce: &[u8; 16]) {
+    let payload_len = out.len() - RECORD_HEADER;
+    let (header, payload) = out.split_at_mut(RECORD_HEADER);
+    header[..4].copy_from_slice(RECORD_MAGIC);
+    header[4..12].copy_from_slice(&generation.to_be_bytes());
+    header[12..20].copy_from_slice(&batch.base.to_be_bytes());
+    header[20..24].copy_from_slice(&(batch.leaves.len() as u32).to_be_bytes());
+    header[24..28].copy_from_slice(&(payload_len as u32).to_be_bytes());
+    header[28..60].copy_from_slice(batch.head.root.as_ref());
+    let mut at = 0;
+    for leaf in &batch.leaves {
+        payload[at..at + 2].copy_from_slice(&(leaf.len() as u16).to_be_bytes());
+        payload[at + 2..at + 2 + leaf.len()].copy_from_slice(leaf);
+        at += 2 + leaf.len();
+    }
+    let sum = checksum(nonce, &header[..60], payload);
+    header[60..92].copy_from_slice(sum.as_ref());
+}
+
+/// The record at the start of `bytes` and its unpadded length, if there is one.
+fn read_record(bytes: &[u8], generation: u64, nonce: &[u8; 16]) -> Option<(Staged, usize)> {
+    let header = bytes.get(..RECORD_HEADER)?;
+    if &header[..4] != RECORD_MAGIC || u64_at(header, 4)? != generation {
+        return None;
+    }
+    let (base, count) = (u64_at(header, 12)?, u32_at(header, 20)?);
+    let len = RECORD_HEADER + u32_at(header, 24)? as usize;
+    let payload = bytes.get(RECORD_HEADER..len)?;
+    if checksum(nonce, &header[..60], payload).as_ref() != &header[60..92] {
+        return None;
+    }
+    let payload = Bytes::copy_from_slice(payload);
+    let mut leaves = Vec::with_capacity(count as usize);
+    let mut at = 0;
+    for _ in 0..count {
+        let leaf_len = usize::from(u16::from_be_bytes(payload.get(at..at + 2)?.try_into().ok()?));
+        at += 2;
+        if at + leaf_len > payload.len() {
+            return None;
+        }
+        leaves.push(payload.slice(at..at + leaf_len));
+        at += leaf_len;
+    }
+    let head = Head { size: base.checked_add(u64::from(count))?, root: Hash::from_slice(&header[28..60])? };
+    Some((Staged { base, leaves, head }, len))
+}
+
+fn checksum(nonce: &[u8; 16], header: &[u8], payload: &[u8]) -> Hash {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    context.update(nonce);
+    context.update(header);
+    context.update(payload);
+    Hash::from_slice(context.finish().as_ref()).unwrap_or(Hash([0; 32]))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// A buffer whose start lies on a block, as direct writes demand.
+#[derive(Default)]
+struct AlignedBuffer {
+    bytes: Vec<u8>,
+}
+
+impl AlignedBuffer {
+    /// `len` zero bytes, aligned.
+    fn cleared(&mut self, len: usize) -> &mut [u8] {
+        if self.bytes.len() < len + MAX_BLOCK {
+            self.bytes = vec![0; len + MAX_BLOCK];
+        }
+        let start = self.bytes.as_ptr().align_offset(MAX_BLOCK);
+        let aligned = &mut self.bytes[start..start + len];
+        aligned.fill(0);
+        aligned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::conformance::batch;
+    use bulla_tlog::Edge;
+
+    fn journal(dir: &Path, settled: Head) -> (Journal, Vec<Staged>) {
+        Journal::open(dir, settled, Access::Write).expect("opens")
+    }
+
+    /// Every prefix of a record that a crash may leave is either the whole record or nothing.
+    #[test]
+    fn torn_record_is_no_record() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut edge = Edge::new();
+        let (mut first, _) = journal(dir.path(), Head::empty());
+        let (a, b) = (batch(&mut edge, 2, 300), batch(&mut edge, 3, 500));
+        first.commit(&a).expect("commits");
+        let start = first.slots[first.active].write_at;
+        first.commit(&b).expect("commits");
+        let (path, end) = (first.slots[first.active].path.clone(), first.slots[first.active].write_at);
+        drop(first);
+        let whole = std::fs::read(&path).expect("reads");
+        for cut in (start..end).step_by(97) {
+            let mut torn = whole.clone();
+            torn[cut as usize..end as usize].fill(0);
+            std::fs::write(&path, &torn).expect("writes");
+            let (_, staged) = journal(dir.path(), Head::empty());
+            assert!(staged == [a.clone()] || torn == whole, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn damage_before_an_intact_record_is_loud() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut edge = Edge::new();
+        let (mut first, _) = journal(dir.path(), Head::empty());
+        for _ in 0..3 {
+            first.commit(&batch(&mut edge, 1, 100)).expect("commits");
+        }
+        let path = first.slots[first.active].path.clone();
+        let mut bytes = std::fs::read(&path).expect("reads");
+        bytes[2 * 512 + 100] ^= 1;
+        std::fs::write(&path, bytes).expect("writes");
+        let opened = Journal::open(dir.path(), Head::empty(), Access::Write);
+        let error = opened.err().expect("is refused").to_string();
+        assert!(error.contains("journal record at byte 1024"), "{error}");
+    }
+
+    /// A commit that was reported as failed but reached the disk is replaced by the next one.
+    #[test]
+    fn later_generation_replaces_a_failed_commit() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut edge = Edge::new();
+        let (mut first, _) = journal(dir.path(), Head::empty());
+        let a = batch(&mut edge, 1, 100);
+        first.commit(&a).expect("commits");
+        let failed = batch(&mut edge.clone(), 1, 100);
+        first.commit(&failed).expect("reaches the disk");
+        // As the storage sees it when the write was reported as failed:
+        first.head = a.head;
+        first.unsettled.pop_back();
+        let active = first.active;
+        first.slots[active].write_at = SLOT_BYTES;
+        let b = batch(&mut edge, 5, 77);
+        first.commit(&b).expect("commits in the other file");
+        drop(first);
+        let (_, staged) = journal(dir.path(), Head::empty());
+        assert_eq!(staged, [a, b]);
+    }
+}
