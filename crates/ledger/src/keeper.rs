@@ -1,0 +1,162 @@
+//! The keeper: what may happen later. It writes full tiles and the right edge to storage, lets the
+//! journal go once they are durable, follows the log with the deduplication index, and keeps the
+//! checkpoint history. Nothing here is on the way of an entry.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use bulla_tlog::{TileId, TileKind, right_edge};
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use crate::history::{self, Kept};
+use crate::index::Index;
+use crate::log::Health;
+use crate::publisher::Published;
+use crate::reader::Reader;
+use crate::sequencer::Unindexed;
+use crate::storage::{Storage, StorageError};
+
+/// The cell that holds the newest settled checkpoint, as it was served.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+
+/// What the keeper is told.
+pub(crate) enum Order {
+    /// Something was published.
+    Look,
+    /// Settle everything and end.
+    Finish,
+}
+
+/// See the module.
+pub(crate) struct Keeper {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) reader: Reader,
+    pub(crate) index: Arc<Index>,
+    pub(crate) runtime: Handle,
+    pub(crate) health: Arc<Health>,
+    pub(crate) settled: Arc<AtomicU64>,
+    pub(crate) history_interval: Duration,
+}
+
+/// How long after a failure the keeper tries again by itself.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Keeper {
+    /// Runs until it is told to finish, or nobody is left to tell.
+    pub(crate) fn run(self, orders: &Receiver<Order>) -> Result<(), StorageError> {
+        let mut kept_at: Option<Instant> = None;
+        let mut failed = false;
+        let mut previous = self.settled.load(Ordering::Acquire);
+        loop {
+            let order = if failed {
+                orders.recv_timeout(RETRY)
+            } else {
+                orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            match order {
+                Ok(Order::Look) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Finish) => return self.settle(&mut previous),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            let due = kept_at.is_none_or(|at| at.elapsed() >= self.history_interval);
+            let worked = (if due { self.keep_checkpoint(&mut kept_at) } else { Ok(()) }).and_then(|()| {
+                let wanted = self.storage.unsettled_bytes() > self.storage.capacity_bytes() / 4;
+                if wanted { self.settle(&mut previous) } else { Ok(()) }
+            });
+            failed = worked.is_err();
+            if let Err(error) = worked {
+                tracing::error!(%error, "storage cannot be settled; the log goes on while its journal has room");
+                self.health.settle_failed(&error);
+            }
+        }
+    }
+
+    fn keep_checkpoint(&self, kept_at: &mut Option<Instant>) -> Result<(), StorageError> {
+        let published = self.reader.published();
+        self.runtime.block_on(history::keep(self.storage.as_ref(), kept(&published)))?;
+        *kept_at = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Makes the published tree durable as objects. The order is the point: tiles, then the head that
+    /// says they are there, then the checkpoint, and last the removal of what only older ones need.
+    fn settle(&self, previous: &mut u64) -> Result<(), StorageError> {
+        let started = Instant::now();
+        let published = self.reader.published();
+        let before = self.settled.load(Ordering::Acquire);
+        self.index.persist()?;
+        self.runtime.block_on(async {
+            let storage = self.storage.as_ref();
+            for (id, bytes) in published.tail.objects() {
+                if !id.is_full() || end(id) > before {
+                    storage.put(&id.path(), bytes).await?;
+                }
+            }
+            storage.settle(published.tail.head()).await?;
+            self.settled.store(published.size, Ordering::Release);
+            set_checkpoint(storage, published.note.clone()).await?;
+            // The edge before last: a reader of the directory may still be using the last one.
+            let current = right_edge(published.size);
+            for id in right_edge(*previous) {
+                if *previous < before && !current.contains(&id) && !right_edge(before).contains(&id) {
+                    storage.delete(&id.path()).await?;
+                }
+            }
+            Ok::<(), StorageError>(())
+        })?;
+        *previous = before;
+        self.health.settled();
+        metrics::histogram!("bulla_settle_seconds").record(started.elapsed());
+        Ok(())
+    }
+}
+
+/// The first tree size in which a full tile is full.
+fn end(id: TileId) -> u64 {
+    let level = match id.kind {
+        TileKind::Hashes(level) => u32::from(level),
+        TileKind::Entries => 0,
+    };
+    let leaves = 256_u64.checked_pow(level + 1).and_then(|leaves| leaves.checked_mul(id.index + 1));
+    leaves.unwrap_or(u64::MAX)
+}
+
+/// Replaces the stored checkpoint.
+pub(crate) async fn set_checkpoint(storage: &dyn Storage, note: Bytes) -> Result<(), StorageError> {
+    let old = storage.cell(CHECKPOINT).await?;
+    if old.as_ref() == Some(&note) || storage.swap(CHECKPOINT, old.as_deref(), note).await? {
+        return Ok(());
+    }
+    Err(StorageError::Unavailable("the checkpoint was changed by another writer".to_owned()))
+}
+
+/// A published checkpoint as the history keeps it.
+pub(crate) fn kept(published: &Published) -> Kept {
+    let at = published.at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Kept { at, size: published.size, note: published.note.clone() }
+}
+
+/// Follows the writer with the index until the writer is gone.
+pub(crate) fn follow(index: &Index, batches: &Receiver<Unindexed>) {
+    while let Ok(Unindexed { first, mut hashes }) = batches.recv() {
+        while let Ok(more) = batches.try_recv() {
+            hashes.extend(more.hashes);
+            if hashes.len() >= 4096 {
+                break;
+            }
+        }
+        while let Err(error) = index.extend(first, &hashes) {
+            // The writer waits when this falls far behind, so nothing is added without being known.
+            tracing::error!(%error, "deduplication index cannot be written");
+            match batches.recv_timeout(RETRY) {
+                Ok(more) => hashes.extend(more.hashes),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+        metrics::gauge!("bulla_index_size").set(index.complete() as f64);
+    }
+}

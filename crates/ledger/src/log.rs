@@ -1,0 +1,458 @@
+//! A running log: it is started over a storage, recovers what was committed, and is the handle that
+//! the doors hold.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use bulla_tlog::checkpoint::Checkpoint;
+use bulla_tlog::note::{Signer, Verifier};
+use bulla_tlog::{MAX_ENTRY, leaf_hash};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::cosigners::Cosigners;
+use crate::history;
+use crate::index::{Index, IndexAt};
+use crate::keeper::{self, CHECKPOINT, Keeper, set_checkpoint};
+use crate::publisher::{Notary, PublishError, Published, Publisher};
+use crate::reader::{Reader, Tree};
+use crate::sequencer::{AddError, Order, Request, Sequenced, Writer};
+use crate::source::ReadError;
+use crate::storage::{Head, Storage, StorageError};
+use crate::tail::Tail;
+
+/// How a log is run. Everything is given opened: the ledger sees no configuration.
+pub struct Options {
+    /// Signs checkpoints; its name is the origin.
+    pub signer: Arc<dyn Signer>,
+    /// Its other half, to recognise our own stored checkpoint.
+    pub verifier: Verifier,
+    /// Asks witnesses before publishing, if there is a policy.
+    pub cosigners: Option<Arc<Cosigners>>,
+    /// Where the deduplication index is.
+    pub index: IndexAt,
+    /// Entries that may wait for the writer; more are pushed back.
+    pub queue: usize,
+    /// Entries in one commit.
+    pub max_batch: usize,
+    /// Bytes of tiles kept in memory for readers.
+    pub cache_bytes: u64,
+    /// The history keeps at most one checkpoint in this time.
+    pub history_interval: Duration,
+    /// Take no entries for now: they are refused as by a frozen log.
+    pub read_only: bool,
+    /// Told while the index is rebuilt: leaves done and leaves in all.
+    pub progress: fn(u64, u64),
+}
+
+impl Options {
+    /// The defaults, for a signer.
+    pub fn new(signer: Arc<dyn Signer>, verifier: Verifier, index: IndexAt) -> Self {
+        Options {
+            signer,
+            verifier,
+            cosigners: None,
+            index,
+            queue: 4096,
+            max_batch: 1024,
+            cache_bytes: 16 << 20,
+            history_interval: Duration::from_secs(60),
+            read_only: false,
+            progress: |_, _| {},
+        }
+    }
+}
+
+/// Why a log does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The storage does not answer or is damaged.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What was read is damaged.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The stored checkpoint is not ours, or contradicts the tree.
+    #[error("the stored checkpoint {0}")]
+    Checkpoint(String),
+    /// The recovered tree could not be signed or witnessed, so it may not be shown.
+    #[error("the recovered tree cannot be published: {0}")]
+    Publish(String),
+}
+
+impl From<PublishError> for StartError {
+    fn from(error: PublishError) -> Self {
+        StartError::Publish(error.to_string())
+    }
+}
+
+/// The handle of a running log; clones share it.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    reader: Reader,
+    orders: Option<mpsc::Sender<Order>>,
+    queue: usize,
+    stopping: AtomicBool,
+    frozen: AtomicBool,
+    health: Arc<Health>,
+    storage: Arc<dyn Storage>,
+    notary: Notary,
+    workers: Mutex<Option<Workers>>,
+}
+
+struct Workers {
+    writer: JoinHandle<()>,
+    indexer: JoinHandle<()>,
+    publisher: tokio::task::JoinHandle<()>,
+    keeper: JoinHandle<Result<(), StorageError>>,
+    keeper_orders: SyncSender<keeper::Order>,
+}
+
+/// How a log is doing, for health checks and for people.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Status {
+    /// It has ended, or was started read-only; reads go on.
+    pub frozen: bool,
+    /// It takes no more entries because it is being stopped.
+    pub stopping: bool,
+    /// Size of the published tree.
+    pub size: u64,
+    /// Size of the committed tree.
+    pub committed: u64,
+    /// When the last batch was committed by this process.
+    pub last_commit: Option<SystemTime>,
+    /// Why the last commit, publication or settling failed; `None` after a success.
+    pub last_error: Option<String>,
+    /// When the checkpoint in force was published.
+    pub checkpoint_at: SystemTime,
+    /// Entries waiting for the writer.
+    pub queued: usize,
+    /// Bytes of committed batches not yet settled, and how many there may be.
+    pub unsettled_bytes: u64,
+    /// See `unsettled_bytes`.
+    pub capacity_bytes: u64,
+    /// Bytes free where the log lives.
+    pub free_bytes: Option<u64>,
+}
+
+/// What the workers report, each in its own place.
+#[derive(Default)]
+pub(crate) struct Health {
+    state: Mutex<HealthState>,
+}
+
+#[derive(Default)]
+struct HealthState {
+    committed: u64,
+    last_commit: Option<SystemTime>,
+    commit_error: Option<String>,
+    publish_error: Option<String>,
+    settle_error: Option<String>,
+}
+
+impl Health {
+    fn state(&self) -> MutexGuard<'_, HealthState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn committed(&self, size: u64) {
+        let mut state = self.state();
+        state.committed = size;
+        state.last_commit = Some(SystemTime::now());
+        state.commit_error = None;
+    }
+
+    pub(crate) fn commit_failed(&self, error: &StorageError) {
+        tracing::error!(%error, "batch not committed");
+        metrics::counter!("bulla_commit_failures_total").increment(1);
+        self.state().commit_error = Some(error.to_string());
+    }
+
+    pub(crate) fn published(&self, size: u64, at: SystemTime) {
+        let mut state = self.state();
+        state.publish_error = None;
+        if let Some(committed_at) = state.last_commit.filter(|_| state.committed == size) {
+            let lag = at.duration_since(committed_at).unwrap_or_default();
+            metrics::histogram!("bulla_publish_lag_seconds").record(lag);
+        }
+    }
+
+    pub(crate) fn publish_failed(&self, error: &str) {
+        self.state().publish_error = Some(error.to_owned());
+    }
+
+    pub(crate) fn settled(&self) {
+        self.state().settle_error = None;
+    }
+
+    pub(crate) fn settle_failed(&self, error: &StorageError) {
+        self.state().settle_error = Some(error.to_string());
+    }
+}
+
+impl Log {
+    /// Starts a log over an opened storage: recovers, publishes what was recovered, and only then is
+    /// there to be asked. A log whose stored checkpoint is frozen starts for reading only.
+    pub async fn start(storage: Arc<dyn Storage>, options: Options) -> Result<Log, StartError> {
+        let tree = Tree::new(storage.clone(), options.cache_bytes);
+        let notary = Notary {
+            signer: options.signer.clone(),
+            cosigners: options.cosigners.clone(),
+            tree: tree.clone(),
+        };
+        let recovered = storage.recover().await?;
+        let mut tail = Tail::settled(storage.as_ref(), recovered.settled).await?;
+        for batch in &recovered.staged {
+            tail.apply(batch)?;
+        }
+        let stored = stored_checkpoint(storage.as_ref(), &options.verifier).await?;
+        let frozen = stored.as_ref().is_some_and(|(checkpoint, _)| checkpoint.is_frozen());
+        let published = publish_recovered(&notary, &tail, recovered.settled, stored).await?;
+
+        let index = Arc::new(Index::open(&options.index)?);
+        catch_up(&index, &tree, &tail, options.progress).await?;
+        let health = Arc::new(Health::default());
+        health.state().committed = tail.size();
+        metrics::gauge!("bulla_tree_size").set(published.size as f64);
+        let reader = Reader::new(published, index.clone(), tree.clone());
+
+        let shared = |orders, workers| Shared {
+            reader: reader.clone(),
+            orders,
+            queue: options.queue,
+            stopping: AtomicBool::new(false),
+            frozen: AtomicBool::new(frozen),
+            health: health.clone(),
+            storage: storage.clone(),
+            notary: notary.clone(),
+            workers: Mutex::new(workers),
+        };
+        if frozen || options.read_only {
+            return Ok(Log { shared: Arc::new(shared(None, None)) });
+        }
+
+        let runtime = tokio::runtime::Handle::current();
+        let (orders, orders_in) = mpsc::channel(options.queue.max(1));
+        let (committed, committed_in) = mpsc::channel(16);
+        let (unindexed, unindexed_in) = sync_channel(64);
+        let (keeper_orders, keeper_orders_in) = sync_channel(1);
+        let settled = Arc::new(AtomicU64::new(recovered.settled.size));
+
+        let writer = Writer {
+            storage: storage.clone(),
+            tree: tree.clone(),
+            index: index.clone(),
+            runtime: runtime.clone(),
+            tail,
+            max_batch: options.max_batch.max(1),
+            publisher: committed,
+            indexer: unindexed,
+            settled: settled.clone(),
+            health: health.clone(),
+            recent: HashMap::new(),
+            recent_order: VecDeque::new(),
+            doubtful: None,
+        };
+        let publisher = Publisher {
+            notary: notary.clone(),
+            reader: reader.clone(),
+            health: health.clone(),
+            published: keeper_orders.clone(),
+        };
+        let keeper = Keeper {
+            storage: storage.clone(),
+            reader: reader.clone(),
+            index: index.clone(),
+            runtime,
+            health: health.clone(),
+            settled,
+            history_interval: options.history_interval,
+        };
+        // Recovered batches are settled, and the first checkpoint kept, without waiting for an entry.
+        let _empty_channel_has_room = keeper_orders.try_send(keeper::Order::Look);
+        let spawned = |error: std::io::Error| StorageError::io("cannot start a thread", &error);
+        let workers = Workers {
+            writer: thread("writer", move || writer.run(orders_in)).map_err(spawned)?,
+            indexer: thread("indexer", move || keeper::follow(&index, &unindexed_in)).map_err(spawned)?,
+            publisher: tokio::spawn(publisher.run(committed_in)),
+            keeper: thread("keeper", move || keeper.run(&keeper_orders_in)).map_err(spawned)?,
+            keeper_orders,
+        };
+        Ok(Log { shared: Arc::new(shared(Some(orders), Some(workers))) })
+    }
+
+    /// Adds a leaf, 1 to 65,535 bytes, unless it is in the tree already, and returns once a checkpoint
+    /// that covers it is published.
+    pub async fn add(&self, leaf: Bytes) -> Result<Sequenced, AddError> {
+        if leaf.is_empty() {
+            return Err(AddError::Empty);
+        }
+        if leaf.len() > MAX_ENTRY {
+            return Err(AddError::TooLong { len: leaf.len() });
+        }
+        if self.shared.stopping.load(Ordering::Acquire) {
+            return Err(if self.shared.frozen.load(Ordering::Acquire) {
+                AddError::Frozen
+            } else {
+                AddError::Stopping
+            });
+        }
+        let orders = self.shared.orders.as_ref().ok_or(AddError::Frozen)?;
+        let hash = leaf_hash(&leaf);
+        let (reply, answer) = oneshot::channel();
+        orders.try_send(Order::Add(Request { leaf, hash, reply })).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => AddError::Full,
+            mpsc::error::TrySendError::Closed(_) => AddError::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(AddError::Stopping))
+    }
+
+    /// The read side.
+    pub fn reader(&self) -> &Reader {
+        &self.shared.reader
+    }
+
+    /// How the log is doing.
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        let published = shared.reader.published();
+        let queued = shared.orders.as_ref().map_or(0, |orders| shared.queue.max(1) - orders.capacity());
+        let state = shared.health.state();
+        Status {
+            frozen: shared.frozen.load(Ordering::Acquire),
+            stopping: shared.stopping.load(Ordering::Acquire),
+            size: published.size,
+            committed: state.committed,
+            last_commit: state.last_commit,
+            last_error: [&state.commit_error, &state.publish_error, &state.settle_error]
+                .into_iter()
+                .find_map(Clone::clone),
+            checkpoint_at: published.at,
+            queued,
+            unsettled_bytes: shared.storage.unsettled_bytes(),
+            capacity_bytes: shared.storage.capacity_bytes(),
+            free_bytes: shared.storage.free_bytes(),
+        }
+    }
+
+    /// Stops: takes nothing more, answers what was accepted, settles. Reads go on. Stopping twice is
+    /// no error.
+    pub async fn stop(&self) -> Result<(), StorageError> {
+        self.shared.stopping.store(true, Ordering::Release);
+        let workers = self.shared.workers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(workers) = workers else { return Ok(()) };
+        if let Some(orders) = &self.shared.orders {
+            // Closed already means that the writer has ended.
+            let _closed = orders.send(Order::Stop).await;
+        }
+        let failed = |_| StorageError::Unavailable("a worker of the log panicked".to_owned());
+        let ended = tokio::task::spawn_blocking(move || {
+            workers.writer.join().map_err(failed)?;
+            workers.indexer.join().map_err(failed)
+        });
+        ended.await.map_err(|_| StorageError::Unavailable("the runtime is going away".to_owned()))??;
+        // The writer is gone, so the publisher ends after its last batch, and has told the keeper all.
+        let _panicked = workers.publisher.await;
+        let settled = tokio::task::spawn_blocking(move || {
+            let _gone = workers.keeper_orders.send(keeper::Order::Finish);
+            workers.keeper.join().map_err(failed)?
+        });
+        settled.await.map_err(|_| StorageError::Unavailable("the runtime is going away".to_owned()))?
+    }
+
+    /// Ends the log for ever with a final checkpoint that says when (Unix seconds). What was accepted
+    /// before is in it. Freezing twice is no error: the first checkpoint stands.
+    pub async fn freeze(&self, unix_seconds: u64) -> Result<Arc<Published>, StartError> {
+        self.stop().await?;
+        let last = self.reader().published();
+        if self.status().frozen {
+            return Ok(last);
+        }
+        let notary = &self.shared.notary;
+        let note = notary.attest(&last.tail, &notary.checkpoint(&last.tail).freeze(unix_seconds)).await?;
+        let published = Arc::new(Published::new(last.tail.clone(), note.to_string(), SystemTime::now()));
+        set_checkpoint(self.shared.storage.as_ref(), published.note.clone()).await?;
+        history::keep(self.shared.storage.as_ref(), keeper::kept(&published)).await?;
+        self.shared.reader.publish(published.clone());
+        self.shared.frozen.store(true, Ordering::Release);
+        Ok(published)
+    }
+}
+
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// Our own stored checkpoint, with the note as it was served.
+async fn stored_checkpoint(
+    storage: &dyn Storage,
+    verifier: &Verifier,
+) -> Result<Option<(Checkpoint, Bytes)>, StartError> {
+    let Some(bytes) = storage.cell(CHECKPOINT).await? else { return Ok(None) };
+    let text = std::str::from_utf8(&bytes).map_err(|_| StartError::Checkpoint("is not text".to_owned()))?;
+    let (checkpoint, _) = Checkpoint::open(text, verifier)
+        .map_err(|error| StartError::Checkpoint(format!("is not one of this log's key: {error}")))?;
+    Ok(Some((checkpoint, bytes)))
+}
+
+/// Publishes the recovered tree: with the stored note when it is of that very size, else with a new
+/// one. Nothing older may be shown, for something newer may have been published before.
+async fn publish_recovered(
+    notary: &Notary,
+    tail: &Tail,
+    settled: Head,
+    stored: Option<(Checkpoint, Bytes)>,
+) -> Result<Published, StartError> {
+    let head = tail.head();
+    if let Some((checkpoint, note)) = stored {
+        if checkpoint.size > settled.size {
+            let (says, is) = (checkpoint.size, settled.size);
+            return Err(StartError::Checkpoint(format!(
+                "is of size {says}, but only {is} entries are settled"
+            )));
+        }
+        if checkpoint.size == head.size {
+            if checkpoint.root != head.root {
+                return Err(StartError::Checkpoint("has another root than the stored tree".to_owned()));
+            }
+            return Ok(Published::new(tail.clone(), note, SystemTime::now()));
+        }
+        if checkpoint.is_frozen() {
+            return Err(StartError::Checkpoint("is frozen, but entries follow it".to_owned()));
+        }
+    }
+    let note = notary.attest(tail, &notary.checkpoint(tail)).await?;
+    Ok(Published::new(tail.clone(), note.to_string(), SystemTime::now()))
+}
+
+/// Adds to the index what it does not have: everything, if it was deleted.
+async fn catch_up(index: &Index, tree: &Tree, tail: &Tail, progress: fn(u64, u64)) -> Result<(), StartError> {
+    let total = tail.size();
+    if index.complete() > total {
+        return Err(StartError::Storage(StorageError::Corrupt(format!(
+            "the deduplication index holds {} entries, the log {total}: delete the index directory, it grows back",
+            index.complete()
+        ))));
+    }
+    while index.complete() < total {
+        let first = index.complete();
+        let mut hashes = Vec::new();
+        for leaf in first..total.min(first + 4096) {
+            hashes.push(tree.leaf_hash(tail, leaf).await?);
+        }
+        index.extend(first, &hashes)?;
+        progress(index.complete(), total);
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! The publisher: signs the newest committed head, gathers cosignatures when a witness policy asks for
+//! them, makes the checkpoint visible, and only then answers those who wait for it. It publishes only
+//! forward.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bulla_tlog::Hash;
+use bulla_tlog::checkpoint::Checkpoint;
+use bulla_tlog::note::{Note, Signer};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::cosigners::Cosigners;
+use crate::log::Health;
+use crate::reader::{Reader, Tree};
+use crate::sequencer::{AddError, Sequenced, Waiter};
+use crate::tail::Tail;
+
+/// A checkpoint in force, and the tree it speaks of.
+pub struct Published {
+    /// Number of leaves.
+    pub size: u64,
+    /// Root hash of the tree of that size.
+    pub root: Hash,
+    /// The signed note, as it is served.
+    pub note: Bytes,
+    /// When it was published.
+    pub at: SystemTime,
+    pub(crate) tail: Tail,
+}
+
+impl Published {
+    pub(crate) fn new(tail: Tail, note: impl Into<Bytes>, at: SystemTime) -> Self {
+        let head = tail.head();
+        Published { size: head.size, root: head.root, note: note.into(), at, tail }
+    }
+}
+
+/// A committed head, and who waits for it.
+pub(crate) struct Committed {
+    pub(crate) tail: Tail,
+    pub(crate) waiters: Vec<Waiter>,
+}
+
+/// Why a head could not be published now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    #[error("the checkpoint cannot be signed: {0}")]
+    Sign(String),
+    #[error("{0}")]
+    Quorum(String),
+}
+
+/// Signs heads and has them witnessed.
+#[derive(Clone)]
+pub(crate) struct Notary {
+    pub(crate) signer: Arc<dyn Signer>,
+    pub(crate) cosigners: Option<Arc<Cosigners>>,
+    pub(crate) tree: Tree,
+}
+
+impl Notary {
+    /// The checkpoint of the head of `tail`.
+    pub(crate) fn checkpoint(&self, tail: &Tail) -> Checkpoint {
+        let head = tail.head();
+        let origin = self.signer.name().to_owned();
+        Checkpoint { origin, size: head.size, root: head.root, extensions: Vec::new() }
+    }
+
+    /// The note of a checkpoint of `tail`, with the cosignatures that the policy demands.
+    pub(crate) async fn attest(&self, tail: &Tail, checkpoint: &Checkpoint) -> Result<Note, PublishError> {
+        let mut note =
+            checkpoint.sign(self.signer.as_ref()).map_err(|error| PublishError::Sign(error.to_string()))?;
+        // An empty tree has nothing to witness.
+        if let Some(cosigners) = self.cosigners.as_ref().filter(|_| checkpoint.size > 0) {
+            let (tree, tail) = (self.tree.clone(), tail.clone());
+            let prove = move |old, new| {
+                let (tree, tail) = (tree.clone(), tail.clone());
+                Box::pin(async move { tree.consistency(&tail, old, new).await })
+                    as crate::BoxFuture<'static, _>
+            };
+            let gathered = cosigners.gather(&note, checkpoint, &prove).await;
+            note.signatures.extend(gathered.map_err(|missed| PublishError::Quorum(missed.to_string()))?);
+        }
+        Ok(note)
+    }
+}
+
+/// See the module.
+pub(crate) struct Publisher {
+    pub(crate) notary: Notary,
+    pub(crate) reader: Reader,
+    pub(crate) health: Arc<Health>,
+    /// Tells the keeper that there is something new.
+    pub(crate) published: std::sync::mpsc::SyncSender<crate::keeper::Order>,
+}
+
+/// How long after a failure the publisher tries again by itself.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Publisher {
+    /// Runs until the writer is gone and its last batch is published or refused.
+    pub(crate) async fn run(self, mut committed: mpsc::Receiver<Committed>) {
+        let mut newest: Option<Tail> = None;
+        loop {
+            let received = if newest.is_some() {
+                // Something is committed and not published: a failure left it, so try again in a while.
+                tokio::time::timeout(RETRY, committed.recv()).await
+            } else {
+                Ok(committed.recv().await)
+            };
+            let mut waiters = Vec::new();
+            let mut ended = false;
+            match received {
+                Ok(Some(first)) => {
+                    let mut next = Some(first);
+                    while let Some(Committed { tail, waiters: more }) = next {
+                        newest = Some(tail);
+                        waiters.extend(more);
+                        next = committed.try_recv().ok();
+                    }
+                }
+                Ok(None) => ended = true,
+                Err(_elapsed) => {}
+            }
+            if let Some(tail) = newest.take() {
+                match self.publish(&tail).await {
+                    Ok(()) => self.answer(waiters),
+                    Err(error) => {
+                        tracing::error!(%error, size = tail.size(), "checkpoint not published");
+                        self.health.publish_failed(&error.to_string());
+                        let refusal = AddError::Unavailable(error.to_string());
+                        for waiter in waiters {
+                            let _gone = waiter.reply.send(Err(refusal.clone()));
+                        }
+                        newest = Some(tail);
+                    }
+                }
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    async fn publish(&self, tail: &Tail) -> Result<(), PublishError> {
+        if tail.size() <= self.reader.published().size {
+            return Ok(());
+        }
+        let note = self.notary.attest(tail, &self.notary.checkpoint(tail)).await?;
+        let published = Arc::new(Published::new(tail.clone(), note.to_string(), SystemTime::now()));
+        metrics::gauge!("bulla_tree_size").set(published.size as f64);
+        self.health.published(published.size, published.at);
+        self.reader.publish(published);
+        // A full channel means that the keeper has not looked yet; it will.
+        let _busy = self.published.try_send(crate::keeper::Order::Look);
+        Ok(())
+    }
+
+    fn answer(&self, waiters: Vec<Waiter>) {
+        let published = self.reader.published();
+        for Waiter { index, duplicate, reply } in waiters {
+            // A client that went away needs no answer; its leaf is in the log all the same.
+            let _gone = reply.send(Ok(Sequenced { index, duplicate, published: published.clone() }));
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The read side: tiles, bundles, entries and proofs of what is published, from the tail in memory, a
+//! small cache, or storage.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bulla_tlog::{Hash, Node, Plan, TileId, TileKind, TileNodes, WIDTH, sha256, widest};
+use bytes::Bytes;
+use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache as WeightedCache};
+
+use crate::history::{self, Kept};
+use crate::index::Index;
+use crate::publisher::Published;
+use crate::source::ReadError;
+use crate::storage::Storage;
+use crate::tail::{Tail, encode_bundle};
+
+/// A tile or bundle as it is served.
+#[derive(Clone, Debug)]
+pub struct Tile {
+    /// Its bytes (C2SP tlog-tiles).
+    pub bytes: Bytes,
+    /// A strong entity tag, quoted, made of the bytes.
+    pub etag: Arc<str>,
+}
+
+/// Reads one log; clones share everything.
+#[derive(Clone)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    published: ArcSwap<Published>,
+    index: Arc<Index>,
+    tree: Tree,
+}
+
+/// Tiles below the tail, read through a cache. It knows no tree size: whoever asks has one.
+#[derive(Clone)]
+pub(crate) struct Tree {
+    storage: Arc<dyn Storage>,
+    served: Arc<WeightedCache<(TileKind, u64), Tile, Bytesize>>,
+    hashed: Arc<Cache<(u8, u64), Arc<TileNodes>>>,
+}
+
+#[derive(Clone)]
+struct Bytesize;
+
+impl Weighter<(TileKind, u64), Tile> for Bytesize {
+    fn weight(&self, _: &(TileKind, u64), tile: &Tile) -> u64 {
+        tile.bytes.len() as u64 + 200
+    }
+}
+
+/// Hash tiles kept ready for proofs, 16 KiB each.
+const HASHED_TILES: usize = 256;
+
+impl Tree {
+    pub(crate) fn new(storage: Arc<dyn Storage>, cache_bytes: u64) -> Self {
+        let items = (cache_bytes / 8192).max(16) as usize;
+        Tree {
+            storage,
+            served: Arc::new(WeightedCache::with_weighter(items, cache_bytes, Bytesize)),
+            hashed: Arc::new(Cache::new(HASHED_TILES)),
+        }
+    }
+
+    /// A full tile or bundle that was settled.
+    async fn full(&self, kind: TileKind, index: u64) -> Result<Tile, ReadError> {
+        if let Some(tile) = self.served.get(&(kind, index)) {
+            return Ok(tile);
+        }
+        let path = TileId { kind, index, width: WIDTH as u16 }.path();
+        let bytes = self.storage.read(&path).await?;
+        let bytes = bytes.ok_or_else(|| ReadError::corrupt(format!("{path} is missing")))?;
+        let tile = tagged(bytes);
+        self.served.insert((kind, index), tile.clone());
+        Ok(tile)
+    }
+
+    async fn node(&self, tail: &Tail, node: Node) -> Result<Hash, ReadError> {
+        if let Some(hash) = tail.node(node) {
+            return Ok(hash);
+        }
+        let (level, tile, height, index) = node.in_tile();
+        let nodes = if let Some(nodes) = self.hashed.get(&(level, tile)) {
+            nodes
+        } else {
+            let bytes = self.full(TileKind::Hashes(level), tile).await?.bytes;
+            let nodes = Arc::new(TileNodes::from_bytes(&bytes).map_err(ReadError::corrupt)?);
+            self.hashed.insert((level, tile), nodes.clone());
+            nodes
+        };
+        nodes
+            .node(height, index)
+            .ok_or_else(|| ReadError::corrupt(format!("tile {level}/{tile} is too short")))
+    }
+
+    async fn proof(&self, tail: &Tail, plan: &Plan) -> Result<Vec<Hash>, ReadError> {
+        let mut hashes = Vec::with_capacity(plan.nodes().len());
+        for node in plan.nodes() {
+            hashes.push(self.node(tail, *node).await?);
+        }
+        Ok(plan.finish(&hashes))
+    }
+
+    /// The consistency proof (RFC 9162 §2.1.4) between two sizes up to that of `tail`.
+    pub(crate) async fn consistency(&self, tail: &Tail, old: u64, new: u64) -> Result<Vec<Hash>, ReadError> {
+        let plan = Plan::consistency(old, new).filter(|_| new <= tail.size());
+        let plan =
+            plan.ok_or_else(|| out_of_range(format!("consistency from {old} to {new}"), tail.size()))?;
+        self.proof(tail, &plan).await
+    }
+
+    /// The hash of a leaf below the size of `tail`.
+    pub(crate) async fn leaf_hash(&self, tail: &Tail, index: u64) -> Result<Hash, ReadError> {
+        self.node(tail, Node { level: 0, index }).await
+    }
+
+    /// The leaf at that index with this hash, of those the index names, if there is one.
+    pub(crate) async fn find(
+        &self,
+        tail: &Tail,
+        index: &Index,
+        hash: &Hash,
+    ) -> Result<Option<u64>, ReadError> {
+        for candidate in index.candidates(hash)? {
+            if candidate < tail.size() && self.leaf_hash(tail, candidate).await? == *hash {
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(published: Published, index: Arc<Index>, tree: Tree) -> Self {
+        Reader { shared: Arc::new(Shared { published: ArcSwap::from_pointee(published), index, tree }) }
+    }
+
+    pub(crate) fn publish(&self, published: Arc<Published>) {
+        self.shared.published.store(published);
+    }
+
+    /// The checkpoint in force.
+    pub fn published(&self) -> Arc<Published> {
+        self.shared.published.load_full()
+    }
+
+    /// A tile or bundle of any width up to what is published, also of sizes that were never published
+    /// themselves; `None` beyond.
+    pub async fn tile(&self, id: TileId) -> Result<Option<Tile>, ReadError> {
+        let published = self.published();
+        let tail = &published.tail;
+        if widest(id.kind, id.index, tail.size()).is_none_or(|widest| widest.width < id.width) {
+            return Ok(None);
+        }
+        let in_tail = match id.kind {
+            TileKind::Hashes(level) => {
+                tail.tile(level, id.index).and_then(|tile| tile.bytes(id.width)).map(Bytes::from)
+            }
+            TileKind::Entries => {
+                let leaves = tail.bundle(id.index).and_then(|leaves| leaves.get(..usize::from(id.width)));
+                leaves.map(encode_bundle)
+            }
+        };
+        if let Some(bytes) = in_tail {
+            return Ok(Some(tagged(bytes)));
+        }
+        let full = self.shared.tree.full(id.kind, id.index).await?;
+        if id.is_full() {
+            return Ok(Some(full));
+        }
+        let len = match id.kind {
+            TileKind::Hashes(_) => usize::from(id.width) * 32,
+            TileKind::Entries => {
+                let entries = bulla_tlog::entries(&full.bytes).map_err(ReadError::corrupt)?;
+                entries.iter().take(usize::from(id.width)).map(|entry| entry.len() + 2).sum()
+            }
+        };
+        Ok(Some(tagged(full.bytes.slice(..len))))
+    }
+
+    /// The leaf at an index; `None` when it is not published.
+    pub async fn entry(&self, index: u64) -> Result<Option<Bytes>, ReadError> {
+        let published = self.published();
+        if index >= published.size {
+            return Ok(None);
+        }
+        let (bundle, within) = (index / WIDTH, (index % WIDTH) as usize);
+        if let Some(leaves) = published.tail.bundle(bundle) {
+            return Ok(leaves.get(within).cloned());
+        }
+        let bytes = self.shared.tree.full(TileKind::Entries, bundle).await?.bytes;
+        let entries = bulla_tlog::entries(&bytes).map_err(ReadError::corrupt)?;
+        Ok(entries.get(within).map(|entry| bytes.slice_ref(entry)))
+    }
+
+    /// The inclusion proof (RFC 9162 §2.1.3) of a leaf in a tree of `size`, at most the published one.
+    pub async fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
+        let published = self.published();
+        let plan = Plan::inclusion(index, size).filter(|_| size <= published.size);
+        let plan = plan.ok_or_else(|| out_of_range(format!("entry {index} in {size}"), published.size))?;
+        self.shared.tree.proof(&published.tail, &plan).await
+    }
+
+    /// The consistency proof (RFC 9162 §2.1.4) between two sizes up to the published one.
+    pub async fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Hash>, ReadError> {
+        self.shared.tree.consistency(&self.published().tail, old, new).await
+    }
+
+    /// The index of the published leaf with this hash.
+    pub async fn find(&self, leaf_hash: &Hash) -> Result<Option<u64>, ReadError> {
+        let (published, index) = (self.published(), &self.shared.index);
+        // Leaves that were published a moment ago may not be in the index yet.
+        let unindexed = index.complete()..published.size;
+        if let Some(found) = self.shared.tree.find(&published.tail, index, leaf_hash).await? {
+            return Ok(Some(found));
+        }
+        for recent in unindexed {
+            if self.shared.tree.leaf_hash(&published.tail, recent).await? == *leaf_hash {
+                return Ok(Some(recent));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A page of the checkpoint history, oldest first; `None` behind the last page.
+    pub async fn history(&self, page: u64) -> Result<Option<Vec<Kept>>, ReadError> {
+        Ok(history::page(self.shared.tree.storage.as_ref(), page).await?)
+    }
+}
+
+fn tagged(bytes: Bytes) -> Tile {
+    let sum = sha256(&bytes).to_string();
+    Tile { bytes, etag: format!("\"{}\"", &sum[..32]).into() }
+}
+
+fn out_of_range(what: String, size: u64) -> ReadError {
+    ReadError::unavailable(format!("{what} was asked of a tree of size {size}"))
+}

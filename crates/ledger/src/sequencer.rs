@@ -1,0 +1,270 @@
+//! The writer: one thread owns the right edge. Whatever arrived while the last commit was on its way
+//! to the disk is the next batch, so a lone entry waits for one flush and a flood shares it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::time::Instant;
+
+use bulla_tlog::Hash;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::index::Index;
+use crate::log::Health;
+use crate::publisher::{Committed, Published};
+use crate::reader::Tree;
+use crate::storage::{Staged, Storage, StorageError};
+use crate::tail::Tail;
+
+/// A leaf that is in the tree, and the checkpoint that says so. It exists only once that is published.
+#[derive(Clone)]
+pub struct Sequenced {
+    /// Its index, from 0.
+    pub index: u64,
+    /// Whether it was there before.
+    pub duplicate: bool,
+    /// A checkpoint that covers the index.
+    pub published: Arc<Published>,
+}
+
+/// Why a leaf was not added.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AddError {
+    /// The log has ended; for ever.
+    #[error("log frozen")]
+    Frozen,
+    /// The queue is full; try later.
+    #[error("reached max pushback; retry")]
+    Full,
+    /// The log is being stopped.
+    #[error("the log is stopping")]
+    Stopping,
+    /// Storage or witnesses do not answer. The leaf may still turn out to be in the log.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The leaf does not fit an entry bundle.
+    #[error("leaf is {len} bytes, at most 65535 are possible")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The leaf has no bytes.
+    #[error("leaf is empty")]
+    Empty,
+}
+
+/// What the writer is told.
+pub(crate) enum Order {
+    Add(Request),
+    /// Finish what was accepted before this, then end.
+    Stop,
+}
+
+/// A leaf on its way into the tree.
+pub(crate) struct Request {
+    pub(crate) leaf: Bytes,
+    pub(crate) hash: Hash,
+    pub(crate) reply: oneshot::Sender<Result<Sequenced, AddError>>,
+}
+
+/// Who waits for an index to be published.
+pub(crate) struct Waiter {
+    pub(crate) index: u64,
+    pub(crate) duplicate: bool,
+    pub(crate) reply: oneshot::Sender<Result<Sequenced, AddError>>,
+}
+
+/// Leaves that follow each other, for the index.
+pub(crate) struct Unindexed {
+    pub(crate) first: u64,
+    pub(crate) hashes: Vec<Hash>,
+}
+
+/// A batch holds at most this much payload; a journal file must hold it with room to spare.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// The writer's own state; nobody else has it.
+pub(crate) struct Writer {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) tree: Tree,
+    pub(crate) index: Arc<Index>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) tail: Tail,
+    pub(crate) max_batch: usize,
+    pub(crate) publisher: mpsc::Sender<Committed>,
+    pub(crate) indexer: SyncSender<Unindexed>,
+    pub(crate) settled: Arc<AtomicU64>,
+    pub(crate) health: Arc<Health>,
+    /// Leaves in the tree that the index may not hold yet, and their hashes in order.
+    pub(crate) recent: HashMap<Hash, u64>,
+    pub(crate) recent_order: VecDeque<(u64, Hash)>,
+    /// A batch whose commit failed in a way that left its fate open.
+    pub(crate) doubtful: Option<(Tail, Unindexed)>,
+}
+
+/// A batch in the making.
+struct Batch {
+    leaves: Vec<Bytes>,
+    hashes: Vec<Hash>,
+    members: HashMap<Hash, u64>,
+    waiters: Vec<Waiter>,
+}
+
+impl Writer {
+    /// Runs until it is told to stop or nobody can ask any more.
+    pub(crate) fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut stopping = false;
+        while !stopping {
+            let Some(first) = orders.blocking_recv() else { break };
+            let mut requests = Vec::new();
+            let mut bytes = 0;
+            let mut next = Some(first);
+            while let Some(order) = next {
+                match order {
+                    Order::Add(request) => {
+                        bytes += request.leaf.len();
+                        requests.push(request);
+                    }
+                    Order::Stop => {
+                        stopping = true;
+                        orders.close();
+                    }
+                }
+                let room = requests.len() < self.max_batch && bytes < MAX_BATCH_BYTES;
+                next = if room { orders.try_recv().ok() } else { None };
+            }
+            self.process(requests);
+        }
+        // A closed channel still holds what was accepted before.
+        while let Ok(order) = orders.try_recv() {
+            if let Order::Add(request) = order {
+                self.process(vec![request]);
+            }
+        }
+    }
+
+    fn process(&mut self, requests: Vec<Request>) {
+        if requests.is_empty() {
+            return;
+        }
+        if let Err(error) = self.resolve_doubt() {
+            self.health.commit_failed(&error);
+            refuse(requests.into_iter().map(|request| request.reply), &error);
+            return;
+        }
+        self.forget_indexed();
+        self.tail.forget(self.settled.load(Ordering::Acquire));
+        let batch = self.deduplicate(requests);
+        let mut tail = self.tail.clone();
+        if !batch.leaves.is_empty() {
+            let base = tail.size();
+            for (leaf, hash) in batch.leaves.iter().zip(&batch.hashes) {
+                tail.append(leaf.clone(), *hash);
+            }
+            let staged = Staged { base, leaves: batch.leaves, head: tail.head() };
+            let unindexed = Unindexed { first: base, hashes: batch.hashes };
+            if let Err(error) = self.commit(&staged) {
+                self.health.commit_failed(&error);
+                if matches!(error, StorageError::Unavailable(_)) {
+                    self.doubtful = Some((tail, unindexed));
+                }
+                refuse(batch.waiters.into_iter().map(|waiter| waiter.reply), &error);
+                return;
+            }
+            self.adopt(tail.clone(), unindexed);
+        }
+        // The publisher outlives the writer; if it is gone, so are all who wait.
+        let _closed = self.publisher.blocking_send(Committed { tail, waiters: batch.waiters });
+    }
+
+    /// Splits the requests into new leaves and those that are in the tree, or earlier in this batch.
+    fn deduplicate(&self, requests: Vec<Request>) -> Batch {
+        let mut batch =
+            Batch { leaves: Vec::new(), hashes: Vec::new(), members: HashMap::new(), waiters: Vec::new() };
+        for Request { leaf, hash, reply } in requests {
+            match self.known(&batch, &hash) {
+                Ok(Some(index)) => batch.waiters.push(Waiter { index, duplicate: true, reply }),
+                Ok(None) => {
+                    let index = self.tail.size() + batch.leaves.len() as u64;
+                    batch.members.insert(hash, index);
+                    batch.leaves.push(leaf);
+                    batch.hashes.push(hash);
+                    batch.waiters.push(Waiter { index, duplicate: false, reply });
+                }
+                Err(error) => refuse([reply], &error),
+            }
+        }
+        batch
+    }
+
+    fn known(&self, batch: &Batch, hash: &Hash) -> Result<Option<u64>, StorageError> {
+        if let Some(index) = batch.members.get(hash).or_else(|| self.recent.get(hash)) {
+            return Ok(Some(*index));
+        }
+        let found = self.runtime.block_on(self.tree.find(&self.tail, &self.index, hash));
+        found.map_err(|error| StorageError::Unavailable(error.to_string()))
+    }
+
+    fn commit(&self, staged: &Staged) -> Result<(), StorageError> {
+        let started = Instant::now();
+        let result = self.runtime.block_on(self.storage.commit(staged));
+        metrics::histogram!("bulla_commit_seconds").record(started.elapsed());
+        metrics::histogram!("bulla_batch_entries").record(staged.leaves.len() as f64);
+        result
+    }
+
+    /// A commit happened: its tail is ours, and its leaves are known.
+    fn adopt(&mut self, tail: Tail, unindexed: Unindexed) {
+        for (hash, index) in unindexed.hashes.iter().zip(unindexed.first..) {
+            self.recent.insert(*hash, index);
+            self.recent_order.push_back((index, *hash));
+        }
+        self.health.committed(tail.size());
+        self.tail = tail;
+        // Waits when the index is far behind: that is what bounds `recent`.
+        let _closed = self.indexer.send(unindexed);
+    }
+
+    /// After a failed commit, asks the storage whether it happened after all.
+    fn resolve_doubt(&mut self) -> Result<(), StorageError> {
+        let Some((tail, _)) = &self.doubtful else { return Ok(()) };
+        let (head, wanted) = (self.runtime.block_on(self.storage.head())?, tail.head());
+        if head == wanted {
+            if let Some((tail, unindexed)) = self.doubtful.take() {
+                self.adopt(tail, unindexed);
+            }
+            return Ok(());
+        }
+        if head.size != self.tail.size() {
+            let (expected, actual) = (self.tail.size(), head.size);
+            return Err(StorageError::Conflict { expected, actual });
+        }
+        self.doubtful = None;
+        Ok(())
+    }
+
+    fn forget_indexed(&mut self) {
+        let complete = self.index.complete();
+        while self.recent_order.front().is_some_and(|(index, _)| *index < complete) {
+            if let Some((_, hash)) = self.recent_order.pop_front() {
+                self.recent.remove(&hash);
+            }
+        }
+    }
+}
+
+fn refuse(
+    replies: impl IntoIterator<Item = oneshot::Sender<Result<Sequenced, AddError>>>,
+    error: &StorageError,
+) {
+    let refusal = match error {
+        StorageError::Full => AddError::Full,
+        other => AddError::Unavailable(other.to_string()),
+    };
+    for reply in replies {
+        // A client that went away needs no answer.
+        let _gone = reply.send(Err(refusal.clone()));
+    }
+}

@@ -1,0 +1,86 @@
+//! What the ledger's tests share: a key, a way to start a log, and the questions asked of every log.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::sync::Arc;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use bulla_ledger::storage::Storage;
+use bulla_ledger::{IndexAt, Log, Options, StartError};
+use bulla_tlog::note::{SignError, Signer, Verifier};
+use bulla_tlog::{leaf_hash, verify_consistency, verify_inclusion};
+use bytes::Bytes;
+
+pub const ORIGIN: &str = "log.example.org";
+
+/// An Ed25519 key made of a seed.
+pub struct Key {
+    pair: Ed25519KeyPair,
+    verifier: Verifier,
+}
+
+impl Key {
+    pub fn new() -> Arc<Key> {
+        let seed: Vec<u8> = (0..32).collect();
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed is a key");
+        let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        spki.extend_from_slice(pair.public_key().as_ref());
+        let verifier = Verifier::from_spki(ORIGIN, &spki).expect("a public key");
+        Arc::new(Key { pair, verifier })
+    }
+
+    pub fn verifier(&self) -> Verifier {
+        self.verifier.clone()
+    }
+}
+
+impl Signer for Key {
+    fn name(&self) -> &str {
+        ORIGIN
+    }
+
+    fn key_id(&self) -> [u8; 4] {
+        self.verifier.key_id()
+    }
+
+    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
+        Ok(self.pair.sign(text).as_ref().to_vec())
+    }
+}
+
+pub fn options(index: IndexAt) -> Options {
+    let key = Key::new();
+    let verifier = key.verifier();
+    Options::new(key, verifier, index)
+}
+
+pub async fn start(storage: Arc<dyn Storage>) -> Result<Log, StartError> {
+    Log::start(storage, options(IndexAt::Memory)).await
+}
+
+/// Every acknowledged leaf is at its index and proven by the checkpoint in force (invariants B and C).
+pub async fn check_acknowledged(log: &Log, acknowledged: &[(u64, Bytes)]) {
+    let reader = log.reader();
+    let published = reader.published();
+    for (index, leaf) in acknowledged {
+        assert!(*index < published.size, "entry {index} was acknowledged, the tree has {}", published.size);
+        let stored = reader.entry(*index).await.expect("reads");
+        assert_eq!(stored.as_ref(), Some(leaf), "entry {index} is what was acknowledged");
+        let proof = reader.inclusion_proof(*index, published.size).await.expect("proves");
+        verify_inclusion(&leaf_hash(leaf), *index, published.size, &proof, &published.root).expect("holds");
+        assert_eq!(reader.find(&leaf_hash(leaf)).await.expect("finds"), Some(*index));
+    }
+}
+
+/// A checkpoint seen earlier is a prefix of the one in force (invariant A).
+pub async fn check_prefix(log: &Log, seen: &[(u64, bulla_tlog::Hash)]) {
+    let reader = log.reader();
+    let now = reader.published();
+    for (size, root) in seen {
+        assert!(*size <= now.size, "a checkpoint of size {size} was published, now there is {}", now.size);
+        if *size > 0 {
+            let proof = reader.consistency_proof(*size, now.size).await.expect("proves");
+            verify_consistency(*size, now.size, root, &now.root, &proof).expect("is a prefix");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The crash ring over the storage contract: every call fails in turn, its effect lost or kept, once
+//! or for ever; then the log is reopened on what is left and asked for everything it acknowledged.
+//! Defends invariants A, B, C, E, F and G of the design.
+
+mod common;
+
+use std::sync::Arc;
+
+use bulla_ledger::storage::Storage;
+use bulla_ledger::storage::faulty::{Effect, Faulty, Plan};
+use bulla_ledger::storage::file::{FileStorage, Format};
+use bulla_ledger::storage::memory::Memory;
+use bulla_ledger::{IndexAt, Log, Sequenced};
+use bulla_tlog::Hash;
+use bytes::Bytes;
+use common::{Key, ORIGIN, check_acknowledged, check_prefix, options, start};
+
+/// What a client saw before the crash.
+#[derive(Default)]
+struct Witnessed {
+    acknowledged: Vec<(u64, Bytes)>,
+    seen: Vec<(u64, Hash)>,
+}
+
+/// Enough work for several batches, bundle borders, duplicates and settles; errors are part of it.
+async fn work(storage: Arc<dyn Storage>, entries: usize, leaf_len: usize) -> Witnessed {
+    let mut witnessed = Witnessed::default();
+    let mut options = options(IndexAt::Memory);
+    options.history_interval = std::time::Duration::ZERO;
+    let Ok(log) = Log::start(storage, options).await else { return witnessed };
+    for group in 0..entries / 60 {
+        let leaves = (0..60).map(|i| {
+            let mut leaf = format!("{group} {}", i % 50).into_bytes();
+            leaf.resize(leaf_len, b'.');
+            Bytes::from(leaf)
+        });
+        let asked: Vec<_> = leaves.map(|leaf| async { (log.add(leaf.clone()).await, leaf) }).collect();
+        for (answer, leaf) in futures_util::future::join_all(asked).await {
+            if let Ok(Sequenced { index, published, .. }) = answer {
+                witnessed.acknowledged.push((index, leaf));
+                witnessed.seen.push((published.size, published.root));
+            }
+        }
+    }
+    witnessed.seen.dedup();
+    // A crashed storage cannot settle; that is what is being tried.
+    let _may_fail = log.stop().await;
+    witnessed
+}
+
+async fn judge(storage: Arc<dyn Storage>, witnessed: &Witnessed) {
+    let log = start(storage).await.expect("what is left is a log");
+    check_acknowledged(&log, &witnessed.acknowledged).await;
+    check_prefix(&log, &witnessed.seen).await;
+    let last = log.reader().published().size;
+    let next = log.add(Bytes::from_static(b"after the crash")).await.expect("goes on");
+    assert_eq!(next.index, last);
+    log.stop().await.expect("stops");
+}
+
+/// Fails each call of a sound run in each way. Batches fall differently in every run, so a run may end
+/// before its fault's turn: how many struck is counted and printed.
+async fn ring(
+    fresh: impl Fn() -> (Arc<dyn Storage>, Box<dyn Fn() -> Arc<dyn Storage>>),
+    step: u64,
+    entries: usize,
+    leaf_len: usize,
+) {
+    let (sound, _reopen) = fresh();
+    let sound = Arc::new(Faulty::new(sound, Plan::Sound));
+    let all = work(sound.clone(), entries, leaf_len).await;
+    assert_eq!(all.acknowledged.len(), entries, "without faults everything is acknowledged");
+    let calls = sound.calls();
+    drop(sound);
+    let (mut tried, mut struck) = (0, 0);
+    for effect in [Effect::Lost, Effect::Kept] {
+        for number in (0..calls).step_by(step as usize) {
+            for plan in [Plan::Once(number, effect), Plan::From(number, effect)] {
+                let (inner, reopen) = fresh();
+                let faulty = Arc::new(Faulty::new(inner, plan));
+                let witnessed = work(faulty.clone(), entries, leaf_len).await;
+                tried += 1;
+                struck += u64::from(faulty.calls() > number);
+                drop(faulty);
+                judge(reopen(), &witnessed).await;
+            }
+        }
+    }
+    println!("{tried} faults tried over {calls} storage calls, {struck} struck");
+    assert!(struck * 2 >= tried, "{struck} of {tried} faults struck");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_survives_every_fault() {
+    let fresh = || {
+        let storage: Arc<dyn Storage> = Arc::new(Memory::new(20_000));
+        let same = storage.clone();
+        (storage, Box::new(move || same.clone()) as Box<dyn Fn() -> Arc<dyn Storage>>)
+    };
+    ring(fresh, 1, 600, 40).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_survive_every_fault() {
+    let fresh = || {
+        let dir = tempfile::tempdir().expect("a directory");
+        let open = |dir: &std::path::Path| {
+            let format = Format::new(ORIGIN, Key::new().verifier().log_id(), 1);
+            Arc::new(FileStorage::open(dir, &format).expect("opens"))
+        };
+        let storage: Arc<dyn Storage> = open(dir.path());
+        let reopen = move || -> Arc<dyn Storage> { open(dir.path()) };
+        (storage, Box::new(reopen) as Box<dyn Fn() -> Arc<dyn Storage>>)
+    };
+    ring(fresh, 1, 300, 40).await;
+}

@@ -1,0 +1,214 @@
+//! The life of a log: entries, duplicates, proofs, restarts, freezing, pushback.
+
+mod common;
+
+use std::sync::Arc;
+
+use bulla_ledger::storage::Storage;
+use bulla_ledger::storage::file::{FileStorage, Format};
+use bulla_ledger::storage::memory::Memory;
+use bulla_ledger::{AddError, IndexAt, Log};
+use bulla_tlog::checkpoint::Checkpoint;
+use bulla_tlog::{TileId, right_edge};
+use bytes::Bytes;
+use common::{Key, ORIGIN, check_acknowledged, check_prefix, options, start};
+
+fn leaf(number: usize) -> Bytes {
+    Bytes::from(format!("leaf {number} {}", "x".repeat(number % 700)))
+}
+
+fn open(dir: &std::path::Path) -> Arc<FileStorage> {
+    let format = Format::new(ORIGIN, Key::new().verifier().log_id(), 1_700_000_000);
+    Arc::new(FileStorage::open(&dir.join("log"), &format).expect("opens"))
+}
+
+async fn start_in(dir: &std::path::Path) -> Log {
+    Log::start(open(dir), options(IndexAt::Dir(dir.join("index")))).await.expect("starts")
+}
+
+#[tokio::test]
+async fn empty_log_has_a_signed_checkpoint() {
+    let log = start(Arc::new(Memory::default())).await.expect("starts");
+    let published = log.reader().published();
+    let note = String::from_utf8(published.note.to_vec()).expect("is text");
+    let (checkpoint, _) = Checkpoint::open(&note, &Key::new().verifier()).expect("is signed");
+    assert_eq!((checkpoint.size, checkpoint.root), (0, bulla_tlog::empty_root()));
+    assert_eq!(log.reader().entry(0).await.expect("reads"), None);
+}
+
+#[tokio::test]
+async fn duplicates_have_the_first_index_also_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = start_in(dir.path()).await;
+    let first = log.add(leaf(1)).await.expect("adds");
+    log.add(leaf(2)).await.expect("adds");
+    let again = log.add(leaf(1)).await.expect("answers");
+    assert_eq!((first.index, first.duplicate, again.index, again.duplicate), (0, false, 0, true));
+    log.stop().await.expect("stops");
+    drop(log);
+    let log = start_in(dir.path()).await;
+    let again = log.add(leaf(2)).await.expect("answers");
+    assert_eq!((again.index, again.duplicate, again.published.size), (1, true, 2));
+    log.stop().await.expect("stops");
+    drop(log);
+    // The index may be deleted: it grows back.
+    std::fs::remove_dir_all(dir.path().join("index")).expect("removes");
+    let log = start_in(dir.path()).await;
+    assert!(log.add(leaf(1)).await.expect("answers").duplicate);
+}
+
+/// Identical leaves at the same moment: one is first, all have its index.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_duplicates_agree() {
+    let log = start(Arc::new(Memory::default())).await.expect("starts");
+    let tasks: Vec<_> = (0..400)
+        .map(|i| {
+            let log = log.clone();
+            tokio::spawn(async move { log.add(leaf(i % 10)).await.expect("adds") })
+        })
+        .collect();
+    let mut firsts = 0;
+    let mut index_of = std::collections::HashMap::new();
+    for (i, task) in tasks.into_iter().enumerate() {
+        let sequenced = task.await.expect("ends");
+        firsts += usize::from(!sequenced.duplicate);
+        assert_eq!(*index_of.entry(i % 10).or_insert(sequenced.index), sequenced.index);
+    }
+    assert_eq!((firsts, log.reader().published().size), (10, 10));
+}
+
+/// Crosses bundle and tile-level borders, with proofs for every leaf at every published size, restarts
+/// included.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grows_over_restarts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut acknowledged = Vec::new();
+    let mut seen = Vec::new();
+    for run in 0..4 {
+        let log = start_in(dir.path()).await;
+        check_acknowledged(&log, &acknowledged).await;
+        check_prefix(&log, &seen).await;
+        let tasks: Vec<_> = (0..173)
+            .map(|i| {
+                let (log, leaf) = (log.clone(), leaf(run * 1000 + i));
+                tokio::spawn(async move { (log.add(leaf.clone()).await.expect("adds"), leaf) })
+            })
+            .collect();
+        for task in tasks {
+            let (sequenced, leaf) = task.await.expect("ends");
+            seen.push((sequenced.published.size, sequenced.published.root));
+            acknowledged.push((sequenced.index, leaf));
+        }
+        check_acknowledged(&log, &acknowledged).await;
+        check_prefix(&log, &seen).await;
+        for id in right_edge(log.reader().published().size) {
+            for width in 1..=id.width {
+                let narrower = TileId { width, ..id };
+                assert!(log.reader().tile(narrower).await.expect("reads").is_some(), "{}", narrower.path());
+            }
+            let wider = TileId { width: id.width + 1, ..id };
+            assert!(log.reader().tile(wider).await.expect("reads").is_none(), "{}", wider.path());
+        }
+        log.stop().await.expect("stops");
+    }
+}
+
+#[tokio::test]
+async fn frozen_log_stays_frozen() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = start_in(dir.path()).await;
+    log.add(leaf(1)).await.expect("adds");
+    let last = log.freeze(1_700_000_000).await.expect("freezes");
+    assert!(String::from_utf8_lossy(&last.note).contains("Log frozen"));
+    assert_eq!(log.add(leaf(2)).await.err(), Some(AddError::Frozen));
+    drop(log);
+    let log = start_in(dir.path()).await;
+    assert!(log.status().frozen);
+    assert_eq!(log.add(leaf(2)).await.err(), Some(AddError::Frozen));
+    assert_eq!(log.reader().published().note, last.note);
+    check_acknowledged(&log, &[(0, leaf(1))]).await;
+}
+
+#[tokio::test]
+async fn refusals_leave_no_trace() {
+    let log = start(Arc::new(Memory::default())).await.expect("starts");
+    assert_eq!(log.add(Bytes::new()).await.err(), Some(AddError::Empty));
+    assert_eq!(log.add(vec![1; 65_536].into()).await.err(), Some(AddError::TooLong { len: 65_536 }));
+    assert_eq!(log.reader().published().size, 0);
+    assert!(log.add(vec![1; 65_535].into()).await.is_ok(), "the longest leaf fits");
+    log.stop().await.expect("stops");
+    assert_eq!(log.add(leaf(1)).await.err(), Some(AddError::Stopping));
+    assert_eq!(log.reader().published().size, 1);
+}
+
+/// What was accepted before a stop is answered by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stop_answers_what_was_accepted() {
+    let log = start(Arc::new(Memory::default())).await.expect("starts");
+    let tasks: Vec<_> = (0..500)
+        .map(|i| {
+            let log = log.clone();
+            tokio::spawn(async move { log.add(leaf(i)).await })
+        })
+        .collect();
+    log.stop().await.expect("stops");
+    let mut added = 0;
+    for task in tasks {
+        match task.await.expect("ends") {
+            Ok(_) => added += 1,
+            Err(error) => assert_eq!(error, AddError::Stopping),
+        }
+    }
+    assert_eq!(log.reader().published().size, added);
+}
+
+#[tokio::test]
+async fn full_queue_pushes_back() {
+    let storage = Arc::new(Memory::default());
+    let mut options = options(IndexAt::Memory);
+    options.queue = 4;
+    let log = Log::start(storage, options).await.expect("starts");
+    // On one thread no answer is read before all were asked, so the queue must fill or be drained.
+    let asked: Vec<_> = (0..2000).map(|i| log.add(leaf(i))).collect();
+    let answers = futures_util::future::join_all(asked).await;
+    let refused = answers.iter().filter(|answer| answer.as_ref().err() == Some(&AddError::Full)).count();
+    let added = answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+    assert_eq!(refused as u64 + added, 2000);
+    assert_eq!(log.reader().published().size, added);
+    assert!(refused > 0, "a queue of 4 does not hold 2000");
+}
+
+#[tokio::test]
+async fn history_keeps_what_was_published() {
+    let storage: Arc<dyn Storage> = Arc::new(Memory::default());
+    let mut options = options(IndexAt::Memory);
+    options.history_interval = std::time::Duration::ZERO;
+    let log = Log::start(storage, options).await.expect("starts");
+    log.add(leaf(1)).await.expect("adds");
+    log.stop().await.expect("stops");
+    let kept = log.reader().history(0).await.expect("reads").expect("there is a page");
+    assert!(!kept.is_empty());
+    assert!(kept.iter().all(|kept| {
+        Checkpoint::open(std::str::from_utf8(&kept.note).expect("text"), &Key::new().verifier()).is_ok()
+    }));
+    assert_eq!(log.reader().history(1).await.expect("reads"), None);
+}
+
+/// A tree that does not match its head is never signed (invariant F).
+#[tokio::test]
+async fn damaged_storage_is_not_signed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = start_in(dir.path()).await;
+    for i in 0..300 {
+        log.add(leaf(i)).await.expect("adds");
+    }
+    log.stop().await.expect("stops");
+    drop(log);
+    let tile = dir.path().join("log").join(TileId::hashes(0, 1, 44).path());
+    let mut bytes = std::fs::read(&tile).expect("reads");
+    bytes[77] ^= 1;
+    std::fs::write(&tile, bytes).expect("writes");
+    let started = Log::start(open(dir.path()), options(IndexAt::Memory)).await;
+    let error = started.err().expect("is refused").to_string();
+    assert!(error.contains("does not match its hash") || error.contains("its head says"), "{error}");
+}
