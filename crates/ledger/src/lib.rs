@@ -6,20 +6,7 @@
 //! answers; the [`keeper`] turns committed batches into immutable tiles; readers see a [`tail`] and
 //! what lies below it in storage. [`fsck`] judges the result from outside.
 
-mod cosigners {
-    pub struct Cosigners;
-    impl Cosigners {
-        pub async fn gather<F>(
-            &self,
-            _: &bulla_tlog::note::Note,
-            _: &bulla_tlog::checkpoint::Checkpoint,
-            _: &F,
-        ) -> Result<Vec<bulla_tlog::note::Signature>, String> {
-            Ok(vec![])
-        }
-    }
-}
-
+pub mod cosigners;
 pub mod fsck;
 pub mod history;
 mod index;

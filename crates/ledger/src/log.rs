@@ -119,7 +119,7 @@ struct Workers {
 /// How a log is doing, for health checks and for people.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Status {
-    /// It has ended, or was started read-only; reads go on.
+    /// It has ended; reads go on.
     pub frozen: bool,
     /// It takes no more entries because it is being stopped.
     pub stopping: bool,

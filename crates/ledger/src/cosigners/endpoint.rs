@@ -257,7 +257,10 @@ impl Endpoint {
             let request = Request { old, proof, checkpoint: question.note.clone() };
             let left = question.until.saturating_duration_since(Instant::now());
             let body = Bytes::from(request.to_string());
-            let answer = question.transport.post(&self.url, body, left).await.map_err(Miss::Unreached)?;
+            let answer = question.transport.post(&self.url, body, left).await.map_err(|reason| {
+                // The transport's own word for it would depend on whose timer is first.
+                if Instant::now() >= question.until { Miss::Late } else { Miss::Unreached(reason) }
+            })?;
             match answer.status {
                 200 => return self.good(&question.checkpoint, &answer.body),
                 409 if bears_size(&answer) => match add_checkpoint::parse_size(&answer.body) {
