@@ -1,0 +1,9 @@
+//! The doors of the log: Rekor wire formats, HTTP and gRPC handlers, trust documents, client.
+
+pub mod api;
+pub mod client;
+mod door;
+pub mod trust;
+pub mod wire;
+
+pub use door::{Document, Door, Duplicates, Settings};

@@ -1,0 +1,3 @@
+//! What goes over the wire, apart from how it gets there: bytes in, values out, and back.
+
+pub mod v2;
