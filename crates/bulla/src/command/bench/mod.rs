@@ -1,0 +1,121 @@
+//! `bulla bench`: measures a running log, and in the same run the limits that its figures are ratios
+//! of: raw signature checks, and flushes of the disk. Everything is prepared before the clock starts.
+
+mod load;
+mod machine;
+mod prepare;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use load::{Pace, Target};
+
+use super::Failure;
+
+/// What can be said to `bulla bench`.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Log new entries, each with a signature of its own
+    Write {
+        #[command(flatten)]
+        common: Common,
+        /// How many entries to send at most
+        #[arg(long, default_value_t = 50_000)]
+        entries: usize,
+        /// What the entries are verified with
+        #[arg(long, value_enum, default_value_t = prepare::Kind::Key)]
+        kind: prepare::Kind,
+        /// Different keys among the entries
+        #[arg(long, default_value_t = 16)]
+        keys: usize,
+        /// Directory on the log's disk, to measure one fdatasync there
+        #[arg(long, value_name = "DIR")]
+        disk: Option<PathBuf>,
+    },
+    /// Read one object again and again
+    Read {
+        #[command(flatten)]
+        common: Common,
+        /// Its path below the URL
+        #[arg(long, default_value = "tile/0/000")]
+        path: String,
+    },
+}
+
+#[derive(clap::Args)]
+struct Common {
+    /// The log, as http://HOST:PORT
+    url: String,
+    /// Connections, each with one request at a time
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// How long to send at most, in seconds
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Requests a second, sent on schedule whatever the answers do; without it, as fast as they come
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Doubles the rate from --rate up, this many times, --seconds each
+    #[arg(long, default_value_t = 0, requires = "rate")]
+    ramp: u32,
+    /// Process ID of the log, to measure what it uses
+    #[arg(long)]
+    pid: Option<u32>,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t = report::Output::Human)]
+    output: report::Output,
+}
+
+/// Measures and prints.
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    match args.what {
+        What::Write { common, entries, kind, keys, disk } => {
+            let target = Target::parse(&common.url)?;
+            let before = machine::limits(disk.as_deref())?;
+            let requests = prepare::requests(&target, kind, entries, keys)?;
+            let runs = measure(&common, &target, &requests, true).await?;
+            let after = machine::limits(disk.as_deref())?;
+            report::print(common.output, &runs, Some(&before.with(after)), requests.body_len);
+        }
+        What::Read { common, path } => {
+            let target = Target::parse(&common.url)?;
+            let requests = prepare::read(&target, &path);
+            let runs = measure(&common, &target, &requests, false).await?;
+            report::print(common.output, &runs, None, 0);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One run, or one for each step of the ramp.
+async fn measure(
+    common: &Common,
+    target: &Target,
+    requests: &prepare::Requests,
+    once_each: bool,
+) -> Result<Vec<report::Run>, Failure> {
+    let mut runs = Vec::new();
+    let mut next = 0;
+    for step in 0..=common.ramp {
+        let rate = common.rate.map(|rate| rate * f64::from(1 << step));
+        let pace = Pace { rate, during: Duration::from_secs(common.seconds), connections: common.connections.max(1) };
+        let before = machine::Usage::of(common.pid)?;
+        let load = load::run(target, requests, next, once_each, pace).await?;
+        if once_each {
+            next += load.latencies.len();
+        }
+        let after = machine::Usage::of(common.pid)?;
+        let used = after.zip(before).map(|(after, before)| after.since(before));
+        runs.push(report::Run { rate, load, used });
+    }
+    Ok(runs)
+}

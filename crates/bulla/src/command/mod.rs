@@ -1,0 +1,91 @@
+//! What people type: the list of commands, and how a command ends.
+//!
+//! Each command is one file with `Args` (what can be said) and `run` (what happens); adding one is a new file and a
+//! line in each of the two lists below. A command receives its own arguments and nothing else.
+
+mod bench;
+mod freeze;
+mod fsck;
+mod inspect;
+mod serve;
+mod trust;
+mod witness;
+
+use std::fmt;
+use std::io::{Write as _, stdout};
+use std::process::ExitCode;
+
+/// The commands, in the order `bulla --help` shows them.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Run a log: take entries, publish checkpoints, serve everything a verifier reads
+    Serve(Box<serve::Args>),
+    /// Print the trust files that clients of this log need
+    Trust(trust::Args),
+    /// End a stopped log for good with a final checkpoint
+    Freeze(freeze::Args),
+    /// Check a whole log from public data alone: a directory or a URL
+    Fsck(fsck::Args),
+    /// Show tiles, bundles, entries, checkpoints and proofs to a person
+    Inspect(inspect::Args),
+    /// Run a witness that cosigns the checkpoints of logs it has followed
+    Witness(witness::Args),
+    /// Measure a log under load
+    Bench(bench::Args),
+}
+
+/// Runs the command that was typed.
+pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(args) => serve::run(*args).await,
+        Command::Trust(args) => trust::run(&args),
+        Command::Freeze(args) => freeze::run(args).await,
+        Command::Fsck(args) => fsck::run(args).await,
+        Command::Inspect(args) => inspect::run(args).await,
+        Command::Witness(args) => witness::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
+    }
+}
+
+/// Prints what was asked for. A reader that went away, as `head` does, wants no more and is no failure.
+pub(crate) fn say(text: &str) {
+    let mut out = stdout().lock();
+    let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Why a command did not succeed: one message for a person, and whose fault it is as the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// What was examined is not as it must be (exit code 1).
+    pub(crate) fn check(message: impl fmt::Display) -> Self {
+        Self { code: 1, message: message.to_string() }
+    }
+
+    /// What was asked for cannot be done as asked: an option, a key file, a directory (exit code 2).
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self { code: 2, message: message.to_string() }
+    }
+
+    /// The world did not cooperate, trying again later may help (exit code 3).
+    pub(crate) fn unavailable(message: impl fmt::Display) -> Self {
+        Self { code: 3, message: message.to_string() }
+    }
+
+    /// The documented exit code.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

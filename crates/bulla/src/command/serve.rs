@@ -1,0 +1,374 @@
+//! `bulla serve`: opens the log in its directory and keeps its doors open until it is told to stop.
+//!
+//! This is the one place that knows every part: it reads the options, opens what they name, and hands opened things on.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use bulla_claims::{AlgorithmSet, DsseRule, LabelRule, Rules};
+use bulla_ledger::storage::StorageError;
+use bulla_ledger::{IndexAt, Log, Options, StartError};
+use bulla_rekor::{Document, Door, Duplicates, Settings};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{Failure, say};
+use crate::home::{self, Absent, Home, public_url};
+use crate::service::front::{Front, Places};
+use crate::service::health::{self, Expected, Health};
+use crate::service::trust::{self, Documents};
+use crate::service::{http, metrics, witnesses};
+use crate::text;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    home: home::Args,
+    #[command(flatten)]
+    listen: Listen,
+    #[command(flatten)]
+    entries: Entries,
+    #[command(flatten)]
+    running: Running,
+    #[command(flatten)]
+    witnesses: witnesses::Args,
+    #[command(flatten)]
+    trust: trust::Args,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Listening")]
+struct Listen {
+    /// Address for HTTP; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    http: SocketAddr,
+    /// Address for gRPC (HTTP/2 without TLS), or off
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3001")]
+    grpc: At,
+    /// Address for Prometheus metrics, or off
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2112")]
+    metrics: At,
+    /// Connections that a listener has open at a time
+    #[arg(long, value_name = "N", default_value = "4096")]
+    max_connections: NonZeroUsize,
+    /// How long a client may take to send a header, and a connection may say nothing
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = text::duration)]
+    header_timeout: Duration,
+    /// How long a client may take to send a request's body
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = text::duration)]
+    body_timeout: Duration,
+}
+
+/// A listener that may be off.
+#[derive(Clone, Copy)]
+enum At {
+    Off,
+    Addr(SocketAddr),
+}
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            addr => addr
+                .parse()
+                .map(Self::Addr)
+                .map_err(|_| "an address such as 127.0.0.1:3001, or off, was expected".to_owned()),
+        }
+    }
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Entries")]
+struct Entries {
+    /// Answer to an entry that is in the log already
+    #[arg(long, value_enum, default_value_t = OnDuplicate::Refuse)]
+    duplicates: OnDuplicate,
+    /// What happens to a DSSE envelope sent whole, as older clients do
+    #[arg(long, value_enum, default_value_t = OnDsse::Transcode)]
+    dsse: OnDsse,
+    /// How strictly an entry's algorithm label must describe its key
+    #[arg(long, value_enum, default_value_t = Label::MustFit)]
+    label: Label,
+    /// Algorithms that clients may sign with, separated by commas [default: all seven of Rekor v2]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    client_signing_algorithms: Vec<String>,
+    /// Requests with more bytes are refused
+    #[arg(long, value_name = "BYTES", default_value = "4194304", value_parser = text::bytes)]
+    max_request_body_size: u64,
+    /// Entries that may wait for the writer; more are told to come back later
+    #[arg(long, value_name = "N", default_value = "4096")]
+    queue: NonZeroUsize,
+    /// Entries in one commit at most
+    #[arg(long, value_name = "N", default_value = "1024")]
+    max_batch: NonZeroUsize,
+    /// Seconds after which a client that was told so should come back
+    #[arg(long, value_name = "SECONDS", default_value = "1")]
+    retry_after: u32,
+    /// Serve what is there and take no entries
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true"
+    )]
+    read_only: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum OnDuplicate {
+    /// 409 with the index, as the reference server
+    Refuse,
+    /// 201 with the first index and a fresh proof
+    Existing,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum OnDsse {
+    /// verify it and log a hashedrekord over what was signed
+    Transcode,
+    /// 400, as the reference server does since 2.3
+    Reject,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Label {
+    /// refuse a label that does not fit the key
+    MustFit,
+    /// take any label whose hash fits
+    AsLaxAsUpstream,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Running")]
+struct Running {
+    /// How long accepted requests may take to finish when the log is stopped
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = text::duration)]
+    stop_timeout: Duration,
+    /// Keep at most one checkpoint in this time in the checkpoint history
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = text::duration)]
+    checkpoint_history_interval: Duration,
+    /// Not ready if entries wait and no checkpoint came for this long
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = text::duration)]
+    checkpoint_within: Duration,
+    /// Not ready with less than this free on the disk
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = text::bytes)]
+    disk_reserve: u64,
+    /// Memory for tiles that are read often
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = text::bytes)]
+    cache: u64,
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new()?;
+    let rules = args.entries.rules()?;
+    let cosigners = witnesses::open(&args.witnesses)?;
+    let home = Home::find(&args.home, Absent::Create)?;
+    let storage = home.open("stop that one first, or pass another --data DIR")?;
+    let (listener, http_at) = http::bind("--http", args.listen.http).await?;
+    let grpc = args.listen.grpc.bind("--grpc").await?;
+    let metrics_listener = args.listen.metrics.bind("--metrics").await?;
+
+    let identity = home.identity();
+    let url = public_url(identity.verifier.name(), args.trust.url.as_deref(), http_at.port())?;
+    let documents = Documents::new(&identity, url.clone(), &args.trust)?;
+    let (trusted_root, signing_config) = (documents.trusted_root()?, documents.signing_config()?);
+    home.remember_url(&url)?;
+
+    raise_file_limit();
+    let counted = metrics::start()?;
+    let (data, is_new) = (home.dir().to_owned(), home.is_new());
+    let mut options = Options::new(
+        Arc::new(home.into_signer()),
+        identity.verifier.clone(),
+        IndexAt::Dir(data.join("index")),
+    );
+    options.queue = args.entries.queue.get();
+    options.max_batch = args.entries.max_batch.get();
+    options.cache_bytes = args.running.cache;
+    options.history_interval = args.running.checkpoint_history_interval;
+    options.cosigners = cosigners;
+    options.read_only = args.entries.read_only;
+    options.progress = say_progress;
+    let log = Log::start(Arc::new(storage), options).await.map_err(start_failure)?;
+
+    let expected = Expected {
+        writes: !args.entries.read_only,
+        disk_reserve_bytes: args.running.disk_reserve,
+        checkpoint_within: args.running.checkpoint_within,
+    };
+    let health = Arc::new(Health::new(log.clone(), expected));
+    let door = Arc::new(Door::new(
+        log.clone(),
+        identity.verifier.log_id(),
+        args.entries.settings(rules, args.listen.body_timeout),
+        Document::from(trusted_root),
+        Document::from(signing_config),
+    ));
+
+    let front = Front { verifier: identity.verifier, url };
+    let places = Places {
+        data: std::path::absolute(&data).unwrap_or(data),
+        http: http_at,
+        grpc: grpc.as_ref().map(|(_, at)| *at),
+        metrics: metrics_listener.as_ref().map(|(_, at)| *at),
+    };
+    let size = log.status().size;
+    let state = if log.status().frozen {
+        format!("serves, with its final {size} entries, the frozen log")
+    } else if args.entries.read_only {
+        format!("serves, and adds nothing to its {size} entries, the log")
+    } else if is_new {
+        "started the new log".to_owned()
+    } else {
+        format!("continues, after {size} entries, the log")
+    };
+    let greeting = front.greeting(&state, &places);
+
+    let mut services: Vec<(TcpListener, Router)> = Vec::new();
+    let main = bulla_rekor::api::v2::router(door.clone());
+    services.push((
+        listener,
+        main.merge(health::routes(health.clone())).merge(front.routes(log.reader().clone())),
+    ));
+    if let Some((listener, _)) = grpc {
+        let asked = health.clone();
+        let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || asked.is_ready()));
+        let routes = routes.map_err(|error| Failure::check(format!("gRPC descriptors: {error}")))?;
+        services.push((listener, routes.into_axum_router()));
+    }
+    if let Some((listener, _)) = metrics_listener {
+        services.push((listener, metrics::routes(counted.clone(), health.clone())));
+    }
+    let limits = http::Limits {
+        connections: args.listen.max_connections.get(),
+        header_timeout: args.listen.header_timeout,
+    };
+    let (stop, stopping) = watch::channel(false);
+    let mut serving = JoinSet::new();
+    for (listener, router) in services {
+        serving.spawn(http::serve(listener, router, limits, stopping.clone()));
+    }
+    let keeping = tokio::spawn(metrics::keep(counted, health));
+
+    say(&greeting);
+    tracing::info!(http = %http_at, size, "serving");
+    let asked_by = signals.next().await;
+    tracing::info!(signal = asked_by, "stopping: answering what was accepted");
+    // An error would mean that nobody listens any more, and that is what is wanted.
+    let _nobody = stop.send(true);
+    tokio::select! {
+        () = finish(serving, args.running.stop_timeout) => {}
+        again = signals.next() => tracing::warn!(signal = again, "told twice: not waiting for open requests"),
+    }
+    keeping.abort();
+    log.stop().await.map_err(|error| Failure::unavailable(format!("the log did not settle: {error}")))?;
+    tracing::info!(size = log.status().size, "stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the listeners' last answers, but not for ever.
+async fn finish(mut serving: JoinSet<()>, within: Duration) {
+    let all = async { while serving.join_next().await.is_some() {} };
+    if tokio::time::timeout(within, all).await.is_err() {
+        tracing::warn!("open connections were cut off after --stop-timeout");
+    }
+}
+
+impl At {
+    async fn bind(self, option: &str) -> Result<Option<(TcpListener, SocketAddr)>, Failure> {
+        match self {
+            Self::Off => Ok(None),
+            Self::Addr(addr) => http::bind(option, addr).await.map(Some),
+        }
+    }
+}
+
+impl Entries {
+    fn rules(&self) -> Result<Rules, Failure> {
+        let names = &self.client_signing_algorithms;
+        let algorithms = if names.is_empty() {
+            AlgorithmSet::default()
+        } else {
+            AlgorithmSet::from_flags(names.iter().map(String::as_str))
+                .map_err(|error| Failure::usage(format!("--client-signing-algorithms: {error}")))?
+        };
+        let label = match self.label {
+            Label::MustFit => LabelRule::MustFit,
+            Label::AsLaxAsUpstream => LabelRule::AsLaxAsUpstream,
+        };
+        let dsse = match self.dsse {
+            OnDsse::Transcode => DsseRule::Transcode,
+            OnDsse::Reject => DsseRule::Reject,
+        };
+        Ok(Rules { algorithms, label, dsse })
+    }
+
+    fn settings(&self, rules: Rules, body_timeout: Duration) -> Settings {
+        Settings {
+            duplicates: match self.duplicates {
+                OnDuplicate::Refuse => Duplicates::Refuse,
+                OnDuplicate::Existing => Duplicates::Existing,
+            },
+            max_body_bytes: usize::try_from(self.max_request_body_size).unwrap_or(usize::MAX),
+            body_timeout,
+            retry_after_seconds: self.retry_after,
+            ..Settings::new(rules)
+        }
+    }
+}
+
+/// The two signals that ask a server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::unavailable(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Every connection is a file; systems allow a process fewer than it may ask for.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+fn say_progress(done: u64, total: u64) {
+    if done == total || done % (1 << 20) < 4096 {
+        tracing::info!(done, total, "rebuilding the deduplication index");
+    }
+}
+
+fn start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Checkpoint(_) | StartError::Storage(StorageError::Corrupt(_)) => Failure::check(error),
+        other => Failure::unavailable(other),
+    }
+}

@@ -1,0 +1,332 @@
+//! A data directory as the roof sees it: the ledger's files, and beside them the log's key and what is known of it.
+//!
+//! ```text
+//! DIR/log.key    private key, PEM PKCS#8, owner only; absent when --key names another file
+//! DIR/log.pub    public key, PEM
+//! DIR/log.vkey   public key with the origin, as note verifiers take it (C2SP signed-note)
+//! DIR/log.url    where the log said it is, for the trust files
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bulla_claims::{LogSigner, SigningKey};
+use bulla_ledger::storage::file::{FileStorage, Format, OpenError};
+use bulla_tlog::note::{NameError, Verifier, valid_origin};
+
+use crate::command::Failure;
+
+/// Where a log lives and whose it is: the options that every command about one's own log has.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    /// Directory that holds the log; made, with a key, when it is not there
+    #[arg(long, value_name = "DIR", default_value = "bulla-data", help_heading = "The log")]
+    pub(crate) data: PathBuf,
+    /// Name that the log signs under: the host name of its public URL [default: the directory's, at first localhost]
+    #[arg(long, value_name = "NAME", help_heading = "The log")]
+    pub(crate) origin: Option<String>,
+    /// Private key: PEM of PKCS#8, SEC1 or PKCS#1, encrypted or not [default: DIR/log.key, made when it is not there]
+    #[arg(long, value_name = "FILE", help_heading = "The log")]
+    pub(crate) key: Option<PathBuf>,
+    /// File with the password of the private key
+    #[arg(long, value_name = "FILE", help_heading = "The log")]
+    pub(crate) key_password_file: Option<PathBuf>,
+    /// Password of the private key; other users of the machine can see flags, so set `BULLA_KEY_PASSWORD` instead
+    #[arg(long, value_name = "PASSWORD", conflicts_with = "key_password_file", help_heading = "The log")]
+    pub(crate) key_password: Option<String>,
+}
+
+/// What may happen to a directory that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// It is made, with a key.
+    Create,
+    /// It is refused.
+    Refuse,
+}
+
+/// A directory whose key is at hand.
+pub(crate) struct Home {
+    dir: PathBuf,
+    format: Format,
+    signer: LogSigner,
+    new: bool,
+}
+
+impl Home {
+    /// Finds the directory, its origin and its key, and makes what is missing.
+    pub(crate) fn find(args: &Args, absent: Absent) -> Result<Self, Failure> {
+        if let Some(origin) = &args.origin {
+            check_origin(origin)?;
+        }
+        let dir = args.data.clone();
+        let existing = read_format(&dir)?;
+        if existing.is_none() && absent == Absent::Refuse {
+            return Err(Failure::usage(format!("{} holds no log: pass --data DIR", dir.display())));
+        }
+        let new = existing.is_none();
+        if new {
+            make_directory(&dir)?;
+        }
+        let origin = args.origin.as_deref().or(existing.as_ref().map(|format| format.origin.as_str()));
+        let origin = origin.unwrap_or(FIRST_ORIGIN);
+        let key = key_file(&dir, args, new)?;
+        let signer = read_key(&key, origin, args)?;
+        let created = existing.as_ref().map_or_else(unix_now, |format| format.created);
+        let format = Format::new(origin, signer.verifier().log_id(), created);
+        Ok(Self { dir, format, signer, new })
+    }
+
+    /// Opens the ledger's files and, now that they are known to be this key's, writes down who the log is. If another
+    /// process has them, the failure ends with `in_use`: what to do then.
+    pub(crate) fn open(&self, in_use: &str) -> Result<FileStorage, Failure> {
+        let storage = FileStorage::open(&self.dir, &self.format).map_err(|error| match error {
+            OpenError::InUse(dir) => {
+                Failure::usage(format!("{} is in use by another process: {in_use}", dir.display()))
+            }
+            other => open_failure(other),
+        })?;
+        let verifier = self.verifier();
+        self.note("log.pub", &pem("PUBLIC KEY", verifier.spki()))?;
+        self.note("log.vkey", &format!("{}\n", verifier.vkey()))?;
+        Ok(storage)
+    }
+
+    /// Remembers where the log is, so that the trust files can say so.
+    pub(crate) fn remember_url(&self, url: &str) -> Result<(), Failure> {
+        self.note("log.url", &format!("{url}\n"))
+    }
+
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What signs.
+    pub(crate) fn into_signer(self) -> LogSigner {
+        self.signer
+    }
+
+    /// The log's public key under its origin.
+    pub(crate) fn verifier(&self) -> &Verifier {
+        self.signer.verifier()
+    }
+
+    /// Whether this is the log's first day.
+    pub(crate) fn is_new(&self) -> bool {
+        self.new
+    }
+
+    /// What is known of the log.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { verifier: self.verifier().clone(), created: self.format.created }
+    }
+
+    /// Writes a small public file, unless it says that already.
+    fn note(&self, name: &str, text: &str) -> Result<(), Failure> {
+        let path = self.dir.join(name);
+        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+            return Ok(());
+        }
+        let unfinished = self.dir.join(format!("{name}.new"));
+        let write = || {
+            fs::write(&unfinished, text)?;
+            fs::rename(&unfinished, &path)
+        };
+        write().map_err(|error| not_writable(&self.dir, &error))
+    }
+}
+
+/// What others may know of a log, read without its private key.
+pub(crate) struct Identity {
+    /// Its public key under its origin.
+    pub(crate) verifier: Verifier,
+    /// When it began, in Unix seconds.
+    pub(crate) created: u64,
+}
+
+impl Identity {
+    /// Reads it from the directory; the log may be running.
+    pub(crate) fn read(dir: &Path) -> Result<Self, Failure> {
+        let nothing = || {
+            Failure::usage(format!(
+                "{} holds no log: pass --data DIR, or start one with `bulla serve`",
+                dir.display()
+            ))
+        };
+        let format = read_format(dir)?.ok_or_else(nothing)?;
+        let path = dir.join("log.vkey");
+        let failed =
+            |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
+        let vkey = fs::read_to_string(&path).map_err(|error| failed(&error))?;
+        let verifier = Verifier::from_vkey(vkey.trim_end()).map_err(|error| failed(&error))?;
+        if verifier.log_id() != format.log_id {
+            return Err(failed(&"is not the key of the log in this directory: `bulla serve` writes it anew"));
+        }
+        Ok(Self { verifier, created: format.created })
+    }
+
+    /// Where the log said it is, when it ran last.
+    pub(crate) fn url(dir: &Path) -> Option<String> {
+        Some(fs::read_to_string(dir.join("log.url")).ok()?.trim_end().to_owned())
+    }
+}
+
+/// The public base URL of a log: the one given, checked, else the one that clients would guess.
+pub(crate) fn public_url(origin: &str, given: Option<&str>, port: u16) -> Result<String, Failure> {
+    let Some(given) = given else {
+        let local = origin == FIRST_ORIGIN;
+        return Ok(if local { format!("http://{origin}:{port}") } else { format!("https://{origin}") });
+    };
+    let refused = |problem: String| Failure::usage(format!("--url \"{given}\" {problem}"));
+    let url = reqwest::Url::parse(given).map_err(|error| refused(format!("is not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+        return Err(refused("is not the http or https address of a log".to_owned()));
+    }
+    let host = url.host_str().unwrap_or_default();
+    if host != origin {
+        return Err(refused(format!(
+            "has the host \"{host}\", the log signs as \"{origin}\": clients expect these to be the same, \
+             so pass --origin {host} to a new log, or the URL https://{origin}"
+        )));
+    }
+    // Clients in Python and JavaScript append a path that begins with a slash.
+    Ok(given.trim_end_matches('/').to_owned())
+}
+
+/// PEM of DER bytes.
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.extend(line.iter().copied().map(char::from));
+        pem.push('\n');
+    }
+    pem + &format!("-----END {label}-----\n")
+}
+
+/// Refuses an origin that clients could not find in the host name of a URL.
+fn check_origin(origin: &str) -> Result<(), Failure> {
+    let Err(error) = valid_origin(origin) else { return Ok(()) };
+    let bare = origin.split_once("://").map_or(origin, |(_, rest)| rest);
+    let bare = bare.split([' ', '+', ':', '/']).find(|part| !part.is_empty()).unwrap_or(FIRST_ORIGIN);
+    let problem = match error {
+        NameError::Character { character: ' ', .. } => "a space".to_owned(),
+        NameError::Character { character, .. } => format!("'{character}'"),
+        other => return Err(Failure::usage(format!("--origin \"{origin}\": {other}"))),
+    };
+    Err(Failure::usage(format!(
+        "--origin \"{origin}\" has {problem}: clients take the origin from the host name in the log's URL, \
+         pass that alone, such as --origin {bare}"
+    )))
+}
+
+fn read_format(dir: &Path) -> Result<Option<Format>, Failure> {
+    let path = dir.join("format");
+    match fs::symlink_metadata(&path) {
+        Ok(_) => Format::read(dir).map(Some).map_err(open_failure),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(Failure::usage(format!("{}: {error}", path.display()))),
+    }
+}
+
+fn make_directory(dir: &Path) -> Result<(), Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| not_writable(dir, &error))
+}
+
+/// The file with the private key: the one named, else the directory's own, which a new log makes.
+fn key_file(dir: &Path, args: &Args, new: bool) -> Result<PathBuf, Failure> {
+    if let Some(key) = &args.key {
+        return Ok(key.clone());
+    }
+    let key = dir.join("log.key");
+    if key.exists() {
+        return Ok(key);
+    }
+    if !new {
+        let problem = "is missing: put the log's key back, or pass --key FILE; a new key would be a new log";
+        return Err(Failure::usage(format!("{} {problem}", key.display())));
+    }
+    make_key(dir, &key).map_err(|error| not_writable(dir, &error))?;
+    Ok(key)
+}
+
+/// Makes a key, owner only from its first byte on, and complete under its name or not there at all.
+fn make_key(dir: &Path, key: &Path) -> io::Result<()> {
+    let unfinished = dir.join(format!("log.key.{}", std::process::id()));
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let linked = (|| {
+        file.write_all(SigningKey::generate_ed25519_pem().as_bytes())?;
+        file.sync_all()?;
+        // Unlike a rename, this never replaces the key that another process made at the same time.
+        match fs::hard_link(&unfinished, key) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    })();
+    fs::remove_file(&unfinished)?;
+    linked?;
+    File::open(dir)?.sync_all()
+}
+
+fn read_key(path: &Path, origin: &str, args: &Args) -> Result<LogSigner, Failure> {
+    let failed =
+        |problem: &dyn std::fmt::Display| Failure::usage(format!("key file {}: {problem}", path.display()));
+    let metadata = fs::metadata(path).map_err(|error| failed(&error))?;
+    if metadata.len() > LARGEST_KEY_FILE {
+        return Err(failed(&format!("is {} bytes, not a private key", metadata.len())));
+    }
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let file = path.display();
+        tracing::warn!(%file, "others can read the key file (mode {mode:03o}): run chmod 600 {file}");
+    }
+    let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+    let password = password(args)?;
+    let key = SigningKey::from_pem(&text, password.as_deref()).map_err(|error| failed(&error))?;
+    LogSigner::new(origin, key).map_err(|error| failed(&error))
+}
+
+fn password(args: &Args) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(path) = &args.key_password_file else {
+        return Ok(args.key_password.as_ref().map(|password| password.as_bytes().to_vec()));
+    };
+    let failed = |error: io::Error| Failure::usage(format!("password file {}: {error}", path.display()));
+    let text = fs::read(path).map_err(failed)?;
+    let line = text.strip_suffix(b"\n").unwrap_or(&text);
+    Ok(Some(line.strip_suffix(b"\r").unwrap_or(line).to_vec()))
+}
+
+fn open_failure(error: OpenError) -> Failure {
+    match error {
+        OpenError::Storage(_) => Failure::unavailable(error),
+        OpenError::InUse(_)
+        | OpenError::Newer { .. }
+        | OpenError::OtherOrigin { .. }
+        | OpenError::OtherKey { .. }
+        | OpenError::NotALog(_)
+        | OpenError::NotWritable { .. } => Failure::usage(error),
+    }
+}
+
+fn not_writable(dir: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!("cannot write to {}: {error}", dir.display()))
+}
+
+/// The time in Unix seconds.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// What a log is called that nobody named.
+const FIRST_ORIGIN: &str = "localhost";
+const LARGEST_KEY_FILE: u64 = 64 << 10;

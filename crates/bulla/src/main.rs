@@ -1,0 +1,64 @@
+//! The roof: the one program, its commands, and the only place that knows configuration.
+
+mod command;
+mod config;
+mod home;
+mod logging;
+mod service;
+mod target;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::command::{Command, Failure};
+
+/// Every entry allocates a little on several threads; this allocator does that in half the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A transparency log for signed software, and what a team needs around it.
+#[derive(Parser)]
+#[command(name = "bulla", version, about, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    logging: logging::Args,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 what was checked is not as it must be, 2 a wrong option, key, file or \
+                          directory, 3 unavailable now.";
+
+fn main() -> ExitCode {
+    // Whoever asks for TLS later gets this provider; a second installation would be a second program.
+    let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match config::parse::<Cli>(std::env::args_os()) {
+        Ok(config::Parsed::Run(cli)) => finish(run(cli)),
+        Ok(config::Parsed::Show(text)) => {
+            command::say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => finish(error.into_exit()),
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    logging::start(&cli.logging);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::unavailable(format!("cannot start threads: {error}")))?;
+    let ended = runtime.block_on(command::run(cli.command));
+    // What a stopped service left behind in a blocking call must not keep the process.
+    runtime.shutdown_background();
+    ended
+}
+
+fn finish(ended: Result<ExitCode, Failure>) -> ExitCode {
+    ended.unwrap_or_else(|failure| {
+        eprintln!("bulla: {failure}");
+        failure.exit_code()
+    })
+}

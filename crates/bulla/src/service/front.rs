@@ -1,0 +1,118 @@
+//! What a log says to the person who started it and to the one who opens its address: who it is, where things are, what
+//! to type next.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use axum::Router;
+use axum::routing::get;
+use bulla_ledger::Reader;
+use bulla_tlog::note::Verifier;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use crate::home::pem;
+
+/// A log that listens.
+pub(crate) struct Front {
+    /// Its key under its origin.
+    pub(crate) verifier: Verifier,
+    /// Its public base URL.
+    pub(crate) url: String,
+}
+
+/// Where everything is, for whoever started the log.
+pub(crate) struct Places {
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// Bound addresses.
+    pub(crate) http: SocketAddr,
+    /// See above.
+    pub(crate) grpc: Option<SocketAddr>,
+    /// See above.
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+impl Front {
+    /// The greeting on standard output.
+    pub(crate) fn greeting(&self, state: &str, places: &Places) -> String {
+        let verifier = &self.verifier;
+        let off = || "off".to_owned();
+        let address =
+            |at: Option<SocketAddr>, rest: &str| at.map_or_else(off, |at| format!("http://{at}{rest}"));
+        let mut lines = String::new();
+        let mut line = |name: &str, value: &str| {
+            // Writing to a string cannot fail.
+            let _infallible = writeln!(lines, "  {name:<11} {value}");
+        };
+        line("data", &places.data.display().to_string());
+        line("HTTP", &address(Some(places.http), ""));
+        line("gRPC", &address(places.grpc, ""));
+        line("metrics", &address(places.metrics, "/metrics"));
+        line("public URL", &self.url);
+        line("log ID", &verifier.log_id().to_base64());
+        line("", &verifier.log_id().to_string());
+        line("vkey", &verifier.vkey());
+        let (origin, key) = (verifier.name(), pem("PUBLIC KEY", verifier.spki()));
+        let near = near(places.http);
+        let vkey = places.data.join("log.vkey");
+        format!(
+            "bulla {}: {state} \"{origin}\"\n\n{lines}\n{key}\nLog the signature of a file:\n\n{}\n\nCheck the whole log:\n\n\
+             bulla fsck {near} --key {}\n\n",
+            env!("CARGO_PKG_VERSION"),
+            example(&near),
+            vkey.display(),
+        )
+    }
+
+    /// The page at the root, one screen of plain text.
+    pub(crate) fn routes(self, reader: Reader) -> Router {
+        let Self { verifier, url } = self;
+        let page = move || {
+            let size = reader.published().size;
+            let page = format!(
+                "This is the transparency log \"{origin}\", with {size} entries.\n\n\
+                 log ID  {id}\nvkey    {vkey}\nURL     {url}\n\n\
+                 POST /api/v2/log/entries                log a signature (Rekor v2)\n\
+                 GET  /api/v2/log/entries/INDEX          an entry with its proof\n\
+                 GET  /api/v2/log/entries?leafHash=HEX   the same, by leaf hash\n\
+                 GET  /checkpoint                        the signed tree head (C2SP tlog-checkpoint)\n\
+                 GET  /tile/LEVEL/INDEX[.p/WIDTH]        hash tiles (C2SP tlog-tiles)\n\
+                 GET  /tile/entries/INDEX[.p/WIDTH]      entry bundles\n\
+                 GET  /trusted_root.json                 whom clients are to believe\n\
+                 GET  /signing_config.v0.2.json          where clients are to send things\n\
+                 GET  /healthz, /readyz                  whether it is alive, whether it is well\n",
+                origin = verifier.name(),
+                id = verifier.log_id().to_base64(),
+                vkey = verifier.vkey(),
+            );
+            async move {
+                let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
+                (headers, page)
+            }
+        };
+        Router::new().route("/", get(page))
+    }
+}
+
+/// A URL for this machine.
+fn near(http: SocketAddr) -> String {
+    if http.ip().is_unspecified() {
+        format!("http://localhost:{}", http.port())
+    } else {
+        format!("http://{http}")
+    }
+}
+
+/// Commands that need nothing but openssl and curl, and can be pasted as they are.
+fn example(url: &str) -> String {
+    format!(
+        r#"echo hello > hello.txt
+openssl ecparam -name prime256v1 -genkey -noout -out hello.key
+printf '{{"hashedRekordRequestV002":{{"digest":"%s","signature":{{"content":"%s","verifier":{{"publicKey":{{"rawBytes":"%s"}},"keyDetails":"PKIX_ECDSA_P256_SHA_256"}}}}}}}}' \
+  "$(openssl dgst -sha256 -binary hello.txt | openssl base64 -A)" \
+  "$(openssl dgst -sha256 -sign hello.key hello.txt | openssl base64 -A)" \
+  "$(openssl pkey -in hello.key -pubout -outform DER | openssl base64 -A)" |
+  curl -sS -d @- {url}/api/v2/log/entries"#
+    )
+}

@@ -1,0 +1,90 @@
+//! Words and numbers as people type them: sizes, durations, and the name that was probably meant.
+
+use std::time::Duration;
+
+/// Reads a duration such as `250ms`, `30s`, `5m`, `2h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split(text);
+    let wrong = || "a number and ms, s, m or h was expected, such as 30s".to_owned();
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let milliseconds = match unit {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => return Err(wrong()),
+    };
+    milliseconds.map(Duration::from_millis).ok_or_else(|| "longer than can be counted".to_owned())
+}
+
+/// Reads a number of bytes such as `4194304`, `64KiB`, `512MiB`, `1GiB`.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let (number, unit) = split(text);
+    let wrong = || "a number of bytes was expected, or one with KiB, MiB or GiB, such as 512MiB".to_owned();
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(1 << shift).ok_or_else(|| "more than can be counted".to_owned())
+}
+
+fn split(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (&text[..end], text[end..].trim())
+}
+
+/// The candidate that a mistyped word is nearest to, if one is near at all.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 4).max(2))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many characters must be added, dropped or changed.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_have_units() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
+        assert!(duration("30").is_err(), "a bare number could be anything");
+        assert!(duration("99999999999999999999h").is_err());
+        assert!(duration("18446744073709551615h").is_err());
+        assert_eq!(bytes("4194304"), Ok(4 << 20));
+        assert_eq!(bytes("1GiB"), Ok(1 << 30));
+        assert!(bytes("1GB").is_err());
+        assert!(bytes("18446744073709551615KiB").is_err());
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let names = ["data", "http", "grpc", "witness-policy"];
+        assert_eq!(nearest("htpp", names.into_iter()), Some("http"));
+        assert_eq!(nearest("witness-polcy", names.into_iter()), Some("witness-policy"));
+        assert_eq!(nearest("colour", names.into_iter()), None);
+    }
+}

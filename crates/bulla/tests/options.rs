@@ -1,0 +1,36 @@
+//! docs/reference-options.md is what the program says: after a change of an option, run this with `BULLA_BLESS=1`.
+
+mod common;
+
+use std::fmt::Write as _;
+
+use common::{bulla, run};
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
+const COMMANDS: [&str; 9] =
+    ["serve", "trust root", "trust signing-config", "freeze", "fsck", "inspect", "witness", "bench", ""];
+
+#[test]
+fn the_reference_lists_every_option() {
+    let mut page = String::from(
+        "# Options\n\nWritten by `BULLA_BLESS=1 cargo test -p bulla --test options`. How options, environment and file go together is in\n\
+         [guide-run.md](guide-run.md).\n",
+    );
+    for command in COMMANDS {
+        let (code, help, errors) =
+            run(bulla().args(command.split_whitespace()).arg("--help").env("COLUMNS", "110"));
+        assert_eq!(code, 0, "{errors}");
+        let help: Vec<_> = help.lines().map(str::trim_end).collect();
+        let name = format!("bulla {command}");
+        write!(page, "\n## {}\n\n```text\n{}\n```\n", name.trim_end(), help.join("\n").trim_end())
+            .expect("a string");
+    }
+    if std::env::var_os("BULLA_BLESS").is_some() {
+        std::fs::write(PAGE, &page).expect("writes");
+    }
+    let kept = std::fs::read_to_string(PAGE).unwrap_or_default();
+    assert!(
+        kept == page,
+        "docs/reference-options.md is not what --help says: run this test with BULLA_BLESS=1"
+    );
+}
