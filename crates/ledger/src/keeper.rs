@@ -24,7 +24,7 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// What the keeper is told.
 pub(crate) enum Order {
-    /// Something was published.
+    /// There is enough to settle.
     Look,
     /// Settle everything and end.
     Finish,
@@ -43,6 +43,15 @@ pub(crate) struct Keeper {
 
 /// How long after a failure the keeper tries again by itself.
 const RETRY: Duration = Duration::from_secs(1);
+/// It looks no more often than this by itself.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+/// The index takes what came in this time at once: waking for every batch costs more than the work.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Whether enough is committed and not settled to be worth the keeper's while.
+pub(crate) fn wants_settling(storage: &dyn Storage) -> bool {
+    storage.unsettled_bytes() > storage.capacity_bytes() / 4
+}
 
 impl Keeper {
     /// Runs until it is told to finish, or nobody is left to tell.
@@ -51,20 +60,15 @@ impl Keeper {
         let mut failed = false;
         let mut previous = self.settled.load(Ordering::Acquire);
         loop {
-            let order = if failed {
-                orders.recv_timeout(RETRY)
-            } else {
-                orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            match order {
+            let wait = if failed { RETRY } else { self.history_interval.max(SHORTEST_WAIT) };
+            match orders.recv_timeout(wait) {
                 Ok(Order::Look) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Order::Finish) => return self.settle(&mut previous),
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             let due = kept_at.is_none_or(|at| at.elapsed() >= self.history_interval);
             let worked = (if due { self.keep_checkpoint(&mut kept_at) } else { Ok(()) }).and_then(|()| {
-                let wanted = self.storage.unsettled_bytes() > self.storage.capacity_bytes() / 4;
-                if wanted { self.settle(&mut previous) } else { Ok(()) }
+                if wants_settling(self.storage.as_ref()) { self.settle(&mut previous) } else { Ok(()) }
             });
             failed = worked.is_err();
             if let Err(error) = worked {
@@ -142,6 +146,7 @@ pub(crate) fn kept(published: &Published) -> Kept {
 /// Follows the writer with the index until the writer is gone.
 pub(crate) fn follow(index: &Index, batches: &Receiver<Unindexed>) {
     while let Ok(Unindexed { first, mut hashes }) = batches.recv() {
+        std::thread::sleep(GATHER);
         while let Ok(more) = batches.try_recv() {
             hashes.extend(more.hashes);
             if hashes.len() >= 4096 {

@@ -265,7 +265,8 @@ impl Log {
             notary: notary.clone(),
             reader: reader.clone(),
             health: health.clone(),
-            published: keeper_orders.clone(),
+            storage: storage.clone(),
+            keeper: keeper_orders.clone(),
         };
         let keeper = Keeper {
             storage: storage.clone(),

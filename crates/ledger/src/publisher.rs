@@ -3,6 +3,7 @@
 //! forward.
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, SystemTime};
 
 use bulla_tlog::Hash;
@@ -12,9 +13,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::cosigners::Cosigners;
+use crate::keeper;
 use crate::log::Health;
 use crate::reader::{Reader, Tree};
 use crate::sequencer::{AddError, Sequenced, Waiter};
+use crate::storage::Storage;
 use crate::tail::Tail;
 
 /// A checkpoint in force, and the tree it speaks of.
@@ -92,8 +95,8 @@ pub(crate) struct Publisher {
     pub(crate) notary: Notary,
     pub(crate) reader: Reader,
     pub(crate) health: Arc<Health>,
-    /// Tells the keeper that there is something new.
-    pub(crate) published: std::sync::mpsc::SyncSender<crate::keeper::Order>,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) keeper: SyncSender<keeper::Order>,
 }
 
 /// How long after a failure the publisher tries again by itself.
@@ -153,8 +156,10 @@ impl Publisher {
         metrics::gauge!("bulla_tree_size").set(published.size as f64);
         self.health.published(published.size, published.at);
         self.reader.publish(published);
-        // A full channel means that the keeper has not looked yet; it will.
-        let _busy = self.published.try_send(crate::keeper::Order::Look);
+        if keeper::wants_settling(self.storage.as_ref()) {
+            // A full channel means that the keeper has not looked yet; it will.
+            let _busy = self.keeper.try_send(keeper::Order::Look);
+        }
         Ok(())
     }
 

@@ -118,6 +118,9 @@ impl Writer {
         let mut stopping = false;
         while !stopping {
             let Some(first) = orders.blocking_recv() else { break };
+            // Where every core is busy admitting entries, let some of them arrive: the flush is shared.
+            // Where a core is idle this returns at once.
+            std::thread::yield_now();
             let mut requests = Vec::new();
             let mut bytes = 0;
             let mut next = Some(first);

@@ -71,7 +71,8 @@ pub(super) async fn run(
             tokio::spawn(connection(stream, wire, next, first, once_each, pace, start))
         })
         .collect();
-    let mut load = Load { latencies: Vec::new(), refused: std::collections::BTreeMap::new(), elapsed: Duration::ZERO };
+    let mut load =
+        Load { latencies: Vec::new(), refused: std::collections::BTreeMap::new(), elapsed: Duration::ZERO };
     for task in tasks {
         let answers = task.await.map_err(Failure::unavailable)?.map_err(|error| {
             Failure::unavailable(format!("{}: connection lost under load: {error}", target.host))
@@ -110,7 +111,10 @@ async fn connection(
         if due.duration_since(start) >= pace.during {
             break;
         }
-        tokio::time::sleep_until(due.into()).await;
+        // A timer that is due already still waits for the next tick of a millisecond.
+        if due > Instant::now() {
+            tokio::time::sleep_until(due.into()).await;
+        }
         stream.write_all(request).await?;
         let status = answer(&mut stream, &mut buffer).await?;
         answers.push((u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX), status));
@@ -134,7 +138,9 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result
     let status = head.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
     let len: usize = head
         .lines()
-        .find_map(|line| line.strip_prefix("content-length: ").or_else(|| line.strip_prefix("Content-Length: ")))
+        .find_map(|line| {
+            line.strip_prefix("content-length: ").or_else(|| line.strip_prefix("Content-Length: "))
+        })
         .and_then(|len| len.trim().parse().ok())
         .ok_or_else(broken)?;
     while buffer.len() < head_len + len {

@@ -154,7 +154,9 @@ impl Machine {
         let line = |file: &str, key: &str| {
             let text = std::fs::read_to_string(file).unwrap_or_default();
             text.lines()
-                .find_map(|line| line.strip_prefix(key).map(|rest| rest.trim_start_matches(['\t', ' ', ':']).to_owned()))
+                .find_map(|line| {
+                    line.strip_prefix(key).map(|rest| rest.trim_start_matches(['\t', ' ', ':']).to_owned())
+                })
                 .unwrap_or_default()
         };
         Machine {

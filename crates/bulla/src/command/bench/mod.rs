@@ -107,7 +107,11 @@ async fn measure(
     let mut next = 0;
     for step in 0..=common.ramp {
         let rate = common.rate.map(|rate| rate * f64::from(1 << step));
-        let pace = Pace { rate, during: Duration::from_secs(common.seconds), connections: common.connections.max(1) };
+        let pace = Pace {
+            rate,
+            during: Duration::from_secs(common.seconds),
+            connections: common.connections.max(1),
+        };
         let before = machine::Usage::of(common.pid)?;
         let load = load::run(target, requests, next, once_each, pace).await?;
         if once_each {

@@ -121,7 +121,8 @@ fn human(report: &Report<'_>) {
             "latency     p50 {} us, p90 {} us, p99 {} us, p99.9 {} us, max {} us",
             run.p50_us, run.p90_us, run.p99_us, run.p999_us, run.max_us
         );
-        if let Some((each, a_second)) = run.server_cpu_us_per_request.zip(run.requests_per_server_cpu_second) {
+        if let Some((each, a_second)) = run.server_cpu_us_per_request.zip(run.requests_per_server_cpu_second)
+        {
             println!("server CPU  {each:.1} us a request, {a_second:.0} requests a CPU second");
         }
         let ratios = [

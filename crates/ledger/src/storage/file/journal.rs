@@ -39,6 +39,7 @@ pub(super) struct Journal {
     settled: u64,
     /// Of each unsettled record: the tree size after it, and its bytes.
     unsettled: VecDeque<(u64, u64)>,
+    unsettled_bytes: u64,
     buffer: AlignedBuffer,
 }
 
@@ -119,13 +120,15 @@ impl Journal {
             }
             at = batch.head;
         }
-        let unsettled = staged.iter().map(|(batch, bytes)| (batch.head.size, *bytes)).collect();
+        let unsettled: VecDeque<_> = staged.iter().map(|(batch, bytes)| (batch.head.size, *bytes)).collect();
+        let unsettled_bytes = unsettled.iter().map(|(_, bytes)| bytes).sum();
         let journal = Journal {
             slots: [first, second],
             active,
             head: at,
             settled: settled.size,
             unsettled,
+            unsettled_bytes,
             buffer: AlignedBuffer::default(),
         };
         Ok((journal, staged.into_iter().map(|(batch, _)| batch).collect()))
@@ -138,7 +141,12 @@ impl Journal {
 
     /// Bytes of records that are not settled.
     pub(super) fn unsettled_bytes(&self) -> u64 {
-        self.unsettled.iter().map(|(_, bytes)| bytes).sum()
+        self.unsettled_bytes
+    }
+
+    fn appended(&mut self, end: u64, bytes: u64) {
+        self.unsettled.push_back((end, bytes));
+        self.unsettled_bytes += bytes;
     }
 
     /// Appends a batch and waits for the disk.
@@ -165,7 +173,7 @@ impl Journal {
         let bytes = out.len() as u64;
         slot.write_at += bytes;
         slot.end = batch.head.size;
-        self.unsettled.push_back((batch.head.size, bytes));
+        self.appended(batch.head.size, bytes);
         Ok(())
     }
 
@@ -199,15 +207,15 @@ impl Journal {
         slot.write_at = bytes as u64;
         slot.end = batch.head.size;
         self.active = next;
-        self.unsettled.push_back((batch.head.size, bytes as u64));
+        self.appended(batch.head.size, bytes as u64);
         Ok(())
     }
 
     /// Lets go of the records up to `size`, which the caller made durable elsewhere.
     pub(super) fn settle(&mut self, size: u64) {
         self.settled = size;
-        while self.unsettled.front().is_some_and(|(end, _)| *end <= size) {
-            self.unsettled.pop_front();
+        while let Some((_, bytes)) = self.unsettled.pop_front_if(|(end, _)| *end <= size) {
+            self.unsettled_bytes -= bytes;
         }
     }
 }

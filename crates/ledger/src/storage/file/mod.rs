@@ -16,6 +16,7 @@ mod journal;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bulla_tlog::Hash;
@@ -38,6 +39,8 @@ pub struct FileStorage {
     dir: PathBuf,
     state: Mutex<State>,
     compressor: Mutex<zstd::bulk::Compressor<'static>>,
+    /// Told without waiting for a commit that is under way.
+    unsettled_bytes: AtomicU64,
     _lock: File,
 }
 
@@ -57,11 +60,13 @@ impl FileStorage {
         let settled = read_head(dir)?;
         let (journal, staged) = Journal::open(&dir.join("journal"), settled, Access::Write)?;
         let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(|e| StorageError::io("zstd", &e))?;
+        let unsettled_bytes = AtomicU64::new(journal.unsettled_bytes());
         let state = State { settled, journal, recovered: Some(staged) };
         Ok(FileStorage {
             dir: dir.to_owned(),
             state: Mutex::new(state),
             compressor: Mutex::new(compressor),
+            unsettled_bytes,
             _lock: lock,
         })
     }
@@ -103,6 +108,7 @@ impl FileStorage {
         let mut state = self.state();
         state.settled = head;
         state.journal.settle(head.size);
+        self.unsettled_bytes.store(state.journal.unsettled_bytes(), Ordering::Release);
         Ok(())
     }
 }
@@ -200,7 +206,10 @@ impl Storage for FileStorage {
     }
 
     fn commit<'a>(&'a self, batch: &'a Staged) -> BoxFuture<'a, Result<(), StorageError>> {
-        done(self.state().journal.commit(batch))
+        let mut state = self.state();
+        let committed = state.journal.commit(batch);
+        self.unsettled_bytes.store(state.journal.unsettled_bytes(), Ordering::Release);
+        done(committed)
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Head, StorageError>> {
@@ -240,7 +249,7 @@ impl Storage for FileStorage {
     }
 
     fn unsettled_bytes(&self) -> u64 {
-        self.state().journal.unsettled_bytes()
+        self.unsettled_bytes.load(Ordering::Acquire)
     }
 
     fn capacity_bytes(&self) -> u64 {
