@@ -98,14 +98,14 @@ impl Index {
         rows.insert(CURSOR, complete.to_be_bytes().to_vec());
         match &self.store {
             Store::Memory(map) => {
-                lock(map).extend(rows.into_iter().map(|(key, value)| (key.to_vec(), value)))
+                lock(map).extend(rows.into_iter().map(|(key, value)| (key.to_vec(), value)));
             }
             Store::Disk { database, keys } => {
                 let mut batch = database.batch();
                 for (key, value) in rows {
                     batch.insert(keys, key, value);
                 }
-                batch.commit().map_err(unavailable)?;
+                batch.commit().map_err(|error| unavailable(&error))?;
             }
         }
         self.complete.store(complete, Ordering::Release);
@@ -117,7 +117,7 @@ impl Index {
         match &self.store {
             Store::Memory(_) => Ok(()),
             Store::Disk { database, .. } => {
-                database.persist(fjall::PersistMode::SyncAll).map_err(unavailable)
+                database.persist(fjall::PersistMode::SyncAll).map_err(|error| unavailable(&error))
             }
         }
     }
@@ -125,7 +125,9 @@ impl Index {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         match &self.store {
             Store::Memory(map) => Ok(lock(map).get(key).cloned()),
-            Store::Disk { keys, .. } => Ok(keys.get(key).map_err(unavailable)?.map(|value| value.to_vec())),
+            Store::Disk { keys, .. } => {
+                Ok(keys.get(key).map_err(|error| unavailable(&error))?.map(|value| value.to_vec()))
+            }
         }
     }
 }
@@ -134,7 +136,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn unavailable(error: fjall::Error) -> StorageError {
+fn unavailable(error: &fjall::Error) -> StorageError {
     StorageError::Unavailable(format!("deduplication index: {error}"))
 }
 

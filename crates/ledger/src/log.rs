@@ -60,7 +60,7 @@ impl Options {
             queue: 4096,
             max_batch: 1024,
             cache_bytes: 16 << 20,
-            history_interval: Duration::from_secs(60),
+            history_interval: Duration::from_mins(1),
             read_only: false,
             progress: |_, _| {},
         }
@@ -261,7 +261,7 @@ impl Log {
             recent_order: VecDeque::new(),
             doubtful: None,
         };
-        let publisher = Publisher {
+        let answering = Publisher {
             notary: notary.clone(),
             reader: reader.clone(),
             health: health.clone(),
@@ -283,7 +283,7 @@ impl Log {
         let workers = Workers {
             writer: thread("writer", move || writer.run(orders_in)).map_err(spawned)?,
             indexer: thread("indexer", move || keeper::follow(&index, &unindexed_in)).map_err(spawned)?,
-            publisher: tokio::spawn(publisher.run(committed_in)),
+            publisher: tokio::spawn(answering.run(committed_in)),
             keeper: thread("keeper", move || keeper.run(&keeper_orders_in)).map_err(spawned)?,
             keeper_orders,
         };

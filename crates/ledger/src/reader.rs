@@ -110,7 +110,7 @@ impl Tree {
     pub(crate) async fn consistency(&self, tail: &Tail, old: u64, new: u64) -> Result<Vec<Hash>, ReadError> {
         let plan = Plan::consistency(old, new).filter(|_| new <= tail.size());
         let plan =
-            plan.ok_or_else(|| out_of_range(format!("consistency from {old} to {new}"), tail.size()))?;
+            plan.ok_or_else(|| out_of_range(&format!("consistency from {old} to {new}"), tail.size()))?;
         self.proof(tail, &plan).await
     }
 
@@ -202,7 +202,7 @@ impl Reader {
     pub async fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
         let published = self.published();
         let plan = Plan::inclusion(index, size).filter(|_| size <= published.size);
-        let plan = plan.ok_or_else(|| out_of_range(format!("entry {index} in {size}"), published.size))?;
+        let plan = plan.ok_or_else(|| out_of_range(&format!("entry {index} in {size}"), published.size))?;
         self.shared.tree.proof(&published.tail, &plan).await
     }
 
@@ -238,6 +238,6 @@ fn tagged(bytes: Bytes) -> Tile {
     Tile { bytes, etag: format!("\"{}\"", &sum[..32]).into() }
 }
 
-fn out_of_range(what: String, size: u64) -> ReadError {
+fn out_of_range(what: &str, size: u64) -> ReadError {
     ReadError::unavailable(format!("{what} was asked of a tree of size {size}"))
 }

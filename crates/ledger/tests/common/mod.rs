@@ -11,16 +11,16 @@ use bulla_tlog::note::{SignError, Signer, Verifier};
 use bulla_tlog::{leaf_hash, verify_consistency, verify_inclusion};
 use bytes::Bytes;
 
-pub const ORIGIN: &str = "log.example.org";
+pub(crate) const ORIGIN: &str = "log.example.org";
 
 /// An Ed25519 key made of a seed.
-pub struct Key {
+pub(crate) struct Key {
     pair: Ed25519KeyPair,
     verifier: Verifier,
 }
 
 impl Key {
-    pub fn new() -> Arc<Key> {
+    pub(crate) fn new() -> Arc<Key> {
         let seed: Vec<u8> = (0..32).collect();
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed is a key");
         let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -29,7 +29,7 @@ impl Key {
         Arc::new(Key { pair, verifier })
     }
 
-    pub fn verifier(&self) -> Verifier {
+    pub(crate) fn verifier(&self) -> Verifier {
         self.verifier.clone()
     }
 }
@@ -48,18 +48,18 @@ impl Signer for Key {
     }
 }
 
-pub fn options(index: IndexAt) -> Options {
+pub(crate) fn options(index: IndexAt) -> Options {
     let key = Key::new();
     let verifier = key.verifier();
     Options::new(key, verifier, index)
 }
 
-pub async fn start(storage: Arc<dyn Storage>) -> Result<Log, StartError> {
+pub(crate) async fn start(storage: Arc<dyn Storage>) -> Result<Log, StartError> {
     Log::start(storage, options(IndexAt::Memory)).await
 }
 
 /// Every acknowledged leaf is at its index and proven by the checkpoint in force (invariants B and C).
-pub async fn check_acknowledged(log: &Log, acknowledged: &[(u64, Bytes)]) {
+pub(crate) async fn check_acknowledged(log: &Log, acknowledged: &[(u64, Bytes)]) {
     let reader = log.reader();
     let published = reader.published();
     for (index, leaf) in acknowledged {
@@ -73,7 +73,7 @@ pub async fn check_acknowledged(log: &Log, acknowledged: &[(u64, Bytes)]) {
 }
 
 /// A checkpoint seen earlier is a prefix of the one in force (invariant A).
-pub async fn check_prefix(log: &Log, seen: &[(u64, bulla_tlog::Hash)]) {
+pub(crate) async fn check_prefix(log: &Log, seen: &[(u64, bulla_tlog::Hash)]) {
     let reader = log.reader();
     let now = reader.published();
     for (size, root) in seen {

@@ -55,7 +55,7 @@ pub(super) fn limits(disk: Option<&Path>) -> Result<Limits, Failure> {
             }
             count += 50;
         }
-        (f64::from(count), (thread_cpu() - cpu).as_secs_f64())
+        (f64::from(count), thread_cpu().saturating_sub(cpu).as_secs_f64())
     };
     let (count, cpu) = verify(Duration::from_secs(1));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

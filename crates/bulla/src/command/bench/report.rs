@@ -69,7 +69,9 @@ fn figures(run: &Run, limits: Option<&Limits>, entry_bytes: usize) -> Figures {
     let seconds = load.elapsed.as_secs_f64();
     let at = |share: f64| {
         let last = answered.saturating_sub(1);
-        load.latencies.get(((answered as f64 * share) as usize).min(last)).copied().unwrap_or(0)
+        #[expect(clippy::cast_sign_loss, reason = "a count times a share of it")]
+        let index = (answered as f64 * share) as usize;
+        load.latencies.get(index.min(last)).copied().unwrap_or(0)
     };
     let cpu = run.used.map(|used| used.cpu_seconds);
     let per_request = cpu.map(|cpu| cpu * 1e6 / (good.max(1) as f64));
