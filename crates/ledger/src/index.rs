@@ -7,11 +7,17 @@
 
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bulla_tlog::Hash;
+use lsm_tree::compaction::Leveled;
+use lsm_tree::config::PinningPolicy;
+use lsm_tree::{AbstractTree, AnyTree, Cache, SequenceNumberCounter};
 
 use crate::storage::StorageError;
 
@@ -33,34 +39,98 @@ pub(crate) struct Index {
 
 enum Store {
     Memory(Mutex<HashMap<Vec<u8>, Vec<u8>>>),
-    Disk { database: fjall::Database, keys: fjall::Keyspace },
+    Disk(Box<Disk>),
+}
+
+/// A log-structured tree without a journal: what a crash takes from its memory is read again from the
+/// log. The leaves and how far they go are flushed together.
+struct Disk {
+    tree: AnyTree,
+    versions: SequenceNumberCounter,
+    compactor: Option<JoinHandle<()>>,
+    flushed: Option<SyncSender<()>>,
 }
 
 const KEY_LEN: usize = 16;
 const VALUE_LEN: usize = 5;
 /// Shorter than every key, so it is no leaf's.
 const CURSOR: &[u8] = b"complete";
-/// Memory for blocks read and for keys not yet written out: small, since lookups rarely hit.
-const CACHE_BYTES: u64 = 8 << 20;
+/// Blocks read: few, since lookups rarely hit. Filters and block indexes are kept besides, about
+/// 1.5 bytes a leaf, so that a lookup that misses reads nothing.
+const CACHE_BYTES: u64 = 4 << 20;
+/// Leaves not yet written out; a crash costs reading as many again from the log.
 const MEMTABLE_BYTES: u64 = 8 << 20;
+/// With this many unmerged tables the index waits for the compactor.
+const MAX_RUNS: usize = 20;
+
+impl Disk {
+    fn open(dir: &Path) -> Result<Disk, StorageError> {
+        let versions = SequenceNumberCounter::default();
+        let always = PinningPolicy::all(true);
+        let never = PinningPolicy::all(false);
+        let tree = lsm_tree::Config::new(dir, versions.clone(), SequenceNumberCounter::default())
+            .use_cache(Arc::new(Cache::with_capacity_bytes(CACHE_BYTES)))
+            .filter_block_pinning_policy(always.clone())
+            .index_block_pinning_policy(always)
+            .filter_block_partitioning_policy(never.clone())
+            .index_block_partitioning_policy(never)
+            .open()
+            .map_err(|error| unavailable(&error))?;
+        versions.fetch_max(tree.get_highest_seqno().map_or(0, |newest| newest + 1));
+        let (flushed, work) = std::sync::mpsc::sync_channel(1);
+        let compactor = {
+            let (tree, versions) = (tree.clone(), versions.clone());
+            std::thread::Builder::new().name("compactor".to_owned()).spawn(move || {
+                while work.recv().is_ok() {
+                    compact(&tree, &versions);
+                }
+            })
+        };
+        let compactor = Some(compactor.map_err(|e| StorageError::io("cannot start a thread", &e))?);
+        Ok(Disk { tree, versions, compactor, flushed: Some(flushed) })
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
+        // Nobody reads older versions, so only the newest of each key is written.
+        self.tree.flush_active_memtable(self.versions.get()).map_err(|error| unavailable(&error))?;
+        if let Some(flushed) = &self.flushed {
+            // A full channel means that the compactor is at work and will look again.
+            let _busy = flushed.try_send(());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Disk {
+    /// The directory may be opened again once this is gone.
+    fn drop(&mut self) {
+        self.flushed = None;
+        if let Some(compactor) = self.compactor.take() {
+            let _panicked = compactor.join();
+        }
+    }
+}
+
+/// Merges tables until there is nothing to merge.
+fn compact(tree: &AnyTree, versions: &SequenceNumberCounter) {
+    loop {
+        let before = tree.current_version().id();
+        if let Err(error) = tree.compact(Arc::new(Leveled::default()), versions.get()) {
+            tracing::error!(%error, "deduplication index cannot be compacted");
+            return;
+        }
+        if tree.current_version().id() == before {
+            return;
+        }
+    }
+}
 
 impl Index {
     /// Opens the index, making it when it is not there.
     pub(crate) fn open(at: &IndexAt) -> Result<Index, StorageError> {
         let store = match at {
             IndexAt::Memory => Store::Memory(Mutex::default()),
-            IndexAt::Dir(dir) => {
-                let failed = |e: fjall::Error| StorageError::Unavailable(format!("{}: {e}", dir.display()));
-                let database = fjall::Database::builder(dir)
-                    .cache_size(CACHE_BYTES)
-                    .worker_threads(1)
-                    .max_journaling_size(64 << 20)
-                    .open()
-                    .map_err(failed)?;
-                let options = || fjall::KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-                let keys = database.keyspace("leaves", options).map_err(failed)?;
-                Store::Disk { database, keys }
-            }
+            IndexAt::Dir(dir) => Store::Disk(Box::new(Disk::open(dir)?)),
         };
         let index = Index { store, complete: AtomicU64::new(0) };
         let complete =
@@ -100,33 +170,39 @@ impl Index {
             Store::Memory(map) => {
                 lock(map).extend(rows.into_iter().map(|(key, value)| (key.to_vec(), value)));
             }
-            Store::Disk { database, keys } => {
-                let mut batch = database.batch();
-                for (key, value) in rows {
-                    batch.insert(keys, key, value);
+            Store::Disk(disk) => {
+                while disk.tree.l0_run_count() >= MAX_RUNS {
+                    std::thread::sleep(Duration::from_millis(10));
                 }
-                batch.commit().map_err(|error| unavailable(&error))?;
+                let cursor = rows.remove(CURSOR);
+                let mut size = 0;
+                // The cursor last: a flush in between must not promise what it does not hold.
+                for (key, value) in rows.into_iter().chain(cursor.map(|value| (CURSOR, value))) {
+                    size = disk.tree.insert(key, value, disk.versions.next()).1;
+                }
+                if size > MEMTABLE_BYTES {
+                    disk.flush()?;
+                }
             }
         }
         self.complete.store(complete, Ordering::Release);
         Ok(())
     }
 
-    /// Makes what was added durable.
+    /// Makes what was added durable, for a quick start next time.
     pub(crate) fn persist(&self) -> Result<(), StorageError> {
         match &self.store {
             Store::Memory(_) => Ok(()),
-            Store::Disk { database, .. } => {
-                database.persist(fjall::PersistMode::SyncAll).map_err(|error| unavailable(&error))
-            }
+            Store::Disk(disk) => disk.flush(),
         }
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         match &self.store {
             Store::Memory(map) => Ok(lock(map).get(key).cloned()),
-            Store::Disk { keys, .. } => {
-                Ok(keys.get(key).map_err(|error| unavailable(&error))?.map(|value| value.to_vec()))
+            Store::Disk(disk) => {
+                let value = disk.tree.get(key, lsm_tree::SeqNo::MAX).map_err(|error| unavailable(&error))?;
+                Ok(value.map(|value| value.to_vec()))
             }
         }
     }
@@ -136,7 +212,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn unavailable(error: &fjall::Error) -> StorageError {
+fn unavailable(error: &lsm_tree::Error) -> StorageError {
     StorageError::Unavailable(format!("deduplication index: {error}"))
 }
 
@@ -155,7 +231,9 @@ mod tests {
         let at = IndexAt::Dir(dir.path().join("index"));
         let hashes: Vec<Hash> = (0..1000_u32).map(|i| leaf_hash(&i.to_be_bytes())).collect();
         let index = Index::open(&at).expect("opens");
-        index.extend(0, &hashes).expect("adds");
+        index.extend(0, &hashes[..600]).expect("adds");
+        index.extend(600, &hashes[600..]).expect("adds");
+        index.persist().expect("persists");
         drop(index);
         let index = Index::open(&at).expect("opens again");
         assert_eq!(index.complete(), 1000);

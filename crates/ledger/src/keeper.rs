@@ -63,7 +63,10 @@ impl Keeper {
             let wait = if failed { RETRY } else { self.history_interval.max(SHORTEST_WAIT) };
             match orders.recv_timeout(wait) {
                 Ok(Order::Look) | Err(RecvTimeoutError::Timeout) => {}
-                Ok(Order::Finish) => return self.settle(&mut previous),
+                Ok(Order::Finish) => {
+                    self.settle(&mut previous)?;
+                    return self.index.persist();
+                }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             let due = kept_at.is_none_or(|at| at.elapsed() >= self.history_interval);
@@ -91,7 +94,6 @@ impl Keeper {
         let started = Instant::now();
         let published = self.reader.published();
         let before = self.settled.load(Ordering::Acquire);
-        self.index.persist()?;
         self.runtime.block_on(async {
             let storage = self.storage.as_ref();
             for (id, bytes) in published.tail.objects() {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bulla_tlog::Hash;
 use bytes::Bytes;
@@ -84,6 +84,10 @@ pub(crate) struct Unindexed {
 
 /// A batch holds at most this much payload; a journal file must hold it with room to spare.
 const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// How long a batch waits for room in the journal, and how often it looks.
+const ROOM_DEADLINE: Duration = Duration::from_secs(5);
+const ROOM_POLL: Duration = Duration::from_millis(5);
 
 /// The writer's own state; nobody else has it.
 pub(crate) struct Writer {
@@ -212,7 +216,12 @@ impl Writer {
 
     fn commit(&self, staged: &Staged) -> Result<(), StorageError> {
         let started = Instant::now();
-        let result = self.runtime.block_on(self.storage.commit(staged));
+        let mut result = self.runtime.block_on(self.storage.commit(staged));
+        // The keeper is making room; meanwhile the queue fills and pushes back.
+        while matches!(result, Err(StorageError::Full)) && started.elapsed() < ROOM_DEADLINE {
+            std::thread::sleep(ROOM_POLL);
+            result = self.runtime.block_on(self.storage.commit(staged));
+        }
         metrics::histogram!("bulla_commit_seconds").record(started.elapsed());
         metrics::histogram!("bulla_batch_entries").record(staged.leaves.len() as f64);
         result

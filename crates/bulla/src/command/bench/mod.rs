@@ -1,6 +1,7 @@
 //! `bulla bench`: measures a running log, and in the same run the limits that its figures are ratios
 //! of: raw signature checks, and flushes of the disk. Everything is prepared before the clock starts.
 
+mod fill;
 mod load;
 mod machine;
 mod prepare;
@@ -41,6 +42,8 @@ enum What {
         #[arg(long, value_name = "DIR")]
         disk: Option<PathBuf>,
     },
+    /// Make a large log of entries that nobody signed, to measure what size costs
+    Fill(fill::Args),
     /// Read one object again and again
     Read {
         #[command(flatten)]
@@ -86,6 +89,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             let after = machine::limits(disk.as_deref())?;
             report::print(common.output, &runs, Some(&before.with(after)), requests.body_len);
         }
+        What::Fill(args) => fill::run(args).await?,
         What::Read { common, path } => {
             let target = Target::parse(&common.url)?;
             let requests = prepare::read(&target, &path);

@@ -1,0 +1,84 @@
+//! `bulla bench fill`: makes a large log without checking a signature, to measure what size alone costs.
+//! The entries look like real ones and are not; so only a directory that this command began is filled.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bulla_ledger::{IndexAt, Log, Options};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use indicatif::ProgressBar;
+
+use crate::command::Failure;
+use crate::home::{self, Absent, Home};
+
+/// The file that says that a log is made up.
+const MARK: &str = "synthetic";
+/// Entries under way at a time.
+const AT_ONCE: usize = 2_000;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    home: home::Args,
+    /// Entries the log has in the end
+    #[arg(long)]
+    entries: u64,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let home = Home::find(&args.home, Absent::Create)?;
+    let mark = home.dir().join(MARK);
+    if home.is_new() {
+        std::fs::write(&mark, "made by bulla bench fill: nothing in this log was ever signed\n")
+            .map_err(Failure::unavailable)?;
+    } else if !mark.exists() {
+        return Err(Failure::usage(format!("{} is a real log, it is not filled", home.dir().display())));
+    }
+    let storage = home.open("stop that one first")?;
+    let index = IndexAt::Dir(home.dir().join("index"));
+    let verifier = home.verifier().clone();
+    let options = Options::new(Arc::new(home.into_signer()), verifier, index);
+    let log = Log::start(Arc::new(storage), options).await.map_err(Failure::unavailable)?;
+    let first = log.reader().published().size;
+    let progress = ProgressBar::new(args.entries).with_position(first).with_message("filling");
+    let keys: Vec<String> = (0..16_u64).map(|key| STANDARD.encode(noise(u64::MAX - key, 91))).collect();
+    let adds = (first..args.entries).map(|number| {
+        let (log, entry) = (log.clone(), entry(number, &keys[(number % 16) as usize]));
+        async move { log.add(entry).await }
+    });
+    let mut adds = futures_util::stream::iter(adds).buffer_unordered(AT_ONCE);
+    while let Some(added) = adds.next().await {
+        added.map_err(Failure::unavailable)?;
+        progress.inc(1);
+    }
+    drop(adds);
+    log.stop().await.map_err(Failure::unavailable)?;
+    progress.finish();
+    Ok(())
+}
+
+/// An entry of 489 bytes whose digest and signature are noise.
+fn entry(number: u64, key: &str) -> Bytes {
+    let (digest, signature) = (STANDARD.encode(noise(number, 32)), STANDARD.encode(noise(!number, 71)));
+    Bytes::from(format!(
+        "{{\"apiVersion\":\"0.0.2\",\"kind\":\"hashedrekord\",\"spec\":{{\"hashedRekordV002\":{{\"data\":{{\
+         \"algorithm\":\"SHA2_256\",\"digest\":\"{digest}\"}},\"signature\":{{\"content\":\"{signature}\",\
+         \"verifier\":{{\"keyDetails\":\"PKIX_ECDSA_P256_SHA_256\",\"publicKey\":{{\"rawBytes\":\"{key}\"}}}}}}}}}}}}"
+    ))
+}
+
+/// `len` bytes that nothing compresses, the same for the same number.
+fn noise(number: u64, len: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(len + 32);
+    for part in 0_u8.. {
+        if bytes.len() >= len {
+            break;
+        }
+        bytes.extend_from_slice(digest(&SHA256, &[&number.to_be_bytes()[..], &[part]].concat()).as_ref());
+    }
+    bytes.truncate(len);
+    bytes
+}
