@@ -53,6 +53,9 @@ struct Slot {
     write_at: u64,
     /// The tree size after the last record.
     end: u64,
+    /// A write reaches the file and is reported as failed.
+    #[cfg(test)]
+    fails: bool,
 }
 
 /// What a file holds, as read at start.
@@ -100,14 +103,13 @@ impl Journal {
         // was reported, and which a later one of a new generation superseded.
         let mut staged: Vec<(Staged, u64)> = Vec::new();
         for (batch, bytes) in scans.into_iter().flat_map(|scanned| scanned.batches) {
-            if batch.head.size <= settled.size {
-                continue;
-            }
             while staged.last().is_some_and(|(last, _)| last.head.size > batch.base) {
                 staged.pop();
             }
             staged.push((batch, bytes));
         }
+        // Only now: what replaced a failed commit may itself be settled.
+        staged.retain(|(batch, _)| batch.head.size > settled.size);
         let mut at = settled;
         for (batch, _) in &staged {
             if batch.base != at.size {
@@ -202,7 +204,12 @@ impl Journal {
         write_file_header(&mut out[..block], generation, block, &nonce);
         write_record(&mut out[block..block + record], batch, generation, &nonce);
         slot.direct = direct;
-        slot.write(out, 0)?;
+        if let Err(error) = slot.write(out, 0) {
+            // The file may begin a new generation all the same, which would replace whatever were still
+            // appended to the old one: the next batch turns again.
+            self.slots[self.active].write_at = SLOT_BYTES;
+            return Err(error);
+        }
         (slot.generation, slot.nonce, slot.block) = (generation, nonce, block);
         slot.write_at = bytes as u64;
         slot.end = batch.head.size;
@@ -242,6 +249,8 @@ impl Slot {
             block: scanned.block,
             write_at: scanned.write_at,
             end: scanned.batches.last().map_or(0, |(batch, _)| batch.head.size),
+            #[cfg(test)]
+            fails: false,
         };
         if access == Access::Write && scanned.write_at > 0 {
             // Go on in this file; directly only if its records lie on blocks large enough.
@@ -280,10 +289,10 @@ impl Slot {
     }
 
     fn write(&self, bytes: &[u8], at: u64) -> Result<(), StorageError> {
-        self.file
-            .write_all_at(bytes, at)
-            .and_then(|()| self.file.sync_data())
-            .map_err(|e| StorageError::io(self.path.display(), &e))
+        let written = self.file.write_all_at(bytes, at).and_then(|()| self.file.sync_data());
+        #[cfg(test)]
+        let written = if self.fails { Err(io::Error::other("reported as failed")) } else { written };
+        written.map_err(|e| StorageError::io(self.path.display(), &e))
     }
 }
 
@@ -493,25 +502,53 @@ mod tests {
         assert!(error.contains("journal record at byte 1024"), "{error}");
     }
 
-    /// A commit that was reported as failed but reached the disk is replaced by the next one.
+    /// A journal whose active file has room for little more, and the batch that filled it.
+    fn nearly_full(dir: &Path, edge: &mut Edge) -> (Journal, Staged) {
+        let (mut journal, _) = journal(dir, Head::empty());
+        let fill = batch(edge, 254, 65_535);
+        journal.commit(&fill).expect("commits");
+        (journal, fill)
+    }
+
+    /// A commit that was reported as failed but reached the disk is replaced by the next one, also when
+    /// that is settled already.
     #[test]
     fn later_generation_replaces_a_failed_commit() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut edge = Edge::new();
-        let (mut first, _) = journal(dir.path(), Head::empty());
-        let a = batch(&mut edge, 1, 100);
-        first.commit(&a).expect("commits");
-        let failed = batch(&mut edge.clone(), 1, 100);
-        first.commit(&failed).expect("reaches the disk");
-        // As the storage sees it when the write was reported as failed:
-        first.head = a.head;
-        first.unsettled.pop_back();
+        let (mut first, fill) = nearly_full(dir.path(), &mut edge);
         let active = first.active;
-        first.slots[active].write_at = SLOT_BYTES;
-        let b = batch(&mut edge, 5, 77);
-        first.commit(&b).expect("commits in the other file");
+        first.slots[active].fails = true;
+        first
+            .commit(&batch(&mut edge.clone(), 8, 100))
+            .expect_err("reaches the disk and is reported as failed");
+        first.slots[active].fails = false;
+        let next = batch(&mut edge, 3, 65_535);
+        first.commit(&next).expect("commits in the other file");
+        assert_ne!(first.active, active);
+        drop(first);
+        let (_, staged) = journal(dir.path(), next.head);
+        assert_eq!(staged, []);
+        let (_, staged) = journal(dir.path(), Head::empty());
+        assert_eq!(staged, [fill, next]);
+    }
+
+    /// A turn to the other file that was reported as failed but reached the disk replaces nothing that
+    /// was committed after it.
+    #[test]
+    fn failed_turn_replaces_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut edge = Edge::new();
+        let (mut first, fill) = nearly_full(dir.path(), &mut edge);
+        let other = 1 - first.active;
+        first.slots[other].fails = true;
+        let large = batch(&mut edge.clone(), 3, 65_535);
+        first.commit(&large).expect_err("reaches the disk and is reported as failed");
+        first.slots[other].fails = false;
+        let small = batch(&mut edge, 1, 100);
+        first.commit(&small).expect("commits what would have fitted the first file");
         drop(first);
         let (_, staged) = journal(dir.path(), Head::empty());
-        assert_eq!(staged, [a, b]);
+        assert_eq!(staged, [fill, small]);
     }
 }
