@@ -173,7 +173,15 @@ impl Health {
     pub(crate) fn commit_failed(&self, error: &StorageError) {
         tracing::error!(%error, "batch not committed");
         metrics::counter!("bulla_commit_failures_total").increment(1);
-        self.state().commit_error = Some(error.to_string());
+        // A full journal is no failed write: why it stays full is the settling's to say.
+        if !matches!(error, StorageError::Full) {
+            self.state().commit_error = Some(error.to_string());
+        }
+    }
+
+    /// Why nothing can be settled, if that is so.
+    pub(crate) fn settle_error(&self) -> Option<String> {
+        self.state().settle_error.clone()
     }
 
     pub(crate) fn published(&self, size: u64, at: SystemTime) {

@@ -177,6 +177,13 @@ impl Writer {
                 if matches!(error, StorageError::Unavailable(_)) {
                     self.doubtful = Some((tail, unindexed));
                 }
+                let error = match (error, self.health.settle_error()) {
+                    // No pushback that ends by itself: somebody must make room.
+                    (full @ StorageError::Full, Some(cause)) => {
+                        StorageError::Unavailable(format!("{full}, which fails: {cause}"))
+                    }
+                    (error, _) => error,
+                };
                 refuse(batch.waiters.into_iter().map(|waiter| waiter.reply), &error);
                 return;
             }

@@ -212,3 +212,37 @@ async fn damaged_storage_is_not_signed() {
     let error = started.err().expect("is refused").to_string();
     assert!(error.contains("does not match its hash") || error.contains("its head says"), "{error}");
 }
+
+/// What stands in the way of settling is said, and once it is gone the log is well again by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn journal_that_cannot_be_settled_says_why() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = start_in(dir.path()).await;
+    let obstacle = dir.path().join("log/tile");
+    std::fs::write(&obstacle, b"not a directory").expect("writes");
+    let mut accepted = Vec::new();
+    let refusal = loop {
+        let leaf = Bytes::from(format!("{:065000}", accepted.len()));
+        match log.add(leaf.clone()).await {
+            Ok(sequenced) => accepted.push((sequenced.index, leaf)),
+            // Nothing has failed yet: the keeper has only not come so far.
+            Err(AddError::Full) => tokio::task::yield_now().await,
+            Err(refusal) => break refusal.to_string(),
+        }
+    };
+    assert!(refusal.starts_with("no room for the batch") && refusal.contains("Not a directory"), "{refusal}");
+    assert!(log.status().last_error.expect("is ill").contains("Not a directory"));
+
+    std::fs::remove_file(obstacle).expect("removes");
+    let well = async {
+        while log.status().last_error.is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), well).await.expect("is well without an entry");
+    let leaf = Bytes::from_static(b"one more");
+    let sequenced = log.add(leaf.clone()).await.expect("goes on");
+    accepted.push((sequenced.index, leaf));
+    check_acknowledged(&log, &accepted).await;
+    log.stop().await.expect("stops");
+}
