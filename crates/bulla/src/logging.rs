@@ -51,7 +51,8 @@ pub(crate) fn start(args: &Args) {
     // Targets match by prefix, so this is every room of ours; of others only what needs an operator.
     let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("bulla", level);
     let terminal = stderr().is_terminal();
-    let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
+    // A log line that cannot be written, say to a full disk, is lost; reporting that would panic.
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr).log_internal_errors(false);
     let layer = match args.log_format {
         Format::Auto if terminal => layer.with_ansi(true).boxed(),
         Format::Human => layer.with_ansi(terminal).boxed(),

@@ -8,6 +8,7 @@ mod service;
 mod target;
 mod text;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -58,7 +59,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
 
 fn finish(ended: Result<ExitCode, Failure>) -> ExitCode {
     ended.unwrap_or_else(|failure| {
-        eprintln!("bulla: {failure}");
+        // If nobody can be told, the exit code still says it.
+        let _unheard = writeln!(std::io::stderr(), "bulla: {failure}");
         failure.exit_code()
     })
 }
