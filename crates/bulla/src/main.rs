@@ -15,10 +15,6 @@ use clap::Parser;
 
 use crate::command::{Command, Failure};
 
-/// Every entry allocates a little on several threads; this allocator does that in half the time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A transparency log for signed software, and what a team needs around it.
 #[derive(Parser)]
 #[command(name = "bulla", version, about, max_term_width = 110, after_help = EXIT_CODES)]

@@ -1,7 +1,7 @@
 //! The read side: tiles, bundles, entries and proofs of what is published, from the tail in memory, a
 //! small cache, or storage.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bulla_tlog::{Hash, Node, Plan, TileId, TileKind, TileNodes, WIDTH, sha256, widest};
@@ -41,15 +41,21 @@ struct Shared {
 #[derive(Clone)]
 pub(crate) struct Tree {
     storage: Arc<dyn Storage>,
-    served: Arc<WeightedCache<(TileKind, u64), Tile, Bytesize>>,
+    full: Arc<WeightedCache<(TileKind, u64), Arc<FullTile>, Bytesize>>,
     hashed: Arc<Cache<(u8, u64), Arc<TileNodes>>>,
+}
+
+/// A full tile or bundle; its tag is made when it is first served, not when a proof needs it.
+struct FullTile {
+    bytes: Bytes,
+    etag: OnceLock<Arc<str>>,
 }
 
 #[derive(Clone)]
 struct Bytesize;
 
-impl Weighter<(TileKind, u64), Tile> for Bytesize {
-    fn weight(&self, _: &(TileKind, u64), tile: &Tile) -> u64 {
+impl Weighter<(TileKind, u64), Arc<FullTile>> for Bytesize {
+    fn weight(&self, _: &(TileKind, u64), tile: &Arc<FullTile>) -> u64 {
         tile.bytes.len() as u64 + 200
     }
 }
@@ -62,21 +68,31 @@ impl Tree {
         let items = (cache_bytes / 8192).max(16) as usize;
         Tree {
             storage,
-            served: Arc::new(WeightedCache::with_weighter(items, cache_bytes, Bytesize)),
+            full: Arc::new(WeightedCache::with_weighter(items, cache_bytes, Bytesize)),
             hashed: Arc::new(Cache::new(HASHED_TILES)),
         }
     }
 
     /// A full tile or bundle that was settled.
-    async fn full(&self, kind: TileKind, index: u64) -> Result<Tile, ReadError> {
-        if let Some(tile) = self.served.get(&(kind, index)) {
+    async fn full(&self, kind: TileKind, index: u64) -> Result<Arc<FullTile>, ReadError> {
+        if let Some(tile) = self.full.get(&(kind, index)) {
             return Ok(tile);
         }
         let path = TileId { kind, index, width: WIDTH as u16 }.path();
         let bytes = self.storage.read(&path).await?;
         let bytes = bytes.ok_or_else(|| ReadError::corrupt(format!("{path} is missing")))?;
-        let tile = tagged(bytes);
-        self.served.insert((kind, index), tile.clone());
+        // Narrower tiles are cut out of it, so one that is itself cut short would be served as if it were whole.
+        let whole = match kind {
+            TileKind::Hashes(_) => bytes.len() as u64 == 32 * WIDTH,
+            TileKind::Entries => {
+                bulla_tlog::entries(&bytes).is_ok_and(|entries| entries.len() as u64 == WIDTH)
+            }
+        };
+        if !whole {
+            return Err(ReadError::corrupt(format!("{path} is damaged: it is not {WIDTH} wide")));
+        }
+        let tile = Arc::new(FullTile { bytes, etag: OnceLock::new() });
+        self.full.insert((kind, index), tile.clone());
         Ok(tile)
     }
 
@@ -88,8 +104,8 @@ impl Tree {
         let nodes = if let Some(nodes) = self.hashed.get(&(level, tile)) {
             nodes
         } else {
-            let bytes = self.full(TileKind::Hashes(level), tile).await?.bytes;
-            let nodes = Arc::new(TileNodes::from_bytes(&bytes).map_err(ReadError::corrupt)?);
+            let full = self.full(TileKind::Hashes(level), tile).await?;
+            let nodes = Arc::new(TileNodes::from_bytes(&full.bytes).map_err(ReadError::corrupt)?);
             self.hashed.insert((level, tile), nodes.clone());
             nodes
         };
@@ -171,7 +187,8 @@ impl Reader {
         }
         let full = self.shared.tree.full(id.kind, id.index).await?;
         if id.is_full() {
-            return Ok(Some(full));
+            let etag = full.etag.get_or_init(|| etag(&full.bytes)).clone();
+            return Ok(Some(Tile { bytes: full.bytes.clone(), etag }));
         }
         let len = match id.kind {
             TileKind::Hashes(_) => usize::from(id.width) * 32,
@@ -193,9 +210,9 @@ impl Reader {
         if let Some(leaves) = published.tail.bundle(bundle) {
             return Ok(leaves.get(within).cloned());
         }
-        let bytes = self.shared.tree.full(TileKind::Entries, bundle).await?.bytes;
-        let entries = bulla_tlog::entries(&bytes).map_err(ReadError::corrupt)?;
-        Ok(entries.get(within).map(|entry| bytes.slice_ref(entry)))
+        let full = self.shared.tree.full(TileKind::Entries, bundle).await?;
+        let entries = bulla_tlog::entries(&full.bytes).map_err(ReadError::corrupt)?;
+        Ok(entries.get(within).map(|entry| full.bytes.slice_ref(entry)))
     }
 
     /// The inclusion proof (RFC 9162 §2.1.3) of a leaf in a tree of `size`, at most the published one.
@@ -234,10 +251,36 @@ impl Reader {
 }
 
 fn tagged(bytes: Bytes) -> Tile {
-    let sum = sha256(&bytes).to_string();
-    Tile { bytes, etag: format!("\"{}\"", &sum[..32]).into() }
+    let etag = etag(&bytes);
+    Tile { bytes, etag }
+}
+
+fn etag(bytes: &[u8]) -> Arc<str> {
+    format!("\"{}\"", &sha256(bytes).to_string()[..32]).into()
 }
 
 fn out_of_range(what: &str, size: u64) -> ReadError {
     ReadError::unavailable(format!("{what} was asked of a tree of size {size}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::memory::Memory;
+
+    #[tokio::test]
+    async fn a_tile_that_is_cut_short_is_not_served() {
+        let storage = Arc::new(Memory::default());
+        let tree = Tree::new(storage.clone(), 1 << 20);
+        for (kind, path, bytes) in [
+            (TileKind::Hashes(0), "tile/0/000", vec![7; 32 * 255]),
+            (TileKind::Entries, "tile/entries/000", vec![0, 1, 7]),
+            (TileKind::Entries, "tile/entries/001", vec![0, 9, 7]),
+        ] {
+            storage.put(path, bytes.into()).await.expect("puts");
+            let index = u64::from(path.ends_with('1'));
+            let error = tree.full(kind, index).await.err().expect("is refused");
+            assert_eq!(error, ReadError::corrupt(format!("{path} is damaged: it is not 256 wide")));
+        }
+    }
 }

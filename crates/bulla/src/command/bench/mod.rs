@@ -44,13 +44,16 @@ enum What {
     },
     /// Make a large log of entries that nobody signed, to measure what size costs
     Fill(fill::Args),
-    /// Read one object again and again
+    /// Read one object again and again, or entries at random
     Read {
         #[command(flatten)]
         common: Common,
         /// Its path below the URL
         #[arg(long, default_value = "tile/0/000")]
         path: String,
+        /// Read entries with their proofs instead, at random below this index
+        #[arg(long, value_name = "SIZE")]
+        entries_below: Option<u64>,
     },
 }
 
@@ -90,10 +93,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             report::print(common.output, &runs, Some(&before.with(after)), requests.body_len);
         }
         What::Fill(args) => fill::run(args).await?,
-        What::Read { common, path } => {
+        What::Read { common, path, entries_below } => {
             let target = Target::parse(&common.url)?;
-            let requests = prepare::read(&target, &path);
-            let runs = measure(&common, &target, &requests, false).await?;
+            let requests = match entries_below {
+                Some(size) => prepare::entries(&target, size)?,
+                None => prepare::read(&target, &path),
+            };
+            let runs = measure(&common, &target, &requests, entries_below.is_some()).await?;
             report::print(common.output, &runs, None, 0);
         }
     }

@@ -106,3 +106,15 @@ pub(super) fn read(target: &Target, path: &str) -> Requests {
     let wire = format!("GET /{path} HTTP/1.1\r\nHost: {}\r\n\r\n", target.host);
     Requests { wire: vec![Bytes::from(wire)], body_len: 0 }
 }
+
+/// Reads of a million entries at random places.
+pub(super) fn entries(target: &Target, size: u64) -> Result<Requests, Failure> {
+    let mut wire = Vec::with_capacity(1_000_000);
+    for _ in 0..1_000_000 {
+        let mut random = [0_u8; 8];
+        aws_lc_rs::rand::fill(&mut random).map_err(Failure::unavailable)?;
+        let index = u64::from_be_bytes(random) % size.max(1);
+        wire.push(read(target, &format!("api/v2/log/entries/{index}")).wire.remove(0));
+    }
+    Ok(Requests { wire, body_len: 0 })
+}
