@@ -69,10 +69,11 @@ impl Keeper {
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            let settled =
+                if wants_settling(self.storage.as_ref()) { self.settle(&mut previous) } else { Ok(()) };
             let due = kept_at.is_none_or(|at| at.elapsed() >= self.history_interval);
-            let worked = (if due { self.keep_checkpoint(&mut kept_at) } else { Ok(()) }).and_then(|()| {
-                if wants_settling(self.storage.as_ref()) { self.settle(&mut previous) } else { Ok(()) }
-            });
+            let kept = if due { self.keep_checkpoint(&mut kept_at) } else { Ok(()) };
+            let worked = settled.and(kept);
             failed = worked.is_err();
             if let Err(error) = worked {
                 tracing::error!(%error, "storage cannot be settled; the log goes on while its journal has room");

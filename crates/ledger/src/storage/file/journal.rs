@@ -179,15 +179,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Turns to the other file, or to this one again, if all its records are settled.
+    /// Turns to the other file, if all its records are settled; they are older than any in this one.
     fn start_generation(&mut self, batch: &Staged, record: usize) -> Result<(), StorageError> {
-        let settled = self.settled;
-        let other = 1 - self.active;
-        let next = [other, self.active]
-            .into_iter()
-            .find(|&index| self.slots[index].end <= settled)
-            .ok_or(StorageError::Full)?;
-        let generation = self.slots[self.active].generation.max(self.slots[other].generation) + 1;
+        let next = 1 - self.active;
+        if self.slots[next].end > self.settled {
+            return Err(StorageError::Full);
+        }
+        let generation = self.slots[self.active].generation.max(self.slots[next].generation) + 1;
         let mut nonce = [0; 16];
         aws_lc_rs::rand::fill(&mut nonce)
             .map_err(|_| StorageError::Unavailable("the system gives no random bytes".to_owned()))?;
@@ -403,7 +401,8 @@ fn read_record(bytes: &[u8], generation: u64, nonce: &[u8; 16]) -> Option<(Stage
         return None;
     }
     let payload = Bytes::copy_from_slice(payload);
-    let mut leaves = Vec::with_capacity(count as usize);
+    // Each leaf has its length before it, so a count that the payload cannot hold reserves nothing.
+    let mut leaves = Vec::with_capacity((count as usize).min(payload.len() / 2));
     let mut at = 0;
     for _ in 0..count {
         let leaf_len = usize::from(u16::from_be_bytes(payload.get(at..at + 2)?.try_into().ok()?));
@@ -483,6 +482,20 @@ mod tests {
             let (_, staged) = journal(dir.path(), Head::empty());
             assert!(staged == [a.clone()] || torn == whole, "cut at {cut}");
         }
+    }
+
+    /// Its checksum may be right: whoever wrote the file knows the nonce.
+    #[test]
+    fn record_that_counts_more_leaves_than_it_has_is_no_record() {
+        let nonce = [7; 16];
+        let one = batch(&mut Edge::new(), 1, 100);
+        let mut record = vec![0; record_len(&one)];
+        write_record(&mut record, &one, 1, &nonce);
+        assert!(read_record(&record, 1, &nonce).is_some());
+        record[20..24].copy_from_slice(&u32::MAX.to_be_bytes());
+        let sum = checksum(&nonce, &record[..60], &record[RECORD_HEADER..]);
+        record[60..92].copy_from_slice(sum.as_ref());
+        assert!(read_record(&record, 1, &nonce).is_none());
     }
 
     #[test]
