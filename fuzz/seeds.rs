@@ -1,0 +1,139 @@
+//! Writes `seeds/`, where each fuzz target starts: the vectors that the tests of the crates stand on, in each parser's
+//! own form. `cargo run --example seeds`, in this folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bulla_fuzz::{BLOCK, Directory, SIZE, block_on, log, protobuf, seal_journal, vector};
+use bulla_ledger::fsck::{Options, check};
+use bulla_ledger::storage::Storage as _;
+use bulla_rekor::wire::v2::request::from_json;
+use bulla_tlog::{Edge, leaf_hash};
+use prost::Message as _;
+
+fn main() {
+    tlog();
+    claims();
+    rekor();
+    ledger();
+}
+
+fn tlog() {
+    let vectors = crates().join("tlog/tests/vectors");
+    write("tile", "hashes", b"tile/0/x001/x234/067.p/5");
+    write("tile", "entries", b"tile/entries/000");
+    write("tile", "bundle", &log().objects["tile/entries/001.p/44"]);
+    write("tile", "nodes", &log().objects["tile/0/001.p/44"]);
+    for name in ["checkpoint", "cosignature"] {
+        write("note", name, &read(&vectors.join(name)));
+    }
+    let vkey = log().verifier().vkey();
+    write("vkey", "log", vkey.as_bytes());
+    write("vkey", "spki", log().verifier().spki());
+    write("vkey", "spki-p256", &vector("KEY0"));
+    let witness = "witness.example.org+6f4cc16b+BCVDuS/xCVURx2rcg2nbbdyTNmWhGXjdoUBO4QZsqVWd";
+    write("vkey", "witness", witness.as_bytes());
+    let policy = format!(
+        "log {vkey} https://log.example.org\nwitness one {witness} https://one.example.org\n\
+         witness two {witness}\ngroup both all one two\ngroup some 1 both two\nquorum some\n"
+    );
+    write("policy", "groups", policy.as_bytes());
+    write("policy", "none", format!("log {vkey}\nquorum none\n").as_bytes());
+    let request = read(&vectors.join("add-checkpoint"));
+    let line = request.iter().rposition(|byte| *byte == 0xe2).map(|at| request[at..].to_vec());
+    write("witness", "request", &request);
+    write("witness", "response", &line.expect("a signature line"));
+    write("witness", "size", b"300\n");
+    write("tlog_proof", "proof", &read(&vectors.join("proof.tlog-proof")));
+}
+
+fn claims() {
+    for name in ["BODY0", "BODY1", "BODY2"] {
+        write("leaf", name, &vector(name));
+    }
+    for name in ["KEY0", "KEY2", "CERTIFICATE1"] {
+        write("key", name, &vector(name));
+    }
+    for path in files(&crates().join("claims/tests/keys")) {
+        if path.extension().is_some_and(|extension| extension == "pem") {
+            write("key_file", &name(&path), &read(&path));
+        }
+    }
+}
+
+fn rekor() {
+    let tests = crates().join("rekor/tests");
+    let captured = files(&tests.join("captured"));
+    let json = captured.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    for path in json.chain([&tests.join("vectors/dsse-request1.json")]) {
+        let body = read(path);
+        write("request_json", &name(path), &body);
+        if let Some(message) = from_json(&body).ok().as_ref().and_then(protobuf) {
+            write("request_protobuf", &name(path), &message.encode_to_vec());
+        }
+    }
+    for path in files(&tests.join("trust")) {
+        write("trust", &name(&path), &read(&path));
+    }
+}
+
+fn ledger() {
+    let mut journal = Vec::new();
+    let mut edge = Edge::new();
+    for generation in 1..=2 {
+        let mut file = vec![0; 2 * BLOCK];
+        let leaf = format!("entry {generation}");
+        let base = edge.size();
+        edge.append(leaf_hash(leaf.as_bytes()));
+        let payload = [&(leaf.len() as u16).to_be_bytes(), leaf.as_bytes()].concat();
+        let root = edge.root();
+        let (magic, generation_bytes, base) = (b"BREC".as_slice(), [0; 8], base.to_be_bytes());
+        let (count, len) = (1_u32.to_be_bytes(), (payload.len() as u32).to_be_bytes());
+        let record =
+            [magic, &generation_bytes, &base, &count, &len, root.as_ref(), &[0; 32], &payload].concat();
+        file[BLOCK..BLOCK + record.len()].copy_from_slice(&record);
+        seal_journal(&mut file, generation);
+        journal.extend_from_slice(&file);
+    }
+    write("journal", "two", &journal);
+
+    let dir = Directory::of_a_log();
+    write("data_dir", "format", &read(&dir.path().join("format")));
+    let head = format!("{SIZE}\n{}\n", log().log.reader().published().root.to_base64());
+    write("data_dir", "head", head.as_bytes());
+    let bundle = zstd::bulk::compress(&log().objects["tile/entries/000"], 3).expect("compresses");
+    write("data_dir", "bundle", &bundle);
+    let page = block_on(log().storage.cell("history")).expect("reads");
+    write("history", "page", &page.expect("a page"));
+
+    let state = dir.path().join("state.json");
+    let options = Options { state: Some(state.clone()), ..Options::default() };
+    block_on(check(log().source(None), log().verifier(), options, &|_| {})).expect("is checked");
+    write("fsck_state", "sound", &read(&state));
+    for (which, (path, bytes)) in log().objects.iter().enumerate() {
+        write("fsck_object", &path.replace('/', "-"), &[&[which as u8], bytes.as_ref()].concat());
+    }
+}
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates")
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").path()).collect()
+}
+
+fn name(path: &Path) -> String {
+    path.file_stem().expect("a name").to_string_lossy().into_owned()
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn write(target: &str, name: &str, bytes: &[u8]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    fs::create_dir_all(&folder).expect("is made");
+    fs::write(folder.join(name), bytes).expect("is written");
+}
