@@ -2,8 +2,8 @@
 //! learns what a leaf means. See `ARCHITECTURE.md` for the life of an entry.
 //!
 //! The parts, in the order data walks them: [`Log::add`] queues a leaf for the writer
-//! ([`sequencer`]), which commits a batch to [`storage`]; the [`publisher`] signs the new head and
-//! answers; the [`keeper`] turns committed batches into immutable tiles; readers see a [`tail`] and
+//! (`sequencer`), which commits a batch to [`storage`]; the `publisher` signs the new head and
+//! answers; the `keeper` turns committed batches into immutable tiles; readers see a `tail` and
 //! what lies below it in storage. [`fsck`] judges the result from outside.
 
 pub mod cosigners;
