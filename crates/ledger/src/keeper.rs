@@ -75,9 +75,14 @@ impl Keeper {
             let kept = if due { self.keep_checkpoint(&mut kept_at) } else { Ok(()) };
             let worked = settled.and(kept);
             failed = worked.is_err();
-            if let Err(error) = worked {
-                tracing::error!(%error, "storage cannot be settled; the log goes on while its journal has room");
-                self.health.settle_failed(&error);
+            match worked {
+                // Also when only the history had failed, and there is nothing to settle.
+                Ok(()) => self.health.settled(),
+                // Every batch asks for a look; one line is enough for all that fail in the same way.
+                Err(error) if self.health.settle_failed(&error) => {
+                    tracing::error!(%error, "storage cannot be settled; the log goes on while its journal has room");
+                }
+                Err(_) => {}
             }
         }
     }
@@ -115,7 +120,6 @@ impl Keeper {
             Ok::<(), StorageError>(())
         })?;
         *previous = before;
-        self.health.settled();
         metrics::histogram!("bulla_settle_seconds").record(started.elapsed());
         Ok(())
     }

@@ -201,8 +201,10 @@ impl Health {
         self.state().settle_error = None;
     }
 
-    pub(crate) fn settle_failed(&self, error: &StorageError) {
-        self.state().settle_error = Some(error.to_string());
+    /// Whether that is news.
+    pub(crate) fn settle_failed(&self, error: &StorageError) -> bool {
+        let error = Some(error.to_string());
+        std::mem::replace(&mut self.state().settle_error, error.clone()) != error
     }
 }
 

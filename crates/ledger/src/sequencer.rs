@@ -224,8 +224,12 @@ impl Writer {
     fn commit(&self, staged: &Staged) -> Result<(), StorageError> {
         let started = Instant::now();
         let mut result = self.runtime.block_on(self.storage.commit(staged));
-        // The keeper is making room; meanwhile the queue fills and pushes back.
-        while matches!(result, Err(StorageError::Full)) && started.elapsed() < ROOM_DEADLINE {
+        // The keeper is making room; meanwhile the queue fills and pushes back. If it cannot, the batch
+        // hears so at once.
+        while matches!(result, Err(StorageError::Full))
+            && started.elapsed() < ROOM_DEADLINE
+            && self.health.settle_error().is_none()
+        {
             std::thread::sleep(ROOM_POLL);
             result = self.runtime.block_on(self.storage.commit(staged));
         }

@@ -246,3 +246,25 @@ async fn journal_that_cannot_be_settled_says_why() {
     check_acknowledged(&log, &accepted).await;
     log.stop().await.expect("stops");
 }
+
+/// A history that could not be written for a while is no lasting illness of a log that has nothing to settle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn well_again_once_the_history_is_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let storage = open(dir.path());
+    let obstacle = dir.path().join("log/cell");
+    std::fs::write(&obstacle, b"not a directory").expect("writes");
+    let mut options = options(IndexAt::Memory);
+    options.history_interval = std::time::Duration::ZERO;
+    let log = Log::start(storage, options).await.expect("starts");
+    let until = async |ill| {
+        while log.status().last_error.is_some() != ill {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(60);
+    tokio::time::timeout(patience, until(true)).await.expect("is ill");
+    std::fs::remove_file(obstacle).expect("removes");
+    tokio::time::timeout(patience, until(false)).await.expect("is well by itself");
+    log.stop().await.expect("stops");
+}
