@@ -45,7 +45,7 @@ pub(crate) enum Refusal {
     #[error("the log is stopping; retry")]
     Stopping,
     /// Ours or the world's to mend; the cause is for the log, not for the client.
-    #[error("the log cannot reach its storage; retry")]
+    #[error("the log cannot store or publish entries now; retry")]
     Unavailable { cause: String },
     #[error("internal server error")]
     Corrupt { cause: String },
