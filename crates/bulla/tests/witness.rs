@@ -12,29 +12,15 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::signature::Ed25519KeyPair;
 use bulla_tlog::add_checkpoint::{Request, parse_response};
 use bulla_tlog::cosignature::CosignatureVerifier;
-use bulla_tlog::note::{Note, SignError, Signer, Verifier};
+use bulla_tlog::note::{Ed25519Signer, Note, Verifier};
 use bulla_tlog::{Checkpoint, Edge, Hash, Node, Plan, leaf_hash, sha256};
 use common::{Served, bulla, exchange, get, log_entry, new_data, run, serve_command};
 
 const ORIGIN: &str = "log.example.org";
 const LOG_VKEY: &str = "log.example.org+b1db5813+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
 
-struct LogKey(Ed25519KeyPair, Verifier);
-
-impl Signer for LogKey {
-    fn name(&self) -> &str {
-        ORIGIN
-    }
-    fn key_id(&self) -> [u8; 4] {
-        self.1.key_id()
-    }
-    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(self.0.sign(text).as_ref().to_vec())
-    }
-}
-
 /// A log that forks, or does not, after some leaves.
-struct Tree(LogKey, Vec<Hash>);
+struct Tree(Ed25519Signer, Vec<Hash>);
 
 impl Tree {
     fn forked(from: usize) -> Self {
@@ -42,7 +28,7 @@ impl Tree {
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed is a key");
         let leaf = |number| if number < from { format!("{number}") } else { format!("fork {number}") };
         let leaves = (0..512).map(|number| leaf_hash(leaf(number).as_bytes())).collect();
-        Self(LogKey(pair, Verifier::from_vkey(LOG_VKEY).expect("a vkey")), leaves)
+        Self(Ed25519Signer::new(ORIGIN, pair).expect("a name"), leaves)
     }
 
     fn root(&self, leaves: std::ops::Range<usize>) -> Hash {

@@ -13,7 +13,7 @@ use bulla_ledger::storage::memory::Memory;
 use bulla_ledger::{IndexAt, Log, Sequenced};
 use bulla_tlog::Hash;
 use bytes::Bytes;
-use common::{Key, ORIGIN, check_acknowledged, check_prefix, options, start};
+use common::{ORIGIN, check_acknowledged, check_prefix, key, options, start};
 
 /// What a client saw before the crash.
 #[derive(Default)]
@@ -105,7 +105,7 @@ async fn files_survive_every_fault() {
     let fresh = || {
         let dir = tempfile::tempdir().expect("a directory");
         let open = |dir: &std::path::Path| {
-            let format = Format::new(ORIGIN, Key::new().verifier().log_id(), 1);
+            let format = Format::new(ORIGIN, key().verifier().log_id(), 1);
             Arc::new(FileStorage::open(dir, &format).expect("opens"))
         };
         let storage: Arc<dyn Storage> = open(dir.path());

@@ -26,7 +26,7 @@ async fn grow(dir: &Path, numbers: std::ops::Range<usize>) {
 async fn judge(dir: &Path, state: &Path) -> Report {
     let source = Arc::new(DataDir::open(dir).expect("opens"));
     let options = Options { state: Some(state.to_owned()), ..Options::default() };
-    check(source, &common::Key::new().verifier(), options, &|_| {}).await.expect("a verdict")
+    check(source, common::key().verifier(), options, &|_| {}).await.expect("a verdict")
 }
 
 #[tokio::test]

@@ -11,14 +11,14 @@ use bulla_ledger::{AddError, IndexAt, Log};
 use bulla_tlog::checkpoint::Checkpoint;
 use bulla_tlog::{TileId, right_edge};
 use bytes::Bytes;
-use common::{Key, ORIGIN, check_acknowledged, check_prefix, options, start};
+use common::{ORIGIN, check_acknowledged, check_prefix, key, options, start};
 
 fn leaf(number: usize) -> Bytes {
     Bytes::from(format!("leaf {number} {}", "x".repeat(number % 700)))
 }
 
 fn open(dir: &std::path::Path) -> Arc<FileStorage> {
-    let format = Format::new(ORIGIN, Key::new().verifier().log_id(), 1_700_000_000);
+    let format = Format::new(ORIGIN, key().verifier().log_id(), 1_700_000_000);
     Arc::new(FileStorage::open(&dir.join("log"), &format).expect("opens"))
 }
 
@@ -31,7 +31,7 @@ async fn empty_log_has_a_signed_checkpoint() {
     let log = start(Arc::new(Memory::default())).await.expect("starts");
     let published = log.reader().published();
     let note = String::from_utf8(published.note.to_vec()).expect("is text");
-    let (checkpoint, _) = Checkpoint::open(&note, &Key::new().verifier()).expect("is signed");
+    let (checkpoint, _) = Checkpoint::open(&note, key().verifier()).expect("is signed");
     assert_eq!((checkpoint.size, checkpoint.root), (0, bulla_tlog::empty_root()));
     assert_eq!(log.reader().entry(0).await.expect("reads"), None);
 }
@@ -189,7 +189,7 @@ async fn history_keeps_what_was_published() {
     let kept = log.reader().history(0).await.expect("reads").expect("there is a page");
     assert!(!kept.is_empty());
     assert!(kept.iter().all(|kept| {
-        Checkpoint::open(std::str::from_utf8(&kept.note).expect("text"), &Key::new().verifier()).is_ok()
+        Checkpoint::open(std::str::from_utf8(&kept.note).expect("text"), key().verifier()).is_ok()
     }));
     assert_eq!(log.reader().history(1).await.expect("reads"), None);
 }
@@ -262,7 +262,7 @@ async fn well_again_once_the_history_is_kept() {
             tokio::task::yield_now().await;
         }
     };
-    let patience = std::time::Duration::from_secs(60);
+    let patience = std::time::Duration::from_mins(1);
     tokio::time::timeout(patience, until(true)).await.expect("is ill");
     std::fs::remove_file(obstacle).expect("removes");
     tokio::time::timeout(patience, until(false)).await.expect("is well by itself");

@@ -162,32 +162,14 @@ const MONTHS: [&str; 12] =
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use aws_lc_rs::signature::Ed25519KeyPair;
 
     use super::*;
     use crate::hash::empty_root;
+    use crate::note::Ed25519Signer;
 
-    struct Key(Ed25519KeyPair, Verifier);
-
-    impl Key {
-        fn new(name: &str) -> Self {
-            let key = Ed25519KeyPair::generate().unwrap();
-            let prefix = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
-            let spki = [prefix, key.public_key().as_ref()].concat();
-            Self(key, Verifier::from_spki(name, &spki).unwrap())
-        }
-    }
-
-    impl Signer for Key {
-        fn name(&self) -> &str {
-            self.1.name()
-        }
-        fn key_id(&self) -> [u8; 4] {
-            self.1.key_id()
-        }
-        fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
-            Ok(self.0.sign(text).as_ref().to_vec())
-        }
+    fn signer(name: &str) -> Ed25519Signer {
+        Ed25519Signer::new(name, Ed25519KeyPair::generate().unwrap()).unwrap()
     }
 
     fn empty(origin: &str) -> Checkpoint {
@@ -224,25 +206,25 @@ mod tests {
 
     #[test]
     fn only_the_logs_own_checkpoint_is_opened() {
-        let key = Key::new("log");
+        let key = signer("log");
         for origin in ["log", "log - 1193050959916656506"] {
             let note = empty(origin).sign(&key).unwrap().to_string();
-            assert_eq!(Checkpoint::open(&note, &key.1).unwrap().0, empty(origin));
-            let other = Key::new("log").1;
+            assert_eq!(Checkpoint::open(&note, key.verifier()).unwrap().0, empty(origin));
+            let other = signer("log").verifier().clone();
             let refused = Checkpoint::open(&note, &other).unwrap_err();
             assert_eq!(refused.to_string(), format!("checkpoint is not signed by {}", other.vkey()));
         }
         for origin in ["logs", "log -1", "log/2", "other"] {
             let note = empty(origin).sign(&key).unwrap().to_string();
-            let refused = Checkpoint::open(&note, &key.1).unwrap_err();
+            let refused = Checkpoint::open(&note, key.verifier()).unwrap_err();
             assert_eq!(refused.to_string(), format!("checkpoint is of log {origin:?}, \"log\" was expected"));
         }
-        assert!(matches!(Checkpoint::open("", &key.1), Err(OpenError::Note(NoteError::NoBlankLine))));
+        assert!(matches!(Checkpoint::open("", key.verifier()), Err(OpenError::Note(NoteError::NoBlankLine))));
     }
 
     #[test]
     fn a_line_within_a_line_is_not_signed() {
-        let key = Key::new("log");
+        let key = signer("log");
         for origin in ["", "log\n1", "log\r"] {
             assert_eq!(
                 empty(origin).sign(&key).unwrap_err().to_string(),

@@ -9,6 +9,7 @@ pub mod add_checkpoint;
 pub mod bundle;
 pub mod checkpoint;
 pub mod cosignature;
+pub mod der;
 pub mod edge;
 pub mod hash;
 pub mod nodes;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::hash::{Hash, sha256};
-use crate::spki::{Family, PublicKey};
+use crate::spki::{self, Family, PublicKey};
 use crate::vkey::{self, Vkey};
 pub use crate::vkey::{NameError, VkeyError, valid_name, valid_origin};
 
@@ -37,6 +38,46 @@ impl SignError {
     /// From whatever the signing library says.
     pub fn new(problem: impl fmt::Display) -> Self {
         Self { problem: problem.to_string() }
+    }
+}
+
+/// An Ed25519 key with the name it signs under: the plainest signer.
+pub struct Ed25519Signer {
+    key: Ed25519KeyPair,
+    verifier: Verifier,
+}
+
+impl Ed25519Signer {
+    /// A key and its name.
+    pub fn new(name: &str, key: Ed25519KeyPair) -> Result<Self, VkeyError> {
+        let spki = spki::ed25519(key.public_key().as_ref());
+        let verifier = Verifier::from_spki(name, &spki)?;
+        Ok(Self { key, verifier })
+    }
+
+    /// What verifies its signatures.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+}
+
+impl Signer for Ed25519Signer {
+    fn name(&self) -> &str {
+        self.verifier.name()
+    }
+
+    fn key_id(&self) -> [u8; 4] {
+        self.verifier.key_id()
+    }
+
+    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.key.try_sign(text).map(|signature| signature.as_ref().to_vec()).map_err(SignError::new)
+    }
+}
+
+impl fmt::Debug for Ed25519Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ed25519Signer({})", self.verifier.vkey())
     }
 }
 

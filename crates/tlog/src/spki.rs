@@ -6,6 +6,8 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
 
+use crate::der;
+
 /// The key families that sign notes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Family {
@@ -33,14 +35,14 @@ impl PublicKey {
             }
             return Self::parse(family, spki, key, *algorithm);
         }
-        let content = der(0x30, spki)?;
-        let bits = der(0x03, content.strip_prefix(RSA_ALGORITHM)?)?;
+        let content = der::content(0x30, spki)?;
+        let bits = der::content(0x03, content.strip_prefix(RSA_ALGORITHM)?)?;
         Self::parse(Family::Rsa, spki, bits.strip_prefix(&[0])?, &RSA_PKCS1_2048_8192_SHA256)
     }
 
     /// An Ed25519 key from its 32 bytes.
     pub(crate) fn from_ed25519(key: &[u8]) -> Option<Self> {
-        Self::from_spki(&[ED25519_PREFIX, key].concat())
+        Self::from_spki(&ed25519(key))
     }
 
     /// The 32 bytes of an Ed25519 key; of another key, its DER after as many bytes.
@@ -63,18 +65,9 @@ impl PublicKey {
     }
 }
 
-/// Content of a DER element that fills `input` exactly.
-fn der(tag: u8, input: &[u8]) -> Option<&[u8]> {
-    let (len, content) = match input.strip_prefix(&[tag])? {
-        [len @ 0..=0x7f, content @ ..] | [0x81, len @ 0x80..=0xff, content @ ..] => {
-            (usize::from(*len), content)
-        }
-        [0x82, high @ 1..=0xff, low, content @ ..] => {
-            (usize::from(u16::from_be_bytes([*high, *low])), content)
-        }
-        _ => return None,
-    };
-    (content.len() == len).then_some(content)
+/// The `SubjectPublicKeyInfo` of an Ed25519 key of 32 bytes.
+pub(crate) fn ed25519(key: &[u8]) -> Vec<u8> {
+    [ED25519_PREFIX, key].concat()
 }
 
 /// SEQUENCE { SEQUENCE { 1.3.101.112 }, BIT STRING of 32 bytes }
@@ -172,11 +165,5 @@ mod tests {
                 assert!(PublicKey::from_spki(&changed).is_none(), "{family:?} {byte}");
             }
         }
-        // A length in the long form where the short one fits, and an indefinite one.
-        assert_eq!(der(0x30, &[0x30, 0x81, 1, 7]), None);
-        assert_eq!(der(0x30, &[0x30, 0x82, 0, 1, 7]), None);
-        assert_eq!(der(0x30, &[0x30, 0x80, 7, 0, 0]), None);
-        assert_eq!(der(0x30, &[0x30, 1, 7]), Some(&[7][..]));
-        assert_eq!(der(0x31, &[0x30, 1, 7]), None);
     }
 }

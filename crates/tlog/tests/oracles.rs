@@ -1,8 +1,8 @@
 //! Another team's implementation judges ours: the crates `tlog_tiles` and `signed_note`, ported from Go's sumdb.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use bulla_tlog::note::{Note, SignError, Signer, Verifier};
+use aws_lc_rs::signature::Ed25519KeyPair;
+use bulla_tlog::note::{Ed25519Signer, Note};
 use bulla_tlog::{
     Checkpoint, Edge, Hash, Plan, TileId, TileKind, TileNodes, edge_nodes, leaf_hash, verify_consistency,
     verify_inclusion, widest,
@@ -110,29 +110,6 @@ fn tiles_hold_the_same_bytes() {
     }
 }
 
-struct Key(Ed25519KeyPair, Verifier);
-
-impl Key {
-    fn new(name: &str, seed: [u8; 32]) -> Self {
-        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
-        let spki = [b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00", pair.public_key().as_ref()].concat();
-        let verifier = Verifier::from_spki(name, &spki).unwrap();
-        Self(pair, verifier)
-    }
-}
-
-impl Signer for Key {
-    fn name(&self) -> &str {
-        self.1.name()
-    }
-    fn key_id(&self) -> [u8; 4] {
-        self.1.key_id()
-    }
-    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(self.0.sign(text).as_ref().to_vec())
-    }
-}
-
 proptest! {
     #[test]
     fn paths(level in 0_u8..=63, index: u64, shift in 0_u32..64, width in 1_u16..=256) {
@@ -166,14 +143,14 @@ proptest! {
 
     #[test]
     fn they_verify_what_we_sign(seed: [u8; 32], size: u64, root: [u8; 32], name in "[a-z.]{1,12}") {
-        let key = Key::new(&name, seed);
+        let key = Ed25519Signer::new(&name, Ed25519KeyPair::from_seed_unchecked(&seed).unwrap()).unwrap();
         let checkpoint = Checkpoint { origin: name, size, root: Hash(root), extensions: vec!["x y".to_owned()] };
         let note = checkpoint.sign(&key).unwrap().to_string();
-        let (opened, _) = Checkpoint::open(&note, &key.1).unwrap();
+        let (opened, _) = Checkpoint::open(&note, key.verifier()).unwrap();
         prop_assert_eq!(&opened, &checkpoint);
 
-        let verifier = signed_note::StandardVerifier::new(&key.1.vkey()).unwrap();
-        prop_assert_eq!(verifier.key_id().to_be_bytes(), key.1.key_id());
+        let verifier = signed_note::StandardVerifier::new(&key.verifier().vkey()).unwrap();
+        prop_assert_eq!(verifier.key_id().to_be_bytes(), key.verifier().key_id());
         let known = signed_note::VerifierList::new(vec![Box::new(verifier)]);
         let theirs = signed_note::Note::from_bytes(note.as_bytes()).unwrap();
         prop_assert_eq!(theirs.verify(&known).unwrap().0.len(), 1);

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla_tlog::add_checkpoint::{self, Request};
 use bulla_tlog::cosignature::{CosignatureSigner, CosignatureVerifier, ml_dsa_message};
-use bulla_tlog::note::{SignError, Signature, Signer, Verifier};
+use bulla_tlog::note::{Ed25519Signer, Signature, Verifier};
 use bulla_tlog::tlog_proof::TlogProof;
 use bulla_tlog::{
     Checkpoint, Edge, Hash, Node, Plan, TileKind, TileNodes, WIDTH, entries, leaf_hash, level_len, node_hash,
@@ -34,24 +34,8 @@ fn seed(first: u8) -> Vec<u8> {
     (first..first + 32).collect()
 }
 
-struct LogSigner(Ed25519KeyPair, Verifier);
-
-impl LogSigner {
-    fn new() -> Self {
-        Self(Ed25519KeyPair::from_seed_unchecked(&seed(0)).unwrap(), Verifier::from_vkey(LOG_VKEY).unwrap())
-    }
-}
-
-impl Signer for LogSigner {
-    fn name(&self) -> &str {
-        self.1.name()
-    }
-    fn key_id(&self) -> [u8; 4] {
-        self.1.key_id()
-    }
-    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.0.try_sign(text).map(|signature| signature.as_ref().to_vec()).map_err(SignError::new)
-    }
+fn log_signer() -> Ed25519Signer {
+    Ed25519Signer::new(ORIGIN, Ed25519KeyPair::from_seed_unchecked(&seed(0)).unwrap()).unwrap()
 }
 
 fn witness() -> CosignatureSigner {
@@ -160,11 +144,11 @@ fn a_log_of_three_entries() {
 
 #[test]
 fn checkpoints() {
-    let log = LogSigner::new();
+    let log = log_signer();
     let root = hash("b91eeb1de20f3bad4eca6e9b124884223fca59bdd40b6c5b5c7e267516645332");
     let three = Checkpoint { origin: ORIGIN.to_owned(), size: 3, root, extensions: vec![] };
     assert_eq!(three.sign(&log).unwrap().to_string(), CHECKPOINT);
-    let (opened, note) = Checkpoint::open(CHECKPOINT, &log.1).unwrap();
+    let (opened, note) = Checkpoint::open(CHECKPOINT, log.verifier()).unwrap();
     assert_eq!(opened, three);
     assert_eq!(note.to_string(), CHECKPOINT);
 

@@ -1,6 +1,7 @@
 //! `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7). All that precedes the point of an ECDSA or Ed25519 key is fixed, so those are
 //! told apart by comparing a prefix; the general parser runs for the words of a refusal only.
 
+use bulla_tlog::der;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
@@ -46,21 +47,7 @@ fn curve(algorithm: Algorithm) -> &'static str {
 
 /// The `RSAPublicKey` in a `SubjectPublicKeyInfo` that is DER to the byte.
 fn rsa(raw: &[u8]) -> Option<&[u8]> {
-    der(0x03, der(0x30, raw)?.strip_prefix(RSA)?)?.strip_prefix(&[0])
-}
-
-/// Content of a DER element that fills `input` exactly.
-fn der(tag: u8, input: &[u8]) -> Option<&[u8]> {
-    let (len, content) = match input.strip_prefix(&[tag])? {
-        [len @ 0..=0x7f, content @ ..] | [0x81, len @ 0x80..=0xff, content @ ..] => {
-            (usize::from(*len), content)
-        }
-        [0x82, high @ 1..=0xff, low, content @ ..] => {
-            (usize::from(u16::from_be_bytes([*high, *low])), content)
-        }
-        _ => return None,
-    };
-    (content.len() == len).then_some(content)
+    der::content(0x03, der::content(0x30, raw)?.strip_prefix(RSA)?)?.strip_prefix(&[0])
 }
 
 /// Why these bytes are none of the keys above.

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use bulla_tlog::add_checkpoint::{self, Request, SIZE_CONTENT_TYPE};
 use bulla_tlog::cosignature::CosignatureSigner;
-use bulla_tlog::note::{Note, SignError, Signer, Verifier};
+use bulla_tlog::note::{Ed25519Signer, Note};
 use bulla_tlog::policy::Policy;
 use bulla_tlog::{Checkpoint, Edge, Hash, Plan, leaf_hash};
 use bytes::Bytes;
@@ -37,29 +37,10 @@ const VECTOR_LEAVES: [&str; 3] = [
     "TWeiXdefj9xddyYSvIC6pBJNEwLTlN+oOkY1ft3P77M=",
 ];
 
-struct LogKey(Ed25519KeyPair, Verifier);
-
-impl LogKey {
-    fn new() -> Self {
-        let seed: Vec<u8> = (0..32).collect();
-        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed is a key");
-        let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-        spki.extend_from_slice(pair.public_key().as_ref());
-        let verifier = Verifier::from_spki("log.example.org", &spki).expect("a public key");
-        Self(pair, verifier)
-    }
-}
-
-impl Signer for LogKey {
-    fn name(&self) -> &str {
-        self.1.name()
-    }
-    fn key_id(&self) -> [u8; 4] {
-        self.1.key_id()
-    }
-    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(self.0.sign(text).as_ref().to_vec())
-    }
+fn log_key() -> Ed25519Signer {
+    let seed: Vec<u8> = (0..32).collect();
+    let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed is a key");
+    Ed25519Signer::new("log.example.org", pair).expect("a name")
 }
 
 fn signer(name: &str, first: u8) -> CosignatureSigner {
@@ -92,7 +73,7 @@ impl Tree {
         let root = Self::root(&self.0[..size]);
         let origin = "log.example.org".to_owned();
         let checkpoint = Checkpoint { origin, size: size as u64, root, extensions: Vec::new() };
-        (checkpoint.sign(&LogKey::new()).expect("signs"), checkpoint)
+        (checkpoint.sign(&log_key()).expect("signs"), checkpoint)
     }
 
     async fn gather(&self, cosigners: &Cosigners, size: usize) -> Result<Vec<String>, QuorumMissed> {
@@ -181,7 +162,7 @@ impl World {
             ),
             Manner::Honest { signers, known } => {
                 let (checkpoint, _) =
-                    Checkpoint::open(&request.checkpoint, &LogKey::new().1).expect("signed");
+                    Checkpoint::open(&request.checkpoint, log_key().verifier()).expect("signed");
                 match request.judge(&checkpoint, *known) {
                     Ok(()) => {
                         *known = Some((checkpoint.size, checkpoint.root));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use bulla_tlog::note::{SignError, Signer};
+use aws_lc_rs::signature::Ed25519KeyPair;
+use bulla_tlog::note::Ed25519Signer;
 use bulla_tlog::{Edge, Hash, TileKind, leaf_hash, push_entry, widest};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -42,29 +42,13 @@ impl Source for Memory {
     }
 }
 
-struct Key(Ed25519KeyPair);
-
-impl Signer for Key {
-    fn name(&self) -> &'static str {
-        "log.example.org"
-    }
-    fn key_id(&self) -> [u8; 4] {
-        verifier().key_id()
-    }
-    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(self.0.sign(text).as_ref().to_vec())
-    }
-}
-
-fn key() -> Key {
-    Key(Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("seed"))
+fn key() -> Ed25519Signer {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a seed is a key");
+    Ed25519Signer::new("log.example.org", pair).expect("a name")
 }
 
 fn verifier() -> Verifier {
-    // The SPKI of an Ed25519 key is this prefix and the key.
-    let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-    spki.extend_from_slice(key().0.public_key().as_ref());
-    Verifier::from_spki("log.example.org", &spki).expect("key")
+    key().verifier().clone()
 }
 
 fn leaf(index: u64) -> Vec<u8> {

@@ -4,54 +4,26 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use bulla_ledger::storage::Storage;
 use bulla_ledger::{IndexAt, Log, Options, StartError};
-use bulla_tlog::note::{SignError, Signer, Verifier};
+use bulla_tlog::note::Ed25519Signer;
 use bulla_tlog::{leaf_hash, verify_consistency, verify_inclusion};
 use bytes::Bytes;
 
 pub(crate) const ORIGIN: &str = "log.example.org";
 
 /// An Ed25519 key made of a seed.
-pub(crate) struct Key {
-    pair: Ed25519KeyPair,
-    verifier: Verifier,
-}
-
-impl Key {
-    pub(crate) fn new() -> Arc<Key> {
-        let seed: Vec<u8> = (0..32).collect();
-        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed is a key");
-        let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-        spki.extend_from_slice(pair.public_key().as_ref());
-        let verifier = Verifier::from_spki(ORIGIN, &spki).expect("a public key");
-        Arc::new(Key { pair, verifier })
-    }
-
-    pub(crate) fn verifier(&self) -> Verifier {
-        self.verifier.clone()
-    }
-}
-
-impl Signer for Key {
-    fn name(&self) -> &str {
-        ORIGIN
-    }
-
-    fn key_id(&self) -> [u8; 4] {
-        self.verifier.key_id()
-    }
-
-    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(self.pair.sign(text).as_ref().to_vec())
-    }
+pub(crate) fn key() -> Ed25519Signer {
+    let seed: Vec<u8> = (0..32).collect();
+    let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed is a key");
+    Ed25519Signer::new(ORIGIN, pair).expect("a name")
 }
 
 pub(crate) fn options(index: IndexAt) -> Options {
-    let key = Key::new();
-    let verifier = key.verifier();
-    Options::new(key, verifier, index)
+    let key = key();
+    let verifier = key.verifier().clone();
+    Options::new(Arc::new(key), verifier, index)
 }
 
 pub(crate) async fn start(storage: Arc<dyn Storage>) -> Result<Log, StartError> {

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use bulla_ledger::BoxFuture;
 use bulla_ledger::cosigners::Cosigners;
 use bulla_tlog::add_checkpoint::{self, Request};
 use bulla_tlog::cosignature::{CosignatureSigner, CosignatureVerifier};
-use bulla_tlog::note::{Note, SignError, Signer, Verifier};
+use bulla_tlog::note::{Ed25519Signer, Note, Signer as _, Verifier};
 use bulla_tlog::{Checkpoint, Edge, Hash, Plan, leaf_hash, sha256};
 use clap::Parser as _;
 use tokio::sync::watch;
@@ -57,48 +57,25 @@ fn directory() -> tempfile::TempDir {
 
 fn open(dir: &Path) -> Witness {
     let home = Home::open(dir, Some(NAME)).expect("opens");
-    let keys = [LOG_VKEY, &LogKey::new("other.example.org", 96).verifier.vkey()];
+    let keys = [LOG_VKEY, &log_key("other.example.org", 96).verifier().vkey()];
     let keys = keys.iter().map(|vkey| Verifier::from_vkey(vkey).expect("a vkey")).collect();
     Witness::open(home, keys, then).expect("opens")
 }
 
-struct LogKey {
-    pair: Ed25519KeyPair,
-    verifier: Verifier,
-}
-
-impl LogKey {
-    fn new(origin: &str, seed: u8) -> Self {
-        let pair = pair(seed).0;
-        let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-        spki.extend_from_slice(pair.public_key().as_ref());
-        let verifier = Verifier::from_spki(origin, &spki).expect("a public key");
-        Self { pair, verifier }
-    }
-}
-
-impl Signer for LogKey {
-    fn name(&self) -> &str {
-        self.verifier.name()
-    }
-    fn key_id(&self) -> [u8; 4] {
-        self.verifier.key_id()
-    }
-    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(self.pair.sign(text).as_ref().to_vec())
-    }
+fn log_key(origin: &str, seed: u8) -> Ed25519Signer {
+    Ed25519Signer::new(origin, pair(seed).0).expect("a name")
 }
 
 /// The log of the example's key with leaves of our own.
 struct Tree {
-    key: LogKey,
+    key: Ed25519Signer,
     leaves: Vec<Hash>,
 }
 
 impl Tree {
     fn of(leaf: impl Fn(u32) -> String) -> Self {
         let leaves = (0..64).map(|number| leaf_hash(leaf(number).as_bytes())).collect();
-        Self { key: LogKey::new("log.example.org", 0), leaves }
+        Self { key: log_key("log.example.org", 0), leaves }
     }
 
     fn new() -> Self {
@@ -195,7 +172,7 @@ fn each_refusal_has_its_status_and_leaves_no_trace() {
         change(&mut request);
         request
     };
-    let signed_by = |key: &LogKey| {
+    let signed_by = |key: &Ed25519Signer| {
         let (_, checkpoint) = tree.head(9);
         checkpoint.sign(key).expect("signs").to_string()
     };
@@ -213,12 +190,12 @@ fn each_refusal_has_its_status_and_leaves_no_trace() {
         ("a proof of another size", Request { proof: tree.request(5, 8).proof, ..tree.request(5, 9) }, 422),
         (
             "an unknown key",
-            Request { checkpoint: signed_by(&LogKey::new("log.example.org", 7)), ..tree.request(5, 9) },
+            Request { checkpoint: signed_by(&log_key("log.example.org", 7)), ..tree.request(5, 9) },
             403,
         ),
         (
             "a known key of another log",
-            Request { checkpoint: signed_by(&LogKey::new("other.example.org", 96)), ..tree.request(5, 9) },
+            Request { checkpoint: signed_by(&log_key("other.example.org", 96)), ..tree.request(5, 9) },
             403,
         ),
         (
@@ -270,7 +247,7 @@ fn unknown_signatures_are_dropped_and_do_not_spoil_good_ones() {
     let witness = open(dir.path());
     let tree = Tree::new();
     let (mut note, checkpoint) = tree.head(5);
-    let stranger = checkpoint.sign(&LogKey::new("stranger.example.org", 9)).expect("signs");
+    let stranger = checkpoint.sign(&log_key("stranger.example.org", 9)).expect("signs");
     note.signatures.insert(0, stranger.signatures[0].clone());
     let request = Request { old: 0, proof: Vec::new(), checkpoint: note.to_string() };
     assert_eq!(status(witness.add_checkpoint(request.to_string().as_bytes())), 200);
