@@ -225,7 +225,12 @@ impl Log {
         }
         let stored = stored_checkpoint(storage.as_ref(), &options.verifier).await?;
         let frozen = stored.as_ref().is_some_and(|(checkpoint, _)| checkpoint.is_frozen());
+        let young = stored.is_none() && tail.size() == 0;
         let published = publish_recovered(&notary, &tail, recovered.settled, stored).await?;
+        if young && !options.read_only {
+            // So that whoever looks at the directory finds a log.
+            set_checkpoint(storage.as_ref(), published.note.clone()).await?;
+        }
 
         let index = Arc::new(Index::open(&options.index)?);
         catch_up(&index, &tree, &tail, options.progress).await?;
@@ -287,7 +292,7 @@ impl Log {
             settled,
             history_interval: options.history_interval,
         };
-        // Recovered batches are settled, and the first checkpoint kept, without waiting for an entry.
+        // The first checkpoint is kept without waiting for an entry.
         let _empty_channel_has_room = keeper_orders.try_send(keeper::Order::Look);
         let spawned = |error: std::io::Error| StorageError::io("cannot start a thread", &error);
         let workers = Workers {
