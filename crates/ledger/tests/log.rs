@@ -252,8 +252,9 @@ async fn journal_that_cannot_be_settled_says_why() {
 async fn well_again_once_the_history_is_kept() {
     let dir = tempfile::tempdir().expect("a directory");
     let storage = open(dir.path());
-    let obstacle = dir.path().join("log/cell");
-    std::fs::write(&obstacle, b"not a directory").expect("writes");
+    // In the way of the file that is renamed to the cell.
+    let obstacle = dir.path().join("log/cell/history.new");
+    std::fs::create_dir_all(&obstacle).expect("makes");
     let mut options = options(IndexAt::Memory);
     options.history_interval = std::time::Duration::ZERO;
     let log = Log::start(storage, options).await.expect("starts");
@@ -264,7 +265,7 @@ async fn well_again_once_the_history_is_kept() {
     };
     let patience = std::time::Duration::from_mins(1);
     tokio::time::timeout(patience, until(true)).await.expect("is ill");
-    std::fs::remove_file(obstacle).expect("removes");
+    std::fs::remove_dir(obstacle).expect("removes");
     tokio::time::timeout(patience, until(false)).await.expect("is well by itself");
     log.stop().await.expect("stops");
 }
