@@ -1,7 +1,7 @@
 //! A running log: it is started over a storage, recovers what was committed, and is the handle that
 //! the doors hold.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bulla_tlog::checkpoint::Checkpoint;
 use bulla_tlog::note::{Signer, Verifier};
-use bulla_tlog::{MAX_ENTRY, leaf_hash};
+use bulla_tlog::{MAX_ENTRY, leaf_hash, right_edge};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +22,7 @@ use crate::publisher::{Notary, PublishError, Published, Publisher};
 use crate::reader::{Reader, Tree};
 use crate::sequencer::{AddError, Order, Request, Sequenced, Writer};
 use crate::source::ReadError;
-use crate::storage::{Head, Storage, StorageError};
+use crate::storage::{Head, Recovered, Storage, StorageError};
 use crate::tail::Tail;
 
 /// How a log is run. Everything is given opened: the ledger sees no configuration.
@@ -220,6 +220,9 @@ impl Log {
         };
         let recovered = storage.recover().await?;
         let mut tail = Tail::settled(storage.as_ref(), recovered.settled).await?;
+        if !options.read_only {
+            forget_unsettled(storage.as_ref(), &recovered).await?;
+        }
         for batch in &recovered.staged {
             tail.apply(batch)?;
         }
@@ -408,6 +411,18 @@ fn thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> std::io::Result<JoinHandle<T>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// Removes the partial tiles and bundles of trees that were committed and not settled: a settling that a
+/// crash cut short may have left half of one, and a later settling makes others.
+async fn forget_unsettled(storage: &dyn Storage, recovered: &Recovered) -> Result<(), StorageError> {
+    let settled: HashSet<_> = right_edge(recovered.settled.size).into_iter().collect();
+    let unsettled = recovered.staged.iter().flat_map(|batch| right_edge(batch.head.size));
+    let unsettled: HashSet<_> = unsettled.filter(|id| !settled.contains(id)).collect();
+    for id in unsettled {
+        storage.delete(&id.path()).await?;
+    }
+    Ok(())
 }
 
 /// Our own stored checkpoint, with the note as it was served.

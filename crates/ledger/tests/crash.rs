@@ -87,7 +87,8 @@ async fn ring(
         }
     }
     println!("{tried} faults tried over {calls} storage calls, {struck} struck");
-    assert!(struck * 2 >= tried, "{struck} of {tried} faults struck");
+    // How many calls a sound run makes hangs on the load of the machine, how many strike does not.
+    assert!(struck >= 50, "{struck} of {tried} faults struck");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

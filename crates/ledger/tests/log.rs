@@ -269,3 +269,34 @@ async fn well_again_once_the_history_is_kept() {
     tokio::time::timeout(patience, until(false)).await.expect("is well by itself");
     log.stop().await.expect("stops");
 }
+
+/// Half a tile, as a crash in the middle of a settling leaves it, does not outlive the next start.
+#[tokio::test]
+async fn half_a_tile_is_not_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = start_in(dir.path()).await;
+    for number in 0..7 {
+        log.add(leaf(number)).await.expect("adds");
+    }
+    // What a killed process leaves: committed entries, nothing settled, and a tile that was being written.
+    let storage = open_copy(dir.path());
+    let half = dir.path().join("copy/log/tile/0/000.p/7");
+    std::fs::create_dir_all(half.parent().expect("has one")).expect("creates");
+    std::fs::write(&half, b"").expect("writes");
+    let crashed = Log::start(storage, options(IndexAt::Memory)).await.expect("starts");
+    crashed.add(leaf(7)).await.expect("adds");
+    crashed.stop().await.expect("settles");
+    assert!(!half.exists());
+    assert!(half.with_file_name("8").exists());
+    log.stop().await.expect("stops");
+}
+
+/// A copy of the directory of a running log, opened.
+fn open_copy(dir: &std::path::Path) -> Arc<FileStorage> {
+    let (from, to) = (dir.join("log"), dir.join("copy/log"));
+    std::fs::create_dir_all(to.join("journal")).expect("creates");
+    for name in ["format", "journal/0", "journal/1"] {
+        std::fs::copy(from.join(name), to.join(name)).expect("copies");
+    }
+    open(&dir.join("copy"))
+}

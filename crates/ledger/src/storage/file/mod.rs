@@ -97,7 +97,11 @@ impl FileStorage {
             std::fs::create_dir_all(path.parent().unwrap_or(&self.dir))?;
             write_file(&path, stored)
         });
-        written.map_err(|e| StorageError::io(path.display(), &e))
+        written.map_err(|e| {
+            // Half an object must not stay under its name; where nothing was made there is nothing to remove.
+            let _absent = std::fs::remove_file(&path);
+            StorageError::io(path.display(), &e)
+        })
     }
 
     fn settle_now(&self, head: Head) -> Result<(), StorageError> {
