@@ -232,3 +232,17 @@ fn trust_files_name_this_log_and_are_served() {
     assert_eq!(code, 2);
     assert!(errors.contains("/nonexistent holds no log"), "{errors}");
 }
+
+/// What follows a request on the wire does not hold back its answer.
+#[test]
+fn answers_do_not_wait_for_what_follows_the_request() {
+    let (_folder, data) = new_data();
+    let log = Served::on(&data);
+    for after in ["\r\n", "GARBAGE\r\n\r\n", "GET /checkpo"] {
+        let mut stream = TcpStream::connect(&log.http).expect("connects");
+        write!(stream, "GET /healthz HTTP/1.1\r\nHost: log\r\n\r\n{after}").expect("sends");
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).expect("answers");
+        assert_eq!(&start, b"HTTP/1.1 200", "after {after:?}");
+    }
+}

@@ -43,6 +43,8 @@ pub(crate) struct Keeper {
 
 /// How long after a failure the keeper tries again by itself.
 const RETRY: Duration = Duration::from_secs(1);
+/// What is committed is settled after this time at the latest, however little it is.
+const SETTLE_ALL: Duration = Duration::from_secs(30);
 /// It looks no more often than this by itself.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 /// The index takes what came in this time at once: waking for every batch costs more than the work.
@@ -57,20 +59,30 @@ impl Keeper {
     /// Runs until it is told to finish, or nobody is left to tell.
     pub(crate) fn run(self, orders: &Receiver<Order>) -> Result<(), StorageError> {
         let mut kept_at: Option<Instant> = None;
+        let mut settled_at = Instant::now();
         let mut failed = false;
         let mut previous = self.settled.load(Ordering::Acquire);
         loop {
-            let wait = if failed { RETRY } else { self.history_interval.max(SHORTEST_WAIT) };
-            match orders.recv_timeout(wait) {
-                Ok(Order::Look) | Err(RecvTimeoutError::Timeout) => {}
+            let wait = if failed { RETRY } else { self.history_interval.clamp(SHORTEST_WAIT, SETTLE_ALL) };
+            // Once in a while also what is not much, so that the journal alone holds only what is new.
+            let wanted = match orders.recv_timeout(wait) {
+                Ok(Order::Look) => wants_settling(self.storage.as_ref()),
+                Err(RecvTimeoutError::Timeout) => {
+                    wants_settling(self.storage.as_ref())
+                        || (settled_at.elapsed() >= SETTLE_ALL && self.storage.unsettled_bytes() > 0)
+                }
                 Ok(Order::Finish) => {
                     self.settle(&mut previous)?;
                     return self.index.persist();
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
-            let settled =
-                if wants_settling(self.storage.as_ref()) { self.settle(&mut previous) } else { Ok(()) };
+            };
+            let settled = if wanted {
+                settled_at = Instant::now();
+                self.settle(&mut previous)
+            } else {
+                Ok(())
+            };
             let due = kept_at.is_none_or(|at| at.elapsed() >= self.history_interval);
             let kept = if due { self.keep_checkpoint(&mut kept_at) } else { Ok(()) };
             let worked = settled.and(kept);

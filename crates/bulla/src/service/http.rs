@@ -107,8 +107,7 @@ fn connection_builder(limits: Limits) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .pipeline_flush(true);
+        .max_buf_size(MAX_HEADER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -119,16 +118,30 @@ fn connection_builder(limits: Limits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// A connection whose first bytes must come in time. Until it knows the protocol, nothing else watches the clock.
+/// A connection whose first bytes must come in time, and whose answers must be taken in time. Until the protocol is
+/// known, and while an answer is written, nothing else watches the clock.
 struct Opening {
     stream: TcpStream,
     missing: usize,
     deadline: Pin<Box<Sleep>>,
+    patience: Duration,
+    /// Set while the other side takes nothing of an answer.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Opening {
     fn new(stream: TcpStream, within: Duration) -> Self {
-        Self { stream, missing: PREFACE, deadline: Box::pin(tokio::time::sleep(within)) }
+        let deadline = Box::pin(tokio::time::sleep(within));
+        Self { stream, missing: PREFACE, deadline, patience: within, stalled: None }
+    }
+
+    fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
+        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -157,7 +170,8 @@ impl AsyncWrite for Opening {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -173,7 +187,8 @@ impl AsyncWrite for Opening {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.watch(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

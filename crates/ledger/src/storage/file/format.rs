@@ -141,11 +141,13 @@ pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
 /// Writes the format on first use, else compares.
 pub(super) fn create_or_check(dir: &Path, wanted: &Format) -> Result<(), OpenError> {
     if !dir.join("format").exists() {
-        for made_later in ["journal", "head", "tile", "index"] {
-            if dir.join(made_later).exists() {
-                return Err(OpenError::NotALog(dir.to_owned()));
-            }
+        let journal = dir.join("journal");
+        let made_later = ["head", "tile", "index"].iter().any(|name| dir.join(name).exists());
+        if made_later || super::journal::is_used(&journal) {
+            return Err(OpenError::NotALog(dir.to_owned()));
         }
+        // Before the format, which says that they must be there.
+        super::journal::make(&journal)?;
         return Ok(super::replace_file(&dir.join("format"), wanted.to_string().as_bytes())?);
     }
     let found = Format::read(dir)?;

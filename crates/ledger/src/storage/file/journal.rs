@@ -70,7 +70,7 @@ struct Scanned {
 /// Which way a journal is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// For the one writer: missing files are made.
+    /// For the one writer.
     Write,
     /// To look at: nothing is changed.
     Read,
@@ -87,9 +87,6 @@ impl Journal {
         let mut scans = Vec::with_capacity(2);
         for name in ["0", "1"] {
             let path = dir.join(name);
-            if access == Access::Write && !path.exists() {
-                make_slot_file(dir, &path).map_err(|e| StorageError::io(path.display(), &e))?;
-            }
             let (slot, scanned) = Slot::open(path, access)?;
             slots.push(slot);
             scans.push(scanned);
@@ -228,10 +225,14 @@ impl Journal {
 impl Slot {
     fn open(path: PathBuf, access: Access) -> Result<(Slot, Scanned), StorageError> {
         let io = |e: &io::Error| StorageError::io(path.display(), e);
+        // The files are made before the log is and never grow: one that is gone or short has lost entries.
         let contents = match std::fs::read(&path) {
-            Err(e) if access == Access::Read && e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(lost(&path, "is missing")),
             other => other.map_err(|e| io(&e))?,
         };
+        if contents.len() as u64 != SLOT_BYTES {
+            return Err(lost(&path, &format!("is {} bytes, {SLOT_BYTES} were expected", contents.len())));
+        }
         let scanned = scan(&path, &contents)?;
         let file = match access {
             Access::Write => OpenOptions::new().write(true).open(&path),
@@ -294,6 +295,30 @@ impl Slot {
     }
 }
 
+fn lost(path: &Path, how: &str) -> StorageError {
+    StorageError::Corrupt(format!("the journal file {} {how}: restore it from a copy", path.display()))
+}
+
+/// Makes the two files of a log that is about to begin.
+pub(super) fn make(dir: &Path) -> Result<(), StorageError> {
+    for name in ["0", "1"] {
+        let path = dir.join(name);
+        if !path.exists() {
+            make_slot_file(dir, &path).map_err(|e| StorageError::io(path.display(), &e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether something was ever written to the files, so that they are not to be taken for new.
+pub(super) fn is_used(dir: &Path) -> bool {
+    ["0", "1"].iter().any(|name| {
+        let mut start = [0; 8];
+        File::open(dir.join(name))
+            .is_ok_and(|file| file.read_exact_at(&mut start, 0).is_ok() && start != [0; 8])
+    })
+}
+
 /// A file of zeros, durable together with its name. It gets its name last, so a crash leaves either
 /// no file or a whole one.
 fn make_slot_file(dir: &Path, path: &Path) -> io::Result<()> {
@@ -314,7 +339,12 @@ fn scan(path: &Path, contents: &[u8]) -> Result<Scanned, StorageError> {
     let nothing =
         Scanned { generation: 0, nonce: [0; 16], block: MIN_BLOCK, write_at: 0, batches: Vec::new() };
     let Some((generation, block, nonce)) = read_file_header(contents) else {
-        return Ok(nothing);
+        // Zeros were never written to. A header lies in one sector, so no crash leaves half of one.
+        return if contents.iter().all(|byte| *byte == 0) {
+            Ok(nothing)
+        } else {
+            Err(lost(path, "has a damaged header"))
+        };
     };
     let mut at = block;
     let mut batches = Vec::new();
@@ -459,6 +489,7 @@ mod tests {
     use bulla_tlog::Edge;
 
     fn journal(dir: &Path, settled: Head) -> (Journal, Vec<Staged>) {
+        make(dir).expect("makes");
         Journal::open(dir, settled, Access::Write).expect("opens")
     }
 
@@ -521,6 +552,35 @@ mod tests {
         let fill = batch(edge, 254, 65_535);
         journal.commit(&fill).expect("commits");
         (journal, fill)
+    }
+
+    /// What was published may be in the journal alone: a damaged file must not pass for an empty one.
+    #[test]
+    fn lost_file_is_not_an_empty_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut first, _) = journal(dir.path(), Head::empty());
+        first.commit(&batch(&mut Edge::new(), 3, 100)).expect("commits");
+        let path = first.slots[first.active].path.clone();
+        drop(first);
+        let whole = std::fs::read(&path).expect("reads");
+        let refused = |how: &str| {
+            let error = Journal::open(dir.path(), Head::empty(), Access::Write).err().expect("is refused");
+            assert!(error.to_string().contains(how), "{error}");
+        };
+        for at in [0, 10, 20, 30, 50] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            std::fs::write(&path, damaged).expect("writes");
+            refused("has a damaged header");
+        }
+        let mut zeroed = whole.clone();
+        zeroed[..512].fill(0);
+        std::fs::write(&path, zeroed).expect("writes");
+        refused("has a damaged header");
+        std::fs::write(&path, &whole[..5000]).expect("writes");
+        refused("is 5000 bytes");
+        std::fs::remove_file(&path).expect("removes");
+        refused("is missing");
     }
 
     /// A commit that was reported as failed but reached the disk is replaced by the next one, also when
