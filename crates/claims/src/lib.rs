@@ -6,6 +6,7 @@
 pub mod entry;
 pub mod keys;
 pub mod signing;
+pub mod traces;
 
 pub use entry::{
     Admitted, DescribeError, Dsse, DsseRule, Facts, FactsDigest, FactsSignature, HashedRekord, LabelRule,

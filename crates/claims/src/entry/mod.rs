@@ -5,6 +5,7 @@ mod body;
 mod dsse;
 mod hashedrekord;
 mod refusal;
+pub mod v1;
 mod verifier;
 
 pub use body::MAX_BODY;

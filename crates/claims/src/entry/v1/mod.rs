@@ -1,0 +1,144 @@
+//! Kinds of entries of the v1 door: what a client proposes, the leaf it becomes, and what the leaf can be found by
+//! (reference rekor-v1 §5, §6). A new kind is a new file here and one line in [`KINDS`].
+
+use serde_json::value::RawValue;
+
+use super::{MAX_BODY, Refusal as Fault};
+use crate::traces::{KeyCache, Traces};
+
+/// A proposed entry in its wire form: the three members of the document. Unknown members beside them are ignored.
+#[derive(Clone, Copy, Debug)]
+pub struct Proposed<'a> {
+    /// Kind, such as `hashedrekord`.
+    pub kind: &'a str,
+    /// Version of the kind, such as `0.0.1`.
+    pub api_version: &'a str,
+    /// What the kind's schema describes.
+    pub spec: &'a RawValue,
+}
+
+/// What a log accepts at the v1 door.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// Names of the kinds that may be added; those that may not can still be read and searched.
+    pub kinds: Vec<String>,
+    /// The longest uncompressed metadata of a package (apk, jar), in bytes.
+    pub max_metadata_bytes: u64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let mut kinds: Vec<String> = KINDS.iter().map(|kind| kind.name.to_owned()).collect();
+        kinds.dedup();
+        Self { kinds, max_metadata_bytes: 1 << 20 }
+    }
+}
+
+/// A proposed entry that was found good.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Admitted {
+    /// Its canonical JSON (RFC 8785): the leaf.
+    pub body: Vec<u8>,
+    /// Digests that the entry names but its body does not hold, such as the subjects of an attestation, as the search
+    /// knows them: `sha256:<lower-case hex>`. Sorted, each once.
+    pub named: Vec<String>,
+    /// What may be kept beside the log for those who ask for the entry.
+    pub attestation: Option<Attestation>,
+}
+
+/// The signed content that a body has only the hash of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attestation {
+    /// Under what it is kept: `sha256:<hex>` of a hash that the body has.
+    pub key: String,
+    /// The content.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a proposed entry is none.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No kind has this name.
+    #[error("invalid kind value: {kind:?}")]
+    Kind {
+        /// The name.
+        kind: String,
+    },
+    /// The kind has no such version.
+    #[error("unable to locate entry for version {version} of kind {kind}, {known} is known")]
+    Version {
+        /// The kind.
+        kind: String,
+        /// The version asked for.
+        version: String,
+        /// What there is.
+        known: String,
+    },
+    /// This log does not take entries of the kind.
+    #[error("entry kind '{kind}' is not enabled for submission on this server")]
+    Disabled {
+        /// The kind.
+        kind: String,
+    },
+    /// The key or the hash function is not one that this log accepts.
+    #[error("entry algorithms are not allowed: {problem}")]
+    Algorithms {
+        /// What it is, and what is accepted.
+        problem: String,
+    },
+    /// Something in the entry is wrong.
+    #[error(transparent)]
+    Entry(#[from] Fault),
+}
+
+/// A kind at a version.
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+    /// Verifies the proposed `spec` and writes the body, in the order of the reference server.
+    pub(super) admit: fn(&RawValue, &Rules) -> Result<Admitted, Refusal>,
+    /// The body that a `spec` in a search stands for: proposed as for `admit`, or the canonical one, which lacks what
+    /// would be needed to verify it.
+    pub(super) template: fn(&RawValue, &Rules) -> Result<Vec<u8>, Refusal>,
+    /// What the body of an entry can be found by. Nothing is verified.
+    pub(super) traces: fn(&[u8], &mut KeyCache) -> Result<Traces, super::DescribeError>,
+}
+
+/// Every kind of the v1 door, those with several versions side by side.
+pub(super) const KINDS: &[Kind] = &[];
+
+/// Judges a proposed entry and makes its leaf.
+pub fn admit(proposed: &Proposed<'_>, rules: &Rules) -> Result<Admitted, Refusal> {
+    let kind = find(proposed)?;
+    let admitted = (kind.admit)(proposed.spec, rules)?;
+    if !rules.kinds.iter().any(|enabled| enabled == kind.name) {
+        return Err(Refusal::Disabled { kind: kind.name.to_owned() });
+    }
+    if admitted.body.len() > MAX_BODY {
+        let problem =
+            format!("entry is {} bytes in the log, at most {MAX_BODY} were expected", admitted.body.len());
+        return Err(Fault::new("spec", problem).into());
+    }
+    Ok(admitted)
+}
+
+/// The body that a proposed entry in a search stands for.
+pub fn template(proposed: &Proposed<'_>, rules: &Rules) -> Result<Vec<u8>, Refusal> {
+    (find(proposed)?.template)(proposed.spec, rules)
+}
+
+fn find(proposed: &Proposed<'_>) -> Result<&'static Kind, Refusal> {
+    let named = || KINDS.iter().filter(|kind| kind.name == proposed.kind);
+    if let Some(kind) = named().find(|kind| kind.version == proposed.api_version) {
+        return Ok(kind);
+    }
+    let known: Vec<_> = named().map(|kind| kind.version).collect();
+    if known.is_empty() {
+        return Err(Refusal::Kind { kind: proposed.kind.to_owned() });
+    }
+    Err(Refusal::Version {
+        kind: proposed.kind.to_owned(),
+        version: proposed.api_version.to_owned(),
+        known: known.join(" and "),
+    })
+}
