@@ -311,6 +311,7 @@ fn open_failure(error: OpenError) -> Failure {
         OpenError::Storage(_) => Failure::unavailable(error),
         OpenError::InUse(_)
         | OpenError::Newer { .. }
+        | OpenError::Older { .. }
         | OpenError::OtherOrigin { .. }
         | OpenError::OtherKey { .. }
         | OpenError::NotALog(_)
