@@ -133,7 +133,7 @@ async fn frozen_log_stays_frozen() {
 /// crash, at every width of the last bundle.
 #[tokio::test]
 async fn what_is_beside_a_leaf_stays_there() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let mut dir = tempfile::tempdir().expect("a directory");
     let mut acknowledged = Vec::new();
     for (from, stopped) in [(0, true), (3, false), (255, true), (256, false), (600, true), (601, false)] {
         let log = start_in(dir.path()).await;
@@ -153,9 +153,28 @@ async fn what_is_beside_a_leaf_stays_there() {
         let before = log.reader().integrated_before(last).await.expect("searches");
         assert!(before < size && log.reader().integrated_at(before).await.expect("reads") == Some(last));
         assert_eq!(log.reader().integrated_at(size).await.expect("reads"), None);
-        // Without a stop nothing is settled: the journal alone has it.
-        if stopped {
-            log.stop().await.expect("stops");
+        // What a killed process leaves is settled in part only: the rest is in the journal alone.
+        let left_behind = tempfile::tempdir().expect("a directory");
+        if !stopped {
+            copy(dir.path(), left_behind.path());
+        }
+        log.stop().await.expect("stops");
+        drop(log);
+        if !stopped {
+            dir = left_behind;
+        }
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for file in std::fs::read_dir(from).expect("lists") {
+        let (file, to) = (file.expect("lists"), to.to_owned());
+        let to = to.join(file.file_name());
+        if file.file_type().expect("has one").is_dir() {
+            std::fs::create_dir_all(&to).expect("makes");
+            copy(&file.path(), &to);
+        } else {
+            std::fs::copy(file.path(), &to).expect("copies");
         }
     }
 }
