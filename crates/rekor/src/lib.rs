@@ -3,6 +3,7 @@
 pub mod api;
 pub mod client;
 mod door;
+pub mod search;
 pub mod trust;
 pub mod wire;
 
