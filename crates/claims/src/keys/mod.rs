@@ -6,8 +6,8 @@ mod certificate;
 mod details;
 mod key;
 mod pem;
-mod spki;
-mod verify;
+pub(crate) mod spki;
+pub(crate) mod verify;
 
 pub use algorithm::{Algorithm, AlgorithmSet, UnknownAlgorithm};
 pub use details::{HashAlgorithm, PublicKeyDetails};
