@@ -1,17 +1,10 @@
 //! PEM (RFC 7468), as OpenSSL writes it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 /// PEM of DER bytes: lines of 64 characters, one newline at the end.
 pub fn pem(label: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let mut pem = format!("-----BEGIN {label}-----\n");
-    for line in text.as_bytes().chunks(64) {
-        pem.extend(line.iter().copied().map(char::from));
-        pem.push('\n');
-    }
-    pem + &format!("-----END {label}-----\n")
+    let mut pem = String::with_capacity(der.len() * 4 / 3 + 2 * label.len() + 80);
+    crate::pki::pem::write(label, der, &mut pem);
+    pem
 }
 
 /// PEM of a public key, DER `SubjectPublicKeyInfo`.
