@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::shelf::{Durable, Shelf};
 
 /// How long an answer is kept.
-pub const KEPT_FOR: Duration = Duration::from_hours(24);
+const KEPT_FOR: Duration = Duration::from_hours(24);
 /// The longest key.
 pub(crate) const MAX_KEY: usize = 255;
 

@@ -26,7 +26,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Which door's entries a batch holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Api {
+enum Api {
     /// As `POST /api/v1/log/entries` takes them.
     V1,
     /// As `POST /api/v2/log/entries` takes them.
@@ -38,8 +38,13 @@ pub(super) async fn v1(door: Arc<Door>, request: Request) -> Result<Response, Re
     batch(&door, Api::V1, request).await
 }
 
+/// `POST /api/v2/log/entries/batch`.
+pub(super) async fn v2(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
+    batch(&door, Api::V2, request).await
+}
+
 /// Handles a batch of either door's entries.
-pub(crate) async fn batch(door: &Door, api: Api, request: Request) -> Result<Response, Refusal> {
+async fn batch(door: &Door, api: Api, request: Request) -> Result<Response, Refusal> {
     let key = idempotency_key(request.headers())?;
     let body = received(door, request).await?;
     let Some((key, kept)) = key.zip(door.idempotency.as_ref()) else {
