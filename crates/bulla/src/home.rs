@@ -13,8 +13,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use bulla_claims::keys::public_key_pem;
 use bulla_claims::{LogSigner, SigningKey};
 use bulla_ledger::storage::file::{FileStorage, Format, OpenError};
 use bulla_tlog::note::{NameError, Verifier, valid_origin};
@@ -93,7 +92,7 @@ impl Home {
             other => open_failure(other),
         })?;
         let verifier = self.verifier();
-        self.note("log.pub", &pem("PUBLIC KEY", verifier.spki()))?;
+        self.note("log.pub", &public_key_pem(verifier.spki()))?;
         self.note("log.vkey", &format!("{}\n", verifier.vkey()))?;
         Ok(storage)
     }
@@ -198,17 +197,6 @@ pub(crate) fn public_url(origin: &str, given: Option<&str>, port: u16) -> Result
     }
     // Clients in Python and JavaScript append a path that begins with a slash.
     Ok(given.trim_end_matches('/').to_owned())
-}
-
-/// PEM of DER bytes.
-pub(crate) fn pem(label: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let mut pem = format!("-----BEGIN {label}-----\n");
-    for line in text.as_bytes().chunks(64) {
-        pem.extend(line.iter().copied().map(char::from));
-        pem.push('\n');
-    }
-    pem + &format!("-----END {label}-----\n")
 }
 
 /// Refuses an origin that clients could not find in the host name of a URL.

@@ -4,7 +4,9 @@
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use bulla_tlog::{Hash, Node, Plan, TileId, TileKind, TileNodes, WIDTH, sha256, widest};
+use bulla_tlog::{
+    Hash, Node, Plan, TileId, TileKind, TileNodes, WIDTH, edge_nodes, node_hash, sha256, widest,
+};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use quick_cache::{Weighter, sync::Cache as WeightedCache};
@@ -308,6 +310,20 @@ impl Reader {
             return Ok(None);
         }
         self.shared.tree.leaf_hash(&published.tail, index).await.map(Some)
+    }
+
+    /// The root of the tree of an earlier size, at most the published one.
+    pub async fn root(&self, size: u64) -> Result<Hash, ReadError> {
+        let published = self.published();
+        if size > published.size {
+            return Err(out_of_range(&format!("the root of {size} entries"), published.size));
+        }
+        let mut root = None;
+        for node in edge_nodes(size).iter().rev() {
+            let left = self.shared.tree.node(&published.tail, *node).await?;
+            root = Some(root.map_or(left, |right| node_hash(&left, &right)));
+        }
+        Ok(root.unwrap_or_else(bulla_tlog::empty_root))
     }
 
     /// Tells the size of each published tree, or of a later one.

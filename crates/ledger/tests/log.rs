@@ -153,6 +153,11 @@ async fn what_is_beside_a_leaf_stays_there() {
         let before = log.reader().integrated_before(last).await.expect("searches");
         assert!(before < size && log.reader().integrated_at(before).await.expect("reads") == Some(last));
         assert_eq!(log.reader().integrated_at(size).await.expect("reads"), None);
+        assert_eq!(log.reader().root(size).await.expect("computes"), log.reader().published().root);
+        assert_eq!(log.reader().root(0).await.expect("computes"), bulla_tlog::empty_root());
+        let first = bulla_tlog::leaf_hash(&acknowledged[0].1);
+        assert_eq!(log.reader().root(1).await.expect("computes"), first);
+        assert!(log.reader().root(size + 1).await.is_err());
         // What a killed process leaves is settled in part only: the rest is in the journal alone.
         let left_behind = tempfile::tempdir().expect("a directory");
         if !stopped {

@@ -11,7 +11,7 @@ use bulla_ledger::Reader;
 use bulla_tlog::note::Verifier;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
-use crate::home::pem;
+use bulla_claims::keys::public_key_pem;
 
 /// A log that listens.
 pub(crate) struct Front {
@@ -53,7 +53,7 @@ impl Front {
         line("log ID", &verifier.log_id().to_base64());
         line("", &verifier.log_id().to_string());
         line("vkey", &verifier.vkey());
-        let (origin, key) = (verifier.name(), pem("PUBLIC KEY", verifier.spki()));
+        let (origin, key) = (verifier.name(), public_key_pem(verifier.spki()));
         let near = near(places.http);
         let vkey = places.data.join("log.vkey");
         format!(
