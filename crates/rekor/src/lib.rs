@@ -3,7 +3,6 @@
 pub mod api;
 pub mod client;
 mod door;
-pub mod search;
 mod idempotency;
 pub mod search;
 mod shard;
