@@ -33,7 +33,6 @@ pub(crate) struct Store {
     dir: PathBuf,
     leaves_per_span: usize,
     tree: AnyTree,
-    versions: SequenceNumberCounter,
     compactor: Option<JoinHandle<()>>,
     added: Option<SyncSender<()>>,
 }
@@ -100,7 +99,7 @@ impl Store {
         };
         let (added, work) = std::sync::mpsc::sync_channel(1);
         let compactor = {
-            let (tree, versions) = (tree.clone(), versions.clone());
+            let tree = tree.clone();
             std::thread::Builder::new().name("search-compactor".to_owned()).spawn(move || {
                 while work.recv().is_ok() {
                     compact(&tree, &versions);
@@ -113,7 +112,6 @@ impl Store {
             dir: dir.to_owned(),
             leaves_per_span,
             tree,
-            versions,
             compactor: Some(compactor),
             added: Some(added),
         };
