@@ -76,7 +76,9 @@ impl Refusal {
             }
             Self::Request(RequestError::TooMany) => same(StatusCode::UNPROCESSABLE_ENTITY, "too-many"),
             Self::Request(RequestError::Malformed { .. }) => same(StatusCode::BAD_REQUEST, "malformed"),
-            Self::Request(RequestError::Id(_)) | Self::Argument(_) => same(StatusCode::BAD_REQUEST, "argument"),
+            Self::Request(RequestError::Id(_)) | Self::Argument(_) => {
+                same(StatusCode::BAD_REQUEST, "argument")
+            }
             Self::Entry(_) => same(StatusCode::BAD_REQUEST, "entry"),
             Self::Kind { .. } => same(StatusCode::UNPROCESSABLE_ENTITY, "type"),
             Self::Duplicate(_) => same(StatusCode::CONFLICT, "duplicate"),
