@@ -41,7 +41,9 @@ impl Health {
     pub(crate) fn look(&self) -> (Status, Vec<String>) {
         let status = self.shards.active().log().status();
         let waiting = self.waiting_since(&status).map(|since| since.elapsed());
-        let problems = problems(&status, waiting, self.expected);
+        // While one shard follows another entries wait for a moment: the log is well, although the old shard stops.
+        let problems =
+            if self.shards.is_turning() { Vec::new() } else { problems(&status, waiting, self.expected) };
         (status, problems)
     }
 
