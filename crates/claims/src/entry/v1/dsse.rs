@@ -88,7 +88,7 @@ fn verify(proposed: Proposed) -> Result<Admitted, Fault> {
     let keys = verifiers.into_iter().enumerate().map(|(n, key)| (key, format!("{VERIFIERS}[{n}]")));
     let signers = envelope.verify(keys.collect(), Rest::Ignored)?;
     envelope.judge(&signers, ENVELOPE)?;
-    let named = named(&envelope.payload_type, &envelope.payload, ENVELOPE)?;
+    let named = named(Some(&envelope.payload_type), &envelope.payload, ENVELOPE)?;
     // Signers come in the order of the texts of their signatures.
     let signature = |(signature, verifier): (String, String)| Signature {
         signature: signature.into(),

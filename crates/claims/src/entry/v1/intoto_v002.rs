@@ -149,7 +149,7 @@ fn verify(mut read: Read) -> Result<Admitted, Fault> {
     });
     let signers = envelope.verify(keys.collect(), Rest::Tried)?;
     envelope.judge(&signers, SIGNATURES)?;
-    let named = named(&envelope.payload_type, &envelope.payload, ENVELOPE)?;
+    let named = named(Some(&envelope.payload_type), &envelope.payload, ENVELOPE)?;
     let payload_hash = Hash::of(&envelope.payload);
     let attestation = Attestation { key: payload_hash.trace(), bytes: envelope.payload };
     Ok(Admitted { body: read.body(payload_hash), named, attestation: Some(attestation) })

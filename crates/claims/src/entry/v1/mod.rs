@@ -89,7 +89,7 @@ pub enum Refusal {
         kind: String,
     },
     /// The kind has no such version.
-    #[error("unable to locate entry for version {version} of kind {kind}, {known} is known")]
+    #[error("unable to locate entry for version {version} of kind {kind}, known are {known}")]
     Version {
         /// The kind.
         kind: String,
