@@ -82,14 +82,14 @@ pub(crate) enum KeyForm {
 
 impl KeyForm {
     /// What a key is found by. Of one that cannot be read, the bytes alone are known.
-    fn read(self, bytes: Vec<u8>) -> KeyTraces {
+    fn read(self, bytes: &[u8]) -> KeyTraces {
         let document = match self {
-            Self::Pem => Document::read(&bytes).ok(),
-            Self::Spki => Some(Document::of_spki(bytes.clone())),
-            Self::Certificate => Document::of_chain(vec![bytes.clone()]).ok(),
+            Self::Pem => Document::read(bytes).ok(),
+            Self::Spki => Some(Document::of_spki(bytes.to_vec())),
+            Self::Certificate => Document::of_chain(vec![bytes.to_vec()]).ok(),
         };
         document.map_or_else(
-            || KeyTraces { fingerprints: KeyTraces::fingerprints_of(&bytes), ..KeyTraces::default() },
+            || KeyTraces { fingerprints: KeyTraces::fingerprints_of(bytes), ..KeyTraces::default() },
             |document| document.traces(),
         )
     }
@@ -128,16 +128,14 @@ impl KeyCache {
         if let Some((_, traces)) = self.recent.get(base64).filter(|(known, _)| *known == form) {
             return Ok(traces.clone());
         }
-        let traces = match self.older.remove(base64).filter(|(known, _)| *known == form) {
-            Some((_, traces)) => traces,
-            None => {
-                let bytes = STANDARD.decode(base64).map_err(|_| DescribeError::Value {
-                    kind,
-                    field: "public key",
-                    expected: "padded standard base64",
-                })?;
-                Arc::new(form.read(bytes))
-            }
+        let remembered = self.older.remove(base64).filter(|(known, _)| *known == form);
+        let traces = if let Some((_, traces)) = remembered {
+            traces
+        } else {
+            let expected = "padded standard base64";
+            let bytes = STANDARD.decode(base64);
+            let wrong = |_| DescribeError::Value { kind, field: "public key", expected };
+            Arc::new(form.read(&bytes.map_err(wrong)?))
         };
         self.recent_bytes += base64.len();
         if self.recent.len() >= HALF || self.recent_bytes > HALF_BYTES {

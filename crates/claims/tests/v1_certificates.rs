@@ -2,7 +2,6 @@
 
 mod v1;
 
-use aws_lc_rs::digest::{self, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla_claims::entry::v1::Rules;
@@ -14,7 +13,7 @@ use rcgen::{
     PublicKeyData as _, SanType, date_time_ymd,
 };
 use serde_json::{Value, json};
-use v1::{ARTIFACT, judged, pem, stored};
+use v1::{ARTIFACT, judged, pem, sha256, stored};
 
 fn issuer(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).expect("no name");
@@ -72,12 +71,10 @@ impl Chain {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &self.key.serialize_der());
         let random = aws_lc_rs::rand::SystemRandom::new();
         let signature = pair.expect("a key").sign(&random, ARTIFACT).expect("it signs");
-        let digest = digest::digest(&SHA256, ARTIFACT);
-        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         json!({
-            "data": { "hash": { "algorithm": "sha256", "value": digest } },
+            "data": { "hash": { "algorithm": "sha256", "value": sha256(ARTIFACT) } },
             "signature": {
-                "content": STANDARD.encode(&signature),
+                "content": STANDARD.encode(signature),
                 "publicKey": { "content": STANDARD.encode(pem) }
             }
         })
@@ -153,10 +150,6 @@ fn names_come_in_their_order_and_are_found_in_lower_case() {
     let found = key.traces();
     assert_eq!(found.identities, key.subjects().iter().map(|name| name.to_lowercase()).collect::<Vec<_>>());
     assert_eq!(found.issuer.as_deref(), Some("https://new.example.org"));
-    let sha256 = |bytes: &[u8]| {
-        let digest = digest::digest(&SHA256, bytes);
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
     let (canonical, spki) = (sha256(text.as_bytes()), sha256(&chain.key.subject_public_key_info()));
     let named = |hex: &str| format!("sha256:{hex}");
     assert_eq!(found.fingerprints, [canonical.clone(), named(&canonical), spki.clone(), named(&spki)]);

@@ -2,9 +2,6 @@
 
 mod v1;
 
-use std::fmt::Write as _;
-
-use aws_lc_rs::digest::{self, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use bulla_claims::entry::v1::{Admitted, Refusal, Rules};
@@ -12,20 +9,13 @@ use bulla_claims::traces::{KeyCache, traces};
 use bulla_claims::{Material, PublicKeyDetails, Verifier};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use v1::{ARTIFACT, Signer, encoding, judged, searched, stored};
+use v1::{ARTIFACT, Signer, encoding, judged, searched, sha256, stored};
 
 const TYPE: &str = "text/plain";
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// By `keys/p384-sec1.pem` over the SHA-256 and the SHA-384 of the artifact's encoding.
 const P384_SHA256: &str = "MGQCMCf8pxNW1yDDKQsAsdjMMZwdNkODt8xsmL0XRZqQkNBc/F8gubEpYKwWBKt75dK8TwIwM4dwCETvrwT7+CmECWo9Ntcw+Z5/e0hizAOxMLU0NJzKkEWXoF1fSq+Hdisi600y";
 const P384_SHA384: &str = "MGQCME6zqoX/gcZQDjt/yztondMDrNfE1OB+84w/PAHHs4BdVFJ3ryKksqYY6d87/nnKOgIwXOgB16rTLAt+KEZ4nzC/qDLh16oXBekJdgyqxeWxKlms9WFP+CATug7In8uN0lN7";
-
-fn sha256(bytes: &[u8]) -> String {
-    digest::digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("memory");
-        hex
-    })
-}
 
 fn hash(bytes: &[u8]) -> Value {
     json!({ "algorithm": "sha256", "value": sha256(bytes) })

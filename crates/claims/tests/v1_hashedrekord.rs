@@ -2,13 +2,13 @@
 
 mod v1;
 
-use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
+use aws_lc_rs::digest::{SHA256, SHA384, SHA512};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla_claims::entry::v1::{AlgorithmPolicy, Rules};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use v1::{ARTIFACT, Signer, judged, searched, stored};
+use v1::{ARTIFACT, Signer, hash, judged, searched, stored};
 
 /// By `keys/p384-sec1.pem` over the SHA-256 of the artifact.
 const P384_SHA256: &str = "MGQCMHNRpPLHq35eFuwBxAZODmCxrMtDYv/ECUXvVf304rBf/nTCO4Q8NSzj5eY4tS4iuwIwJHfwFHb+RtpyzKkdwbe9vs0w6+yIT0Uvj2E7AC+aERIUa6WhT/76aPatEtOxxmVu";
@@ -19,7 +19,7 @@ fn hash_of(algorithm: &str, message: &[u8]) -> String {
         "sha512" => &SHA512,
         _ => &SHA256,
     };
-    digest::digest(function, message).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash(function, message)
 }
 
 fn spec_of(key: &str, algorithm: &str, signature: &[u8]) -> Value {

@@ -1,6 +1,9 @@
 //! What the tests of the v1 door share: signers, and the way from JSON to a verdict.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest::{self, Algorithm, SHA256};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -103,6 +106,19 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let base64 = STANDARD.encode(der);
     let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+/// The hash of a message, in hex.
+pub(crate) fn hash(function: &'static Algorithm, message: &[u8]) -> String {
+    digest::digest(function, message).as_ref().iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("memory");
+        hex
+    })
+}
+
+/// Its SHA-256.
+pub(crate) fn sha256(message: &[u8]) -> String {
+    hash(&SHA256, message)
 }
 
 /// Has that entry judged by a log with these rules.

@@ -1,4 +1,4 @@
-//! DSSE envelopes (https://github.com/secure-systems-lab/dsse/blob/master/protocol.md) and who signed them.
+//! DSSE envelopes (<https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>) and who signed them.
 
 use std::collections::BTreeMap;
 

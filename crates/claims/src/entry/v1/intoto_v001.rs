@@ -1,5 +1,5 @@
 //! intoto 0.0.1: a DSSE envelope with one key. The leaf keeps hashes of the envelope and its payload and the key, but no
-//! signature; the payload may be kept beside the log (reference rekor-v1 §6.3).
+//! signature; the payload may be kept beside the log.
 
 use std::borrow::Cow;
 

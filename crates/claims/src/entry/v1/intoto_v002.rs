@@ -1,5 +1,5 @@
 //! intoto 0.0.2: a DSSE envelope in parts, a key beside each signature. The leaf keeps all but the payload, of which it has
-//! the hash; the payload may be kept beside the log (reference rekor-v1 §6.4).
+//! the hash; the payload may be kept beside the log.
 
 use std::borrow::Cow;
 

@@ -131,6 +131,11 @@ pub(super) struct Kind {
 /// Every kind of the v1 door, those with several versions side by side.
 pub(super) const KINDS: &[Kind] = &[hashedrekord::KIND, dsse::KIND, intoto_v001::KIND, intoto_v002::KIND];
 
+/// Names and versions of every kind.
+pub fn kinds() -> impl ExactSizeIterator<Item = (&'static str, &'static str)> {
+    KINDS.iter().map(|kind| (kind.name, kind.version))
+}
+
 /// Judges a proposed entry and makes its leaf.
 pub fn admit(proposed: &Proposed<'_>, rules: &Rules) -> Result<Admitted, Refusal> {
     let kind = find(proposed)?;

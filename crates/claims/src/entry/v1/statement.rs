@@ -1,5 +1,5 @@
 //! What a signed payload is about: the subjects and materials of an in-toto statement
-//! (https://github.com/in-toto/attestation), the image of a cosign signature. The search finds entries by these digests.
+//! (<https://github.com/in-toto/attestation>), the image of a cosign signature. The search finds entries by these digests.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
