@@ -94,7 +94,8 @@ impl Store {
         let cursor = match guarded(|| tree.get(CURSOR, SeqNo::MAX))? {
             Some(value) => read_cursor(&value, leaves_per_span)
                 .ok_or_else(|| SearchError::Damaged("its cursor is of another layout".to_owned()))?,
-            None if tree.table_count() == 0 => Cursor::default(),
+            // Without its list of tables the engine begins a new tree between the old ones.
+            None if tree.table_count() == 0 && !has_entries(&dir.join("tables")) => Cursor::default(),
             None => return Err(SearchError::Damaged("its cursor is missing".to_owned())),
         };
         let (added, work) = std::sync::mpsc::sync_channel(1);
@@ -259,6 +260,10 @@ fn classed(error: &lsm_tree::Error) -> SearchError {
         }
         damage => SearchError::Damaged(damage.to_string()),
     }
+}
+
+fn has_entries(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Removes a directory as far as it goes; what is left is met again at the next start.

@@ -507,9 +507,9 @@ async fn a_disk_that_refuses_rows_is_tried_again_and_answers_stay_right() {
         .filter(|table| fs::create_dir(table).is_ok())
         .collect();
     log.publish((700..1400).map(counted));
-    assert_eq!(search.wait_for(768, LONG).await, 768);
-    assert_eq!(search.wait_for(1400, Duration::from_millis(300)).await, 768);
-    assert_counted(&search, 768);
+    assert_eq!(search.wait_for(1152, LONG).await, 1152);
+    assert_eq!(search.wait_for(1400, Duration::from_millis(300)).await, 1152);
+    assert_counted(&search, 1152);
     for blocked in blocked {
         fs::remove_dir(blocked).expect("is removed");
     }
