@@ -158,8 +158,8 @@ fn lookups(search: &Search, rare_terms: u8) -> Result<(), Box<dyn std::error::Er
             assert_eq!(found.leaves, [leaf]);
         }
         times.sort_unstable();
-        let at = |share: f64| times[(times.len() as f64 * share) as usize];
-        println!("lookup, {name:<5}  p50 {:?}, p99 {:?}", at(0.5), at(0.99));
+        let at = |percent: usize| times[times.len() * percent / 100];
+        println!("lookup, {name:<5}  p50 {:?}, p99 {:?}", at(50), at(99));
     }
     Ok(())
 }
