@@ -354,7 +354,7 @@ fn cosigned_at(line: &Signature) -> Option<String> {
     Some(jiff::Timestamp::from_second(seconds).ok()?.to_string())
 }
 
-fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
+pub(super) fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
     // Writing to a string cannot fail.
     writeln!(text, "{name:<11} {value}").unwrap_or_default();
 }

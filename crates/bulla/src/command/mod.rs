@@ -4,9 +4,11 @@
 //! line in each of the two lists below. A command receives its own arguments and nothing else.
 
 mod bench;
+mod entry;
 mod freeze;
 mod fsck;
 mod inspect;
+mod log;
 mod serve;
 mod trust;
 mod witness;
@@ -24,6 +26,12 @@ pub(crate) enum Command {
     Trust(trust::Args),
     /// End a stopped log for good with a final checkpoint
     Freeze(freeze::Args),
+    /// Log signatures, find them again, and check that they are in the log
+    #[command(subcommand)]
+    Entry(Box<entry::Command>),
+    /// Ask a log for its heads and proofs, and check them
+    #[command(subcommand)]
+    Log(log::Command),
     /// Check a whole log from public data alone: a directory or a URL
     Fsck(fsck::Args),
     /// Show tiles, bundles, entries, checkpoints and proofs to a person
@@ -40,6 +48,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(*args).await,
         Command::Trust(args) => trust::run(&args),
         Command::Freeze(args) => freeze::run(args).await,
+        Command::Entry(command) => entry::run(*command).await,
+        Command::Log(command) => log::run(command).await,
         Command::Fsck(args) => fsck::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
         Command::Witness(args) => witness::run(args).await,
@@ -74,6 +84,11 @@ impl Failure {
     /// The world did not cooperate, trying again later may help (exit code 3).
     pub(crate) fn unavailable(message: impl fmt::Display) -> Self {
         Self { code: 3, message: message.to_string() }
+    }
+
+    /// Whether it is about what was examined.
+    pub(crate) fn is_check(&self) -> bool {
+        self.code == 1
     }
 
     /// The documented exit code.

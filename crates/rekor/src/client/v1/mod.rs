@@ -230,6 +230,28 @@ impl RekorV1 {
         Ok(Created::New { entry: Box::new(entry), location })
     }
 
+    /// Proposes each version of an entry in turn, until one is not refused as wrong; `refused` hears of those that were.
+    pub async fn create_any<'a>(
+        &self,
+        proposals: &'a [Proposal],
+        mut refused: impl FnMut(&ClientError),
+    ) -> Result<(Created, &'a Proposal), ClientError> {
+        let mut left = proposals.iter().peekable();
+        while let Some(proposal) = left.next() {
+            match self.create(&proposal.json).await {
+                Ok(created) => return Ok((created, proposal)),
+                Err(error @ ClientError::Refused { status: StatusCode::BAD_REQUEST, .. })
+                    if left.peek().is_some() =>
+                {
+                    refused(&error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let url = self.base.to_string();
+        Err(ClientError::Url { url, problem: "there is no entry to propose to it".to_owned() })
+    }
+
     /// The entry of that name, if there is one.
     pub async fn entry(&self, id: &EntryId) -> Result<Option<Entry>, ClientError> {
         let mut request = Request::get("/api/v1/log/entries/{entryUUID}", 16 * MIB);
