@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{bulla, run};
-use fake_log::{DSSE, ENTRY, ENVELOPE, FakeLog, ID, KEY, OTHER_KEY, TREE, changed, files, info, member, proof};
+use fake_log::{
+    DSSE, ENTRY, ENVELOPE, FakeLog, ID, KEY, OTHER_KEY, TREE, changed, files, info, member, proof,
+};
 use serde_json::{Value, json};
 
 /// A user with a home of their own.
@@ -133,9 +135,15 @@ fn what_the_log_would_refuse_is_not_sent() {
     for (words, problem) in [
         ("entry upload".to_owned(), "nothing to log: pass --artifact, --artifact-hash or --entry"),
         (format!("entry upload --artifact {artifact}"), "--signature is missing"),
-        (format!("entry upload --artifact {artifact} --kind docker"), "kind \"docker\" is not known, known are"),
+        (
+            format!("entry upload --artifact {artifact} --kind docker"),
+            "kind \"docker\" is not known, known are",
+        ),
         (format!("entry upload --artifact {artifact}.not"), "art.txt.not: No such file"),
-        ("entry get 12345678901234567890123".to_owned(), "64 or 80 hexadecimal digits were expected, or an index"),
+        (
+            "entry get 12345678901234567890123".to_owned(),
+            "64 or 80 hexadecimal digits were expected, or an index",
+        ),
         ("entry search".to_owned(), "nothing to look for: pass"),
         ("entry search --digest sha256:00".to_owned(), "hex digits of sha1 (40), sha256 (64)"),
         ("log proof --first 3 --last 2".to_owned(), "--first is 3, which is more than --last 2"),
@@ -177,7 +185,8 @@ fn every_check_has_a_line() {
     let json = user.ok(&log, &format!("entry verify {ID} --output json"));
     let json: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["verified"], true);
-    let checks: Vec<_> = json["checks"].as_array().expect("list").iter().map(|c| c["result"].clone()).collect();
+    let checks: Vec<_> =
+        json["checks"].as_array().expect("list").iter().map(|c| c["result"].clone()).collect();
     assert_eq!(checks, vec![json!("ok"); 5]);
 }
 
@@ -198,9 +207,11 @@ fn an_envelope_is_checked_against_the_entry_that_has_only_its_hashes() {
 #[test]
 fn tampered_answers_are_refused() {
     let user = User::new();
-    let proof = |entry: &mut Value, name: &str, value: Value| entry["verification"]["inclusionProof"][name] = value;
+    let proof =
+        |entry: &mut Value, name: &str, value: Value| entry["verification"]["inclusionProof"][name] = value;
     let set = changed(|entry| {
-        entry["verification"]["signedEntryTimestamp"] = member(DSSE)["verification"]["signedEntryTimestamp"].clone();
+        entry["verification"]["signedEntryTimestamp"] =
+            member(DSSE)["verification"]["signedEntryTimestamp"].clone();
     });
     let time = changed(|entry| entry["integratedTime"] = 1.into());
     let root = changed(|entry| proof(entry, "rootHash", "00".repeat(32).into()));
@@ -223,7 +234,11 @@ fn tampered_answers_are_refused() {
         ("{}".to_owned(), "no entry, one entry under its ID was expected", ""),
         (huge, "the answer has more than the 16777216 bytes that it can have", ""),
         ("<html>".to_owned(), "the answer is not as it must be: expected value", ""),
-        (changed(|entry| entry["logIndex"] = json!(-1)), "the answer is not as it must be: invalid value", ""),
+        (
+            changed(|entry| entry["logIndex"] = json!(-1)),
+            "the answer is not as it must be: invalid value",
+            "",
+        ),
     ] {
         let log = FakeLog::new();
         log.answer(&format!("GET /api/v1/log/entries/{ID}"), 200, "", &answer);
@@ -237,7 +252,12 @@ fn tampered_answers_are_refused() {
             assert!(value(&said, check).starts_with("FAILED "), "{said}");
             assert!(value(&said, "consistency").starts_with("not checked"), "{said}");
         }
-        log.answer("POST /api/v1/log/entries", 201, &format!("Location: /api/v1/log/entries/{ID}\r\n"), &answer);
+        log.answer(
+            "POST /api/v1/log/entries",
+            201,
+            &format!("Location: /api/v1/log/entries/{ID}\r\n"),
+            &answer,
+        );
         user.fails(&log, 1, &user.upload());
     }
     assert!(!user.dir().join("state").exists(), "nothing was believed");
@@ -282,7 +302,9 @@ fn the_past_must_be_kept() {
     let mut other = info(DSSE);
     other["treeID"] = "1".into();
     log.answer("GET /api/v1/log", 200, "", &other.to_string());
-    assert!(user.fails(&log, 1, "log info").contains(&format!("tree {TREE}, which this log had before, is gone")));
+    assert!(
+        user.fails(&log, 1, "log info").contains(&format!("tree {TREE}, which this log had before, is gone"))
+    );
     let mut other = info(DSSE);
     other["treeSize"] = 21.into();
     log.answer("GET /api/v1/log", 200, "", &other.to_string());

@@ -69,6 +69,7 @@ impl Log {
                 let unsure = |error: Unsound| {
                     Failure::check(format!("unable to verify entry was added to log: {error}"))
                 };
+                entry.check_id(None).map_err(unsure)?;
                 let key = self.key_of(&entry).await?;
                 entry.check(None, &key).map_err(unsure)?;
                 if let Ok(Some(body)) = expected_body(proposal) {
@@ -110,10 +111,10 @@ impl Log {
             }
             (Some(entry), true) => entry,
         };
-        is_asked_for(&entry, which)?;
-        let key = self.key_of(&entry).await?;
         let invalid = |error: Unsound| Failure::check(format!("validating entry: {error}"));
-        entry.check(which.uuid.as_ref(), &key).map_err(invalid)?;
+        is_asked_for(&entry, which).map_err(invalid)?;
+        let key = self.key_of(&entry).await?;
+        entry.check(None, &key).map_err(invalid)?;
         let bodies: Vec<_> = proposals.iter().filter_map(|proposal| body(proposal)).collect();
         if let Some(first) = bodies.first().filter(|_| !bodies.contains(&entry.body)) {
             entry.check_body(first).map_err(invalid)?;
@@ -135,11 +136,10 @@ impl Log {
         };
         let nothing = || Failure::check(format!("[GET {route}][404] {operation}"));
         let entry = found.map_err(failure)?.ok_or_else(nothing)?;
-        is_asked_for(&entry, which)?;
-        let key = self.key_of(&entry).await?;
-        let asked = which.uuid.as_ref().filter(|_| which.log_index.is_none());
         let invalid = |error: Unsound| Failure::check(format!("unable to verify entry: {error}"));
-        entry.check(asked, &key).map_err(invalid)?;
+        is_asked_for(&entry, which).map_err(invalid)?;
+        let key = self.key_of(&entry).await?;
+        entry.check(None, &key).map_err(invalid)?;
         Ok(match self.format {
             Format::Default => Shown::new(&entry).lines(),
             Format::Json => json_line(&Shown::new(&entry)),
@@ -267,12 +267,12 @@ impl Log {
     }
 }
 
-fn is_asked_for(entry: &Entry, which: &Which) -> Result<(), Failure> {
-    match which.log_index {
-        Some(asked) if asked != entry.log_index => {
-            Err(Failure::check(Unsound::OtherIndex { asked, said: entry.log_index }))
-        }
-        _ => Ok(()),
+/// Whether it is the entry of that name and that index, before its key is asked for.
+fn is_asked_for(entry: &Entry, which: &Which) -> Result<(), Unsound> {
+    entry.check_id(which.uuid.as_ref())?;
+    match which.log_index.filter(|asked| *asked != entry.log_index) {
+        Some(asked) => Err(Unsound::OtherIndex { asked, said: entry.log_index }),
+        None => Ok(()),
     }
 }
 

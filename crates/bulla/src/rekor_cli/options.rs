@@ -66,7 +66,6 @@ pub(super) enum Format {
 }
 
 #[derive(clap::Subcommand, Debug)]
-#[command(rename_all = "lower")]
 pub(super) enum What {
     /// Upload an artifact to Rekor
     Upload(Artifact),

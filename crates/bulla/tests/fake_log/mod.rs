@@ -21,7 +21,8 @@ pub(crate) const DSSE: &str = include_str!("../../../rekor/tests/captured_v1/dss
 pub(crate) const ENVELOPE: &str = include_str!("../../../rekor/tests/captured_v1/envelope.json");
 pub(crate) const ENVELOPE_KEY: &str = include_str!("../../../rekor/tests/captured_v1/envelope.pub");
 pub(crate) const ARTIFACT: &[u8] = include_bytes!("../../../rekor/tests/captured_v1/art.txt");
-pub(crate) const ID: &str = "362f8ecba72f4326b6c15a4d089e7c9a5b2f98b6b6e8c43886f17ec99dbd1ad734610d932ad7fba4";
+pub(crate) const ID: &str =
+    "362f8ecba72f4326b6c15a4d089e7c9a5b2f98b6b6e8c43886f17ec99dbd1ad734610d932ad7fba4";
 pub(crate) const TREE: &str = "3904496407287907110";
 
 #[derive(Clone)]
@@ -65,7 +66,12 @@ impl FakeLog {
         log.has_entry(ENTRY);
         log.has_entry(DSSE);
         log.is_at(ENTRY);
-        log.answer("POST /api/v1/log/entries", 201, &format!("Location: /api/v1/log/entries/{ID}\r\n"), ENTRY);
+        log.answer(
+            "POST /api/v1/log/entries",
+            201,
+            &format!("Location: /api/v1/log/entries/{ID}\r\n"),
+            ENTRY,
+        );
         log.answer("POST /api/v1/log/entries/retrieve", 200, "", &format!("[{}]\n", ENTRY.trim()));
         log.answer("POST /api/v1/index/retrieve", 200, "", &format!("[\"{ID}\"]\n"));
         log.proves(&proof());
@@ -196,9 +202,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
         let route = head[0].trim_end_matches(" HTTP/1.1").to_owned();
         let mut state = state.lock().expect("lock");
         state.asked.push((route.clone(), String::from_utf8_lossy(&body).into_owned()));
-        let answer = state.answers.get_mut(&route).map(|left| {
-            if left.len() > 1 { left.remove(0) } else { left[0].clone() }
-        });
+        let answer = state
+            .answers
+            .get_mut(&route)
+            .map(|left| if left.len() > 1 { left.remove(0) } else { left[0].clone() });
         drop(state);
         let Answer { status, headers, body } =
             answer.unwrap_or(Answer { status: 404, headers: String::new(), body: Vec::new() });
