@@ -14,6 +14,7 @@ use bulla_rekor::client::v1::{
 use reqwest::redirect::Policy;
 
 use crate::command::Failure;
+use crate::text::hex;
 
 /// Where the parts of an entry are: each a file or a URL.
 #[derive(Clone, Default, Debug)]
@@ -114,10 +115,10 @@ pub(crate) async fn digest_of(source: &str, algorithm: HashAlgorithm) -> Result<
     let mut context = digest::Context::new(match algorithm {
         HashAlgorithm::Sha384 => &digest::SHA384,
         HashAlgorithm::Sha512 => &digest::SHA512,
-        _ => &digest::SHA256,
+        HashAlgorithm::Sha256 => &digest::SHA256,
     });
     feed(source, LARGEST_HASHED, |piece| context.update(piece)).await?;
-    Ok(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(context.finish().as_ref()))
 }
 
 /// What an algorithm is called in a v1 entry.
@@ -125,7 +126,7 @@ pub(crate) fn name_of(algorithm: HashAlgorithm) -> &'static str {
     match algorithm {
         HashAlgorithm::Sha384 => "sha384",
         HashAlgorithm::Sha512 => "sha512",
-        _ => "sha256",
+        HashAlgorithm::Sha256 => "sha256",
     }
 }
 

@@ -172,11 +172,10 @@ impl Server {
 /// What a server did not do, as the end of a command.
 pub(crate) fn failure(error: ClientError) -> Failure {
     match &error {
-        ClientError::Url { .. } => Failure::usage(error),
-        ClientError::Unavailable { .. } => Failure::unavailable(error),
         ClientError::Answer { .. } => Failure::check(error),
+        ClientError::Unavailable { .. } => Failure::unavailable(error),
         ClientError::Refused { status, .. } if status.is_server_error() => Failure::unavailable(error),
-        ClientError::Refused { .. } => Failure::usage(error),
+        ClientError::Url { .. } | ClientError::Refused { .. } => Failure::usage(error),
     }
 }
 

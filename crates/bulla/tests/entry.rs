@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common::{bulla, run};
 use fake_log::{
     DSSE, ENTRY, ENVELOPE, FakeLog, ID, KEY, OTHER_KEY, TREE, changed, files, info, member, proof,
@@ -102,8 +104,7 @@ fn a_signature_may_be_in_base64_and_a_digest_may_stand_for_the_artifact() {
     let (user, log) = (User::new(), FakeLog::new());
     let [artifact, signature, key] = files(user.dir());
     let bytes = std::fs::read(&signature).expect("a file");
-    use base64::Engine as _;
-    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let text = STANDARD.encode(bytes);
     std::fs::write(&signature, format!("{text}\n")).expect("writes");
     let parts = format!("--signature {} --public-key {}", signature.display(), key.display());
     let digest = "a6415e36e332794d85e2e06d9c276901f28b74a22f01741a695b6fed0a9e545e";
@@ -400,6 +401,5 @@ fn a_server_that_cannot_answer_is_unavailable() {
 }
 
 fn base64(text: &str) -> Vec<u8> {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+    STANDARD.decode(text).expect("base64")
 }

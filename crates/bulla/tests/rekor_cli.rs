@@ -304,8 +304,8 @@ fn loginfo_keeps_the_head() {
     assert!(!user.state().exists());
     assert_eq!(user.on(&log, "loginfo").2, unknown);
     let state: Value = serde_json::from_slice(&fs::read(user.state()).expect("a state")).expect("JSON");
-    let note = &info(ENTRY)["signedTreeHead"];
-    assert_eq!(state, json!({ TREE: note, &log.url: note }));
+    let signed = &info(ENTRY)["signedTreeHead"];
+    assert_eq!(state, json!({ TREE: signed, &log.url: signed }));
     let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&user.state()), 0o600);
     assert_eq!(mode(user.state().parent().expect("a directory")) & !0o750, 0);
@@ -328,7 +328,7 @@ fn loginfo_keeps_the_head() {
     fs::write(user.state(), "{").expect("writes");
     assert_eq!(user.on(&log, "loginfo").2, unknown);
     // A state by the server alone, as older versions kept it.
-    fs::write(user.state(), json!({ &log.url: note }).to_string()).expect("writes");
+    fs::write(user.state(), json!({ &log.url: signed }).to_string()).expect("writes");
     log.is_at(DSSE);
     assert_eq!(user.ok(&log, "loginfo"), printed(DSSE, 20));
 }
@@ -446,7 +446,7 @@ fn the_key_of_the_log_can_be_set() {
     let mut set = user.command(&format!("get --log-index 18 --rekor_server {}", log.url));
     let (code, _, errors) = run(set.env("REKOR_REKOR_SERVER_PUBLIC_KEY", KEY));
     assert_eq!((code, errors.as_str()), (0, ""));
-    let indented: String = KEY.lines().map(|line| format!("  {line}\n")).collect();
+    let indented = format!("  {}\n", KEY.trim().replace('\n', "\n  "));
     fs::write(user.dir().join(".rekor.yaml"), format!("rekor_server_public_key: |\n{indented}"))
         .expect("writes");
     assert_eq!(user.on(&log, "get --log-index 18").0, 0);
@@ -473,4 +473,16 @@ fn a_busy_server_is_asked_as_often_as_was_said() {
     assert_eq!(log.asked().len(), 1);
     user.fails(&log, "loginfo --retry=1");
     assert_eq!(log.asked().len(), 2);
+}
+
+#[test]
+fn a_silent_server_is_not_waited_for() {
+    let user = User::new();
+    // Connections are accepted by the system, and nobody ever reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("listens");
+    let url = format!("http://{}", silent.local_addr().expect("bound"));
+    let words = format!("--rekor_server {url} --timeout 50ms --retry 0 loginfo");
+    let (code, said, errors) = run(&mut user.command(&words));
+    assert_eq!((code, said.as_str()), (1, ""));
+    assert!(errors.contains("timed out"), "{errors}");
 }

@@ -12,7 +12,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::entry::{Shown, Verified, json_line, tle};
-use super::options::{Artifact, Cli, Format, Search as SearchArgs, What, Which};
+use super::options::{Cli, Format, Parts, Search as SearchArgs, What, Which};
 use super::{note, state};
 use crate::command::Failure;
 use crate::materials::{Care, LARGEST_KEY, digest_of, read};
@@ -32,8 +32,8 @@ pub(super) async fn run(cli: Cli) -> Result<String, Failure> {
         keeps_state: global.store_tree_state,
     };
     match command {
-        What::Upload(artifact) => log.upload(&artifact).await,
-        What::Verify { artifact, which } => log.verify(&artifact, &which).await,
+        What::Upload(parts) => log.upload(&parts).await,
+        What::Verify { parts, which } => log.verify(&parts, &which).await,
         What::Get(which) => log.get(&which).await,
         What::Search(args) => log.search(&args).await,
         What::Loginfo => log.info().await,
@@ -51,8 +51,8 @@ struct Log {
 }
 
 impl Log {
-    async fn upload(&self, artifact: &Artifact) -> Result<String, Failure> {
-        let sources = artifact.sources();
+    async fn upload(&self, parts: &Parts) -> Result<String, Failure> {
+        let sources = parts.sources();
         if sources.is_empty() {
             return Err(Failure::usage(NOTHING_GIVEN));
         }
@@ -62,7 +62,7 @@ impl Log {
         }
         let refused = |error: &ClientError| note(&format!("failed to upload entry: {}", said(error)));
         let created = self.client.create_any(&proposals, refused).await;
-        let (created, proposal) = created.map_err(failure)?;
+        let (created, proposal) = created.map_err(|error| failure(&error))?;
         let (exists, location, index) = match created {
             Created::Exists { location, .. } => (true, location, 0),
             Created::New { entry, location } => {
@@ -89,8 +89,8 @@ impl Log {
         })
     }
 
-    async fn verify(&self, artifact: &Artifact, which: &Which) -> Result<String, Failure> {
-        let sources = artifact.sources();
+    async fn verify(&self, parts: &Parts, which: &Which) -> Result<String, Failure> {
+        let sources = parts.sources();
         let mut query = Retrieve::default();
         let mut proposals = Vec::new();
         if let Some(id) = which.uuid {
@@ -103,7 +103,7 @@ impl Log {
             proposals = sources.proposals(Care::AsGiven).await?;
             query.entries = proposals.iter().map(|proposal| &*proposal.json).collect();
         }
-        let mut found = self.client.retrieve(&query).await.map_err(failure)?;
+        let mut found = self.client.retrieve(&query).await.map_err(|error| failure(&error))?;
         let entry = match (found.pop(), found.is_empty()) {
             (None, _) => return Err(Failure::check("entry in log cannot be located")),
             (Some(_), false) => {
@@ -115,7 +115,7 @@ impl Log {
         is_asked_for(&entry, which).map_err(invalid)?;
         let key = self.key_of(&entry).await?;
         entry.check(None, &key).map_err(invalid)?;
-        let bodies: Vec<_> = proposals.iter().filter_map(|proposal| body(proposal)).collect();
+        let bodies: Vec<_> = proposals.iter().filter_map(body).collect();
         if let Some(first) = bodies.first().filter(|_| !bodies.contains(&entry.body)) {
             entry.check_body(first).map_err(invalid)?;
         }
@@ -135,7 +135,7 @@ impl Log {
             (None, None) => return Err(Failure::usage("either --uuid or --log-index must be specified")),
         };
         let nothing = || Failure::check(format!("[GET {route}][404] {operation}"));
-        let entry = found.map_err(failure)?.ok_or_else(nothing)?;
+        let entry = found.map_err(|error| failure(&error))?.ok_or_else(nothing)?;
         let invalid = |error: Unsound| Failure::check(format!("unable to verify entry: {error}"));
         is_asked_for(&entry, which).map_err(invalid)?;
         let key = self.key_of(&entry).await?;
@@ -175,7 +175,7 @@ impl Log {
             ClientError::Refused { status: StatusCode::NOT_IMPLEMENTED, .. } => {
                 Failure::unavailable(format!("search index not enabled on {}", self.server))
             }
-            error => failure(error),
+            error => failure(&error),
         })?;
         let ids: Vec<_> = found.iter().map(ToString::to_string).collect();
         if ids.is_empty() {
@@ -189,7 +189,7 @@ impl Log {
     }
 
     async fn info(&self) -> Result<String, Failure> {
-        let info = self.client.info().await.map_err(failure)?;
+        let info = self.client.info().await.map_err(|error| failure(&error))?;
         let mut total = info.active.tree_size;
         for shard in &info.inactive_shards {
             self.follow(shard).await?;
@@ -231,7 +231,11 @@ impl Log {
 
     async fn continues(&self, old: &Head, new: &Head) -> Result<(), Failure> {
         if new.needs_proof_since(old).map_err(Failure::check)? {
-            let proof = self.client.proof(old.size, new.size, Some(new.tree)).await.map_err(failure)?;
+            let proof = self
+                .client
+                .proof(old.size, new.size, Some(new.tree))
+                .await
+                .map_err(|error| failure(&error))?;
             new.check_consistency(old, &proof.hashes).map_err(Failure::check)?;
         }
         Ok(())
@@ -247,7 +251,7 @@ impl Log {
         if first > last {
             return Err(Failure::usage("last-size must be >= to first-size"));
         }
-        let proof = self.client.proof(first, last, tree).await.map_err(failure)?;
+        let proof = self.client.proof(first, last, tree).await.map_err(|error| failure(&error))?;
         let hashes: Vec<_> = proof.hashes.iter().map(Hash::to_string).collect();
         let root = proof.root_hash;
         Ok(match self.format {
@@ -262,7 +266,9 @@ impl Log {
 
     /// The key of a tree: the one that was set, else what the server says.
     async fn key(&self, tree: Option<u64>) -> Result<LogKey, Failure> {
-        let Some(pem) = &self.key else { return self.client.public_key(tree).await.map_err(failure) };
+        let Some(pem) = &self.key else {
+            return self.client.public_key(tree).await.map_err(|error| failure(&error));
+        };
         LogKey::from_pem(pem).map_err(|problem| Failure::usage(format!("rekor_server_public_key {problem}")))
     }
 }
@@ -280,8 +286,8 @@ fn body(proposal: &Proposal) -> Option<Vec<u8>> {
     expected_body(proposal).ok().flatten()
 }
 
-fn failure(error: ClientError) -> Failure {
-    let text = said(&error);
+fn failure(error: &ClientError) -> Failure {
+    let text = said(error);
     match error {
         ClientError::Unavailable { .. } => Failure::unavailable(text),
         _ => Failure::check(text),

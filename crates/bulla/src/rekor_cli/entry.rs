@@ -43,13 +43,14 @@ impl Shown {
         let seconds = i64::try_from(self.integrated_time).unwrap_or(i64::MAX);
         let time =
             jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |t| t.to_string());
-        let mut text = format!("LogID: {}\n", self.log_id);
-        if !self.attestation.is_empty() {
-            text.push_str(&format!("Attestation: {}\n", self.attestation));
-        }
-        text.push_str(&format!("Index: {}\nIntegratedTime: {time}\nUUID: {}\n", self.log_index, self.uuid));
-        text.push_str(&format!("Body: {:#}\n\n", self.body));
-        text
+        let attestation = match self.attestation.as_str() {
+            "" => String::new(),
+            text => format!("Attestation: {text}\n"),
+        };
+        format!(
+            "LogID: {}\n{attestation}Index: {}\nIntegratedTime: {time}\nUUID: {}\nBody: {:#}\n\n",
+            self.log_id, self.log_index, self.uuid, self.body
+        )
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn main() -> ExitCode {
     // What a test binary of theirs is given before its own arguments.
     let leading = args.iter().skip(1).take_while(|arg| arg.to_string_lossy().starts_with("-test.")).count();
     args.drain(1..=leading);
-    match options::parse(args) {
+    match options::parse(&args) {
         Ok(options::Parsed::Show(text)) => {
             say(&text);
             ExitCode::SUCCESS

@@ -68,11 +68,11 @@ pub(super) enum Format {
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum What {
     /// Upload an artifact to Rekor
-    Upload(Artifact),
+    Upload(Parts),
     /// Verify that an entry is in the log
     Verify {
         #[command(flatten)]
-        artifact: Artifact,
+        parts: Parts,
         #[command(flatten)]
         which: Which,
     },
@@ -103,7 +103,7 @@ pub(super) enum What {
 }
 
 #[derive(clap::Args, Debug)]
-pub(super) struct Artifact {
+pub(super) struct Parts {
     /// file or URL of the artifact
     #[arg(long, value_parser = file_or_url)]
     artifact: Option<String>,
@@ -130,7 +130,7 @@ pub(super) struct Artifact {
     aad: Option<std::sync::Arc<[u8]>>,
 }
 
-impl Artifact {
+impl Parts {
     pub(super) fn sources(&self) -> Sources {
         Sources {
             entry: self.entry.clone(),
@@ -181,12 +181,12 @@ pub(super) struct Search {
 }
 
 /// Reads everything. Errors are texts for standard error.
-pub(super) fn parse(args: Vec<OsString>) -> Result<Parsed, String> {
+pub(super) fn parse(args: &[OsString]) -> Result<Parsed, String> {
     if args.len() == 1 {
         return Ok(Parsed::Show(Cli::command().render_help().to_string()));
     }
     let environment = environment();
-    let early = Cli::command().ignore_errors(true).try_get_matches_from(&args);
+    let early = Cli::command().ignore_errors(true).try_get_matches_from(args);
     let given = early.ok().and_then(|found| found.try_get_one::<PathBuf>("config").ok().flatten().cloned());
     let given = given.or_else(|| environment.get("config").map(PathBuf::from));
     let file = file(given.as_deref())?;
@@ -196,7 +196,7 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Parsed, String> {
         }
         None => environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect(),
     };
-    let matches = match with_values(Cli::command(), &values).try_get_matches_from(&args) {
+    let matches = match with_values(Cli::command(), &values).try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Parsed::Show(error.to_string())),
         Err(error) => return Err(error.to_string()),
@@ -222,17 +222,12 @@ type Values = BTreeMap<String, String>;
 
 /// The file of options: one that was named must be there.
 fn file(given: Option<&Path>) -> Result<Option<(PathBuf, Values)>, String> {
-    let path = match given {
-        Some(path) => path.to_owned(),
-        None => {
-            let home = std::env::var_os("HOME").unwrap_or_default();
-            let names = [".rekor.yaml", ".rekor.yml"].map(|name| Path::new(&home).join(name));
-            match names.into_iter().find(|path| path.is_file()) {
-                Some(path) => path,
-                None => return Ok(None),
-            }
-        }
+    let home = || {
+        let home = std::env::var_os("HOME").unwrap_or_default();
+        let mut names = [".rekor.yaml", ".rekor.yml"].map(|name| Path::new(&home).join(name)).into_iter();
+        names.find(|path| path.is_file())
     };
+    let Some(path) = given.map(Path::to_owned).or_else(home) else { return Ok(None) };
     let bytes = read_small(&path, LARGEST).map_err(|failure| failure.to_string())?;
     let values = yaml::read(&String::from_utf8_lossy(&bytes));
     let values = values.map_err(|problem| format!("{}: {problem}", path.display()))?;

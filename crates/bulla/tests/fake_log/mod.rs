@@ -1,5 +1,5 @@
 //! A v1 server that answers what it was told to, once it was told, and remembers what it was asked. By default it is the
-//! log whose answers are kept in crates/rekor/tests/captured_v1.
+//! log whose answers are kept in `crates/rekor/tests/captured_v1`.
 #![allow(dead_code, reason = "each test program uses the part it needs")]
 
 use std::collections::HashMap;

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::super::fsck::Output;
 use super::super::{Failure, say};
-use super::{Which, believe, describe, fetch, line, machine, which};
+use super::{Which, believe, describe, fetch, machine, which};
 use crate::server;
+use crate::text::line;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

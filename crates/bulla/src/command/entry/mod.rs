@@ -13,9 +13,9 @@ use bulla_rekor::client::v1::{DEFAULT_KIND, Entry, EntryId};
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::inspect::line;
 use crate::materials::Sources;
 use crate::server::{Server, failure};
+use crate::text::line;
 
 /// What can be done.
 #[derive(clap::Subcommand)]
@@ -156,7 +156,8 @@ fn describe(human: &mut String, entry: &Entry) {
 fn kind(entry: &Entry) -> String {
     let body: Value = serde_json::from_slice(&entry.body).unwrap_or_default();
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
-    format!("{} {}", text("kind"), text("apiVersion"))
+    // From elsewhere, and for a terminal.
+    format!("{} {}", text("kind"), text("apiVersion")).escape_debug().to_string()
 }
 
 /// The same for a program.

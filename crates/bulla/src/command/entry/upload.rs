@@ -6,9 +6,10 @@ use bulla_rekor::client::v1::{ClientError, Created};
 
 use super::super::fsck::Output;
 use super::super::{Failure, say};
-use super::{Parts, Which, believe, describe, fetch, line, machine};
+use super::{Parts, Which, believe, describe, fetch, machine};
 use crate::materials::{Care, expected};
 use crate::server::{self, failure};
+use crate::text::line;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::super::fsck::Output;
 use super::super::{Failure, say};
 use super::{Parts, Which, describe, fetch, machine, which};
-use crate::command::inspect::line;
 use crate::materials::{Care, LARGEST_ARTIFACT, Sources, algorithm_of, digest_of, expected, read};
 use crate::server::{self, Server, failure};
+use crate::text::line;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -6,9 +6,9 @@ use bulla_rekor::client::v1::Head;
 use serde_json::{Value, json};
 
 use super::super::fsck::Output;
-use super::super::inspect::line;
 use super::super::{Failure, say};
 use crate::server::{self, failure};
+use crate::text::line;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -50,7 +50,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.output {
         Output::Human => say(&human),
         Output::Json => {
-            say(&format!("{:#}\n", json!({ "server": server.url, "trees": trees, "total": total })))
+            let json = json!({ "server": server.url, "trees": trees, "total": total });
+            say(&format!("{json:#}\n"));
         }
     }
     server.known.write()?;

@@ -7,9 +7,9 @@ use bulla_tlog::{Hash, ProofError, verify_consistency};
 use serde_json::json;
 
 use super::super::fsck::Output;
-use super::super::inspect::line;
 use super::super::{Failure, say};
 use crate::server::{self, Server, failure};
+use crate::text::line;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -39,15 +39,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let (tree, heads) = heads(&mut server, args.tree).await?;
     let proof = server.client.proof(first, last, Some(tree)).await.map_err(failure)?;
     let at = |size: u64| heads.iter().find(|head| head.size == size);
-    let is_verified = match (at(first), at(last)) {
-        (Some(old), Some(new)) => {
-            new.check_consistency(old, &proof.hashes).map_err(Failure::check)?;
-            true
-        }
-        _ => {
-            has_the_right_length(first, last, &proof.hashes)?;
-            false
-        }
+    let is_verified = if let (Some(old), Some(new)) = (at(first), at(last)) {
+        new.check_consistency(old, &proof.hashes).map_err(Failure::check)?;
+        true
+    } else {
+        has_the_right_length(first, last, &proof.hashes)?;
+        false
     };
     match args.output {
         Output::Human => {

@@ -35,7 +35,8 @@ pub fn proposed_again(body: &[u8], artifact: Option<&[u8]>, aad: Option<&[u8]>) 
     let body_error = |error: serde_json::Error| format!("the body is not JSON: {error}");
     let document: Value = serde_json::from_slice(body).map_err(body_error)?;
     let (kind, version) = (text(&document, "/kind"), text(&document, "/apiVersion"));
-    let spec = document.get("spec").cloned().unwrap_or_default();
+    let spec = document.get("spec").filter(|spec| spec.is_object()).cloned();
+    let spec = spec.ok_or_else(|| "the body has no object spec".to_owned())?;
     let what = match (kind, version) {
         ("hashedrekord", "0.0.1") => {
             judge(kind, version, &spec, body)?;
@@ -109,4 +110,73 @@ fn judge(kind: &str, version: &str, spec: &Value, body: &[u8]) -> Result<(), Str
 
 fn text<'a>(value: &'a Value, path: &str) -> &'a str {
     value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Entry;
+    use super::*;
+
+    const ENTRY: &str = include_str!("../../../tests/captured_v1/entry.json");
+    const DSSE: &str = include_str!("../../../tests/captured_v1/dsse.json");
+    const ENVELOPE: &[u8] = include_bytes!("../../../tests/captured_v1/envelope.json");
+
+    fn body(answer: &str) -> Vec<u8> {
+        serde_json::from_str::<Entry>(answer).expect("an entry").body
+    }
+
+    #[test]
+    fn a_digest_is_enough_for_a_hashedrekord() {
+        let body = body(ENTRY);
+        let digits = "a6415e36e332794d85e2e06d9c276901f28b74a22f01741a695b6fed0a9e545e".to_owned();
+        let signed = Signed::Digest { algorithm: "sha256".to_owned(), digits: digits.clone() };
+        assert_eq!(proposed_again(&body, None, None), Ok(signed));
+        let other = String::from_utf8(body).expect("text").replace(&digits, &"00".repeat(32));
+        assert!(proposed_again(other.as_bytes(), None, None).is_err());
+    }
+
+    #[test]
+    fn an_envelope_must_be_the_one_that_was_logged() {
+        let body = body(DSSE);
+        assert_eq!(proposed_again(&body, None, None), Ok(Signed::Unjudged { artifact: "the DSSE envelope" }));
+        assert_eq!(proposed_again(&body, Some(ENVELOPE), None), Ok(Signed::Artifact));
+        let spaced = [ENVELOPE, b"\n"].concat();
+        let refused = proposed_again(&body, Some(&spaced), None);
+        assert_eq!(refused, Err("the log has another entry for this artifact".to_owned()));
+        assert!(proposed_again(&body, Some(b"{}"), None).is_err());
+    }
+
+    #[test]
+    fn what_is_not_known_is_said() {
+        let v2 = br#"{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{}}"#;
+        assert_eq!(
+            proposed_again(v2, None, None),
+            Ok(Signed::Unknown { kind: "hashedrekord 0.0.2".to_owned() })
+        );
+        for kind in ["rekord", "dsse", "intoto", "cose", "helm", "jar", "rpm", "alpine", "rfc3161", "tuf"] {
+            for spec in ["[]", "\"x\"", "null", "{}", r#"{"content":[],"signatures":{},"publicKey":1}"#] {
+                let body = format!(r#"{{"apiVersion":"0.0.1","kind":"{kind}","spec":{spec}}}"#);
+                assert!(proposed_again(body.as_bytes(), Some(b"{}"), None).is_err(), "{body}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(at in any::<prop::sample::Index>(), with: u8, noise in proptest::collection::vec(any::<u8>(), 0..60)) {
+            for (answer, artifact) in [(ENTRY, &noise[..]), (DSSE, ENVELOPE), (DSSE, &noise)] {
+                let mut changed = body(answer);
+                let place = at.index(changed.len());
+                changed[place] ^= with;
+                drop(proposed_again(&changed, Some(artifact), None));
+                let mut text = answer.as_bytes().to_vec();
+                let place = at.index(text.len());
+                text[place] ^= with;
+                drop(serde_json::from_slice::<Entry>(&text));
+            }
+            drop(proposed_again(&noise, None, None));
+        }
+    }
 }

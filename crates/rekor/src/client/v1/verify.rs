@@ -291,6 +291,7 @@ impl Head {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
     use bulla_tlog::note::Signature;
 
     use super::*;
@@ -396,5 +397,50 @@ mod tests {
         assert!(matches!(refused, Err(Unsound::HeadSignature { .. })), "{refused:?}");
         assert!(matches!(key().open("no note"), Err(Unsound::Note(_))));
         assert!(LogKey::from_pem("-----BEGIN CERTIFICATE-----").is_err());
+    }
+
+    #[test]
+    fn a_head_names_every_kind_of_key_by_its_hash() {
+        use aws_lc_rs::encoding::AsDer as _;
+        use aws_lc_rs::rand::SystemRandom;
+        use aws_lc_rs::rsa::KeySize;
+        use aws_lc_rs::signature::{
+            ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+            RsaKeyPair,
+        };
+        type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+        let random = SystemRandom::new;
+        let mut keys: Vec<(Vec<u8>, Sign)> = Vec::new();
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
+        let spki = pair.public_key().as_der().expect("DER").as_ref().to_vec();
+        keys.push((spki, Box::new(move |text| pair.sign(&random(), text).expect("signs").as_ref().to_vec())));
+        let pair = Ed25519KeyPair::generate().expect("a key");
+        let prefix = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00".as_slice();
+        let spki = [prefix, pair.public_key().as_ref()].concat();
+        keys.push((spki, Box::new(move |text| pair.sign(text).as_ref().to_vec())));
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+        let spki = pair.public_key().as_der().expect("DER").as_ref().to_vec();
+        let sign = move |text: &[u8]| {
+            let mut signature = vec![0; pair.public_modulus_len()];
+            pair.sign(&RSA_PKCS1_SHA256, &random(), text, &mut signature).expect("signs");
+            signature
+        };
+        keys.push((spki, Box::new(sign)));
+        for (spki, sign) in keys {
+            let text = format!("log - 7\n0\n{}\n", bulla_tlog::empty_root().to_base64());
+            let hash = sha256(&spki);
+            let line = |key_id: [u8; 4]| {
+                let bytes = sign(text.as_bytes());
+                let signature = Signature { name: "log".to_owned(), key_id, bytes };
+                Note { text: text.clone(), signatures: vec![signature] }.to_string()
+            };
+            let body = base64::engine::general_purpose::STANDARD.encode(&spki);
+            let pem = format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
+            let key = LogKey::from_pem(&pem).expect("a key");
+            assert_eq!(key.log_id(), hash);
+            let own = [hash.0[0], hash.0[1], hash.0[2], hash.0[3]];
+            assert_eq!(key.open(&line(own)).map(|head| (head.tree, head.size)), Ok((7, 0)));
+            assert!(matches!(key.open(&line([0; 4])), Err(Unsound::HeadSignature { .. })));
+        }
     }
 }
