@@ -75,6 +75,11 @@ fn rekor() {
     for path in files(&tests.join("trust")) {
         write("trust", &name(&path), &read(&path));
     }
+    for (name, offsets) in [("one", &[7][..]), ("few", &[0, 1, 4095]), ("many", &Vec::from_iter(500..1000))] {
+        let mut row = vec![3];
+        bulla_rekor::search::row::write(offsets, 4096, &mut row);
+        write("search_row", name, &row);
+    }
 }
 
 fn ledger() {

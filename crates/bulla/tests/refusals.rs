@@ -63,11 +63,11 @@ fn a_directory_that_cannot_be_written() {
 #[test]
 fn a_directory_of_a_newer_version() {
     let (_folder, data) = used();
-    fs::write(data.join("format"), "bulla 2\nsomething new\n").expect("writes");
+    fs::write(data.join("format"), "bulla 3\nsomething new\n").expect("writes");
     assert_eq!(
         refused(&data, &[]),
         format!(
-            "bulla: {} has format 2, this program knows formats up to 1: use the newer program\n",
+            "bulla: {} has format 3, this program knows formats up to 2: use the newer program\n",
             data.display()
         )
     );

@@ -64,6 +64,15 @@ const MEMTABLE_BYTES: u64 = 8 << 20;
 const MAX_RUNS: usize = 20;
 
 impl Disk {
+    /// Opens what is there; what is damaged is removed, since all of it can be had from the log.
+    fn open_or_begin_again(dir: &Path) -> Result<Disk, StorageError> {
+        Disk::open(dir).or_else(|error| {
+            tracing::warn!(%error, "deduplication index is damaged: it is grown anew");
+            std::fs::remove_dir_all(dir).map_err(|error| StorageError::io(dir.display(), &error))?;
+            Disk::open(dir)
+        })
+    }
+
     fn open(dir: &Path) -> Result<Disk, StorageError> {
         let versions = SequenceNumberCounter::default();
         let always = PinningPolicy::all(true);
@@ -130,7 +139,7 @@ impl Index {
     pub(crate) fn open(at: &IndexAt) -> Result<Index, StorageError> {
         let store = match at {
             IndexAt::Memory => Store::Memory(Mutex::default()),
-            IndexAt::Dir(dir) => Store::Disk(Box::new(Disk::open(dir)?)),
+            IndexAt::Dir(dir) => Store::Disk(Box::new(Disk::open_or_begin_again(dir)?)),
         };
         let index = Index { store, complete: AtomicU64::new(0) };
         let complete =
@@ -241,6 +250,24 @@ mod tests {
             assert_eq!(index.candidates(hash).expect("reads"), [i as u64]);
         }
         assert_eq!(index.candidates(&leaf_hash(b"another")).expect("reads"), [0_u64; 0]);
+    }
+
+    #[test]
+    fn a_damaged_index_begins_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("index");
+        let at = IndexAt::Dir(path.clone());
+        let index = Index::open(&at).expect("opens");
+        index.extend(0, &[leaf_hash(b"a")]).expect("adds");
+        index.persist().expect("persists");
+        drop(index);
+        for file in std::fs::read_dir(&path).expect("lists") {
+            let file = file.expect("lists").path();
+            if file.is_file() {
+                std::fs::write(file, "garbage").expect("writes");
+            }
+        }
+        assert_eq!(Index::open(&at).expect("opens").complete(), 0);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use bulla_tlog::{TileId, TileKind, right_edge};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use crate::beside;
 use crate::history::{self, Kept};
 use crate::index::Index;
 use crate::log::Health;
@@ -18,6 +19,7 @@ use crate::publisher::Published;
 use crate::reader::Reader;
 use crate::sequencer::Unindexed;
 use crate::storage::{Storage, StorageError};
+use crate::tail::Object;
 
 /// The cell that holds the newest settled checkpoint, as it was served.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
@@ -114,9 +116,9 @@ impl Keeper {
         let before = self.settled.load(Ordering::Acquire);
         self.runtime.block_on(async {
             let storage = self.storage.as_ref();
-            for (id, bytes) in published.tail.objects() {
+            for Object { id, path, bytes } in published.tail.objects() {
                 if !id.is_full() || end(id) > before {
-                    storage.put(&id.path(), bytes).await?;
+                    storage.put(&path, bytes).await?;
                 }
             }
             storage.settle(published.tail.head()).await?;
@@ -126,7 +128,7 @@ impl Keeper {
             let current = right_edge(published.size);
             for id in right_edge(*previous) {
                 if *previous < before && !current.contains(&id) && !right_edge(before).contains(&id) {
-                    storage.delete(&id.path()).await?;
+                    delete(storage, id).await?;
                 }
             }
             Ok::<(), StorageError>(())
@@ -135,6 +137,17 @@ impl Keeper {
         metrics::histogram!("bulla_settle_seconds").record(started.elapsed());
         Ok(())
     }
+}
+
+/// Removes a partial tile or bundle, and what is beside it.
+pub(crate) async fn delete(storage: &dyn Storage, id: TileId) -> Result<(), StorageError> {
+    // The leaves first: where they are, all of it is.
+    storage.delete(&id.path()).await?;
+    if id.kind == TileKind::Entries {
+        storage.delete(&beside::times_path(id)).await?;
+        storage.delete(&beside::asides_path(id)).await?;
+    }
+    Ok(())
 }
 
 /// The first tree size in which a full tile is full.

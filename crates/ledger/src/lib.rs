@@ -6,6 +6,7 @@
 //! answers; the `keeper` turns committed batches into immutable tiles; readers see a `tail` and
 //! what lies below it in storage. [`fsck`] judges the result from outside.
 
+mod beside;
 pub mod cosigners;
 pub mod fsck;
 pub mod history;
@@ -19,12 +20,13 @@ pub mod source;
 pub mod storage;
 mod tail;
 
+pub use beside::{Addition, Beside, MAX_ASIDE};
 pub use history::Kept;
 pub use index::IndexAt;
 pub use log::{Log, Options, StartError, Status};
 pub use publisher::Published;
 pub use reader::{Reader, Tile};
-pub use sequencer::{AddError, Sequenced};
+pub use sequencer::{AddError, MAX_ORDER, Sequenced};
 pub use source::{ReadError, Source};
 
 /// A boxed future, so that storages and sources can be chosen at run time.

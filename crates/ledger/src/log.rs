@@ -14,13 +14,14 @@ use bulla_tlog::{MAX_ENTRY, leaf_hash, right_edge};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::beside::{Addition, MAX_ASIDE};
 use crate::cosigners::Cosigners;
 use crate::history;
 use crate::index::{Index, IndexAt};
 use crate::keeper::{self, CHECKPOINT, Keeper, set_checkpoint};
 use crate::publisher::{Notary, PublishError, Published, Publisher};
 use crate::reader::{Reader, Tree};
-use crate::sequencer::{AddError, Order, Request, Sequenced, Writer};
+use crate::sequencer::{AddError, Answer, MAX_ORDER, Order, Request, Sequenced, Writer};
 use crate::source::ReadError;
 use crate::storage::{Head, Recovered, Storage, StorageError};
 use crate::tail::Tail;
@@ -257,6 +258,10 @@ impl Log {
             return Ok(Log { shared: Arc::new(shared(None, None)) });
         }
 
+        let last_at = match tail.size().checked_sub(1) {
+            Some(last) => tree.integrated_at(&tail, last).await?,
+            None => 0,
+        };
         let runtime = tokio::runtime::Handle::current();
         let (orders, orders_in) = mpsc::channel(options.queue.max(1));
         let (committed, committed_in) = mpsc::channel(16);
@@ -275,6 +280,7 @@ impl Log {
             indexer: unindexed,
             settled: settled.clone(),
             health: health.clone(),
+            last_at,
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
             doubtful: None,
@@ -310,12 +316,41 @@ impl Log {
 
     /// Adds a leaf, 1 to 65,535 bytes, unless it is in the tree already, and returns once a checkpoint
     /// that covers it is published.
-    pub async fn add(&self, leaf: Bytes) -> Result<Sequenced, AddError> {
-        if leaf.is_empty() {
-            return Err(AddError::Empty);
+    pub async fn add(&self, leaf: impl Into<Addition>) -> Result<Sequenced, AddError> {
+        let mut answers = self.order(vec![leaf.into()])?;
+        match answers.pop() {
+            Some(answer) => answer.await.unwrap_or(Err(AddError::Stopping)),
+            None => Err(AddError::Empty),
         }
-        if leaf.len() > MAX_ENTRY {
-            return Err(AddError::TooLong { len: leaf.len() });
+    }
+
+    /// Adds leaves in one commit, so that a crash leaves all of the new ones or none; those that are in the
+    /// tree already, or earlier in the list, are answered as duplicates. At most [`MAX_ORDER`] bytes in all.
+    pub async fn add_all(&self, leaves: Vec<Addition>) -> Result<Vec<Sequenced>, AddError> {
+        let answers = self.order(leaves)?;
+        let mut sequenced = Vec::with_capacity(answers.len());
+        for answer in answers {
+            sequenced.push(answer.await.unwrap_or(Err(AddError::Stopping))?);
+        }
+        Ok(sequenced)
+    }
+
+    /// Hands leaves to the writer, who answers each.
+    fn order(&self, leaves: Vec<Addition>) -> Result<Vec<Answer>, AddError> {
+        for Addition { leaf, aside } in &leaves {
+            if leaf.is_empty() {
+                return Err(AddError::Empty);
+            }
+            if leaf.len() > MAX_ENTRY {
+                return Err(AddError::TooLong { len: leaf.len() });
+            }
+            if aside.len() > MAX_ASIDE {
+                return Err(AddError::LongAside { len: aside.len() });
+            }
+        }
+        let bytes = leaves.iter().map(|added| added.leaf.len() + added.aside.len()).sum();
+        if bytes > MAX_ORDER {
+            return Err(AddError::LongOrder { bytes });
         }
         if self.shared.stopping.load(Ordering::Acquire) {
             return Err(if self.shared.frozen.load(Ordering::Acquire) {
@@ -325,13 +360,17 @@ impl Log {
             });
         }
         let orders = self.shared.orders.as_ref().ok_or(AddError::Frozen)?;
-        let hash = leaf_hash(&leaf);
-        let (reply, answer) = oneshot::channel();
-        orders.try_send(Order::Add(Request { leaf, hash, reply })).map_err(|error| match error {
+        let mut answers = Vec::with_capacity(leaves.len());
+        let requests = leaves.into_iter().map(|added| {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            Request { hash: leaf_hash(&added.leaf), added, reply }
+        });
+        orders.try_send(Order::Add(requests.collect())).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AddError::Full,
             mpsc::error::TrySendError::Closed(_) => AddError::Stopping,
         })?;
-        answer.await.unwrap_or(Err(AddError::Stopping))
+        Ok(answers)
     }
 
     /// The read side.
@@ -420,7 +459,7 @@ async fn forget_unsettled(storage: &dyn Storage, recovered: &Recovered) -> Resul
     let unsettled = recovered.staged.iter().flat_map(|batch| right_edge(batch.head.size));
     let unsettled: HashSet<_> = unsettled.filter(|id| !settled.contains(id)).collect();
     for id in unsettled {
-        storage.delete(&id.path()).await?;
+        keeper::delete(storage, id).await?;
     }
     Ok(())
 }

@@ -4,17 +4,21 @@
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use bulla_tlog::{Hash, Node, Plan, TileId, TileKind, TileNodes, WIDTH, sha256, widest};
+use bulla_tlog::{
+    Hash, Node, Plan, TileId, TileKind, TileNodes, WIDTH, edge_nodes, node_hash, sha256, widest,
+};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use quick_cache::{Weighter, sync::Cache as WeightedCache};
 
+use crate::beside::Beside;
 use crate::history::{self, Kept};
 use crate::index::Index;
 use crate::publisher::Published;
 use crate::source::ReadError;
 use crate::storage::Storage;
-use crate::tail::{Tail, encode_bundle};
+use crate::tail::{Tail, encode_bundle, stored_beside, stored_times};
+use tokio::sync::watch;
 
 /// A tile or bundle as it is served.
 #[derive(Clone, Debug)]
@@ -33,6 +37,7 @@ pub struct Reader {
 
 struct Shared {
     published: ArcSwap<Published>,
+    watch: watch::Sender<u64>,
     index: Arc<Index>,
     tree: Tree,
 }
@@ -43,6 +48,7 @@ pub(crate) struct Tree {
     storage: Arc<dyn Storage>,
     full: Arc<WeightedCache<(TileKind, u64), Arc<FullTile>, Bytesize>>,
     hashed: Arc<Cache<(u8, u64), Arc<TileNodes>>>,
+    times: Arc<Cache<u64, Arc<[u64]>>>,
 }
 
 /// A full tile or bundle; its tag is made when it is first served, not when a proof needs it.
@@ -62,6 +68,8 @@ impl Weighter<(TileKind, u64), Arc<FullTile>> for Bytesize {
 
 /// Hash tiles kept ready for proofs, 16 KiB each.
 const HASHED_TILES: usize = 256;
+/// Bundles whose integration times are kept, 2 KiB each.
+const TIMED_BUNDLES: usize = 512;
 
 impl Tree {
     pub(crate) fn new(storage: Arc<dyn Storage>, cache_bytes: u64) -> Self {
@@ -70,6 +78,7 @@ impl Tree {
             storage,
             full: Arc::new(WeightedCache::with_weighter(items, cache_bytes, Bytesize)),
             hashed: Arc::new(Cache::new(HASHED_TILES)),
+            times: Arc::new(Cache::new(TIMED_BUNDLES)),
         }
     }
 
@@ -78,6 +87,14 @@ impl Tree {
         if let Some(tile) = self.full.get(&(kind, index)) {
             return Ok(tile);
         }
+        let bytes = self.read_full(kind, index).await?;
+        let tile = Arc::new(FullTile { bytes, etag: OnceLock::new() });
+        self.full.insert((kind, index), tile.clone());
+        Ok(tile)
+    }
+
+    /// The same without remembering it.
+    async fn read_full(&self, kind: TileKind, index: u64) -> Result<Bytes, ReadError> {
         let path = TileId { kind, index, width: WIDTH as u16 }.path();
         let bytes = self.storage.read(&path).await?;
         let bytes = bytes.ok_or_else(|| ReadError::corrupt(format!("{path} is missing")))?;
@@ -91,9 +108,23 @@ impl Tree {
         if !whole {
             return Err(ReadError::corrupt(format!("{path} is damaged: it is not {WIDTH} wide")));
         }
-        let tile = Arc::new(FullTile { bytes, etag: OnceLock::new() });
-        self.full.insert((kind, index), tile.clone());
-        Ok(tile)
+        Ok(bytes)
+    }
+
+    /// When a leaf below the size of `tail` was integrated.
+    pub(crate) async fn integrated_at(&self, tail: &Tail, index: u64) -> Result<u64, ReadError> {
+        let (bundle, within) = (index / WIDTH, (index % WIDTH) as usize);
+        let at = if let Some(bundle) = tail.bundle(bundle) {
+            bundle.beside.get(within).map(|beside| beside.at)
+        } else if let Some(times) = self.times.get(&bundle) {
+            times.get(within).copied()
+        } else {
+            let id = TileId::entries(bundle, WIDTH as u16);
+            let times: Arc<[u64]> = stored_times(self.storage.as_ref(), id).await?.into();
+            self.times.insert(bundle, times.clone());
+            times.get(within).copied()
+        };
+        at.ok_or_else(|| out_of_range(&format!("the time of entry {index}"), tail.size()))
     }
 
     async fn node(&self, tail: &Tail, node: Node) -> Result<Hash, ReadError> {
@@ -153,11 +184,15 @@ impl Tree {
 
 impl Reader {
     pub(crate) fn new(published: Published, index: Arc<Index>, tree: Tree) -> Self {
-        Reader { shared: Arc::new(Shared { published: ArcSwap::from_pointee(published), index, tree }) }
+        let watch = watch::Sender::new(published.size);
+        let published = ArcSwap::from_pointee(published);
+        Reader { shared: Arc::new(Shared { published, watch, index, tree }) }
     }
 
     pub(crate) fn publish(&self, published: Arc<Published>) {
+        let size = published.size;
         self.shared.published.store(published);
+        self.shared.watch.send_replace(size);
     }
 
     /// The checkpoint in force.
@@ -178,8 +213,8 @@ impl Reader {
                 tail.tile(level, id.index).and_then(|tile| tile.bytes(id.width)).map(Bytes::from)
             }
             TileKind::Entries => {
-                let leaves = tail.bundle(id.index).and_then(|leaves| leaves.get(..usize::from(id.width)));
-                leaves.map(encode_bundle)
+                let bundle = tail.bundle(id.index);
+                bundle.and_then(|bundle| bundle.leaves.get(..usize::from(id.width))).map(encode_bundle)
             }
         };
         if let Some(bytes) = in_tail {
@@ -207,12 +242,93 @@ impl Reader {
             return Ok(None);
         }
         let (bundle, within) = (index / WIDTH, (index % WIDTH) as usize);
-        if let Some(leaves) = published.tail.bundle(bundle) {
-            return Ok(leaves.get(within).cloned());
+        if let Some(bundle) = published.tail.bundle(bundle) {
+            return Ok(bundle.leaves.get(within).cloned());
         }
         let full = self.shared.tree.full(TileKind::Entries, bundle).await?;
         let entries = bulla_tlog::entries(&full.bytes).map_err(ReadError::corrupt)?;
         Ok(entries.get(within).map(|entry| full.bytes.slice_ref(entry)))
+    }
+
+    /// The published leaves of an entry bundle: 256, or fewer at the end of the log.
+    pub async fn bundle(&self, index: u64) -> Result<Vec<Bytes>, ReadError> {
+        let published = self.published();
+        if let Some(bundle) = published.tail.bundle(index) {
+            return Ok(bundle.leaves.clone());
+        }
+        if index >= published.size / WIDTH {
+            return Ok(Vec::new());
+        }
+        // Not through the cache: who reads whole bundles reads them once.
+        let bytes = self.shared.tree.read_full(TileKind::Entries, index).await?;
+        let entries = bulla_tlog::entries(&bytes).map_err(ReadError::corrupt)?;
+        Ok(entries.into_iter().map(|entry| bytes.slice_ref(entry)).collect())
+    }
+
+    /// What is kept beside the leaves that [`Reader::bundle`] gives.
+    pub async fn beside(&self, index: u64) -> Result<Vec<Beside>, ReadError> {
+        let published = self.published();
+        if let Some(bundle) = published.tail.bundle(index) {
+            return Ok(bundle.beside.clone());
+        }
+        if index >= published.size / WIDTH {
+            return Ok(Vec::new());
+        }
+        let id = TileId::entries(index, WIDTH as u16);
+        Ok(stored_beside(self.shared.tree.storage.as_ref(), id).await?)
+    }
+
+    /// When a leaf was integrated, in Unix seconds; `None` when it is not published.
+    pub async fn integrated_at(&self, index: u64) -> Result<Option<u64>, ReadError> {
+        let published = self.published();
+        if index >= published.size {
+            return Ok(None);
+        }
+        self.shared.tree.integrated_at(&published.tail, index).await.map(Some)
+    }
+
+    /// How many published leaves were integrated before that time, in Unix seconds: the index of the first
+    /// that was not.
+    pub async fn integrated_before(&self, at: u64) -> Result<u64, ReadError> {
+        let published = self.published();
+        let (mut low, mut high) = (0, published.size);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.shared.tree.integrated_at(&published.tail, middle).await? < at {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The hash of a published leaf; `None` when it is not published.
+    pub async fn leaf_hash(&self, index: u64) -> Result<Option<Hash>, ReadError> {
+        let published = self.published();
+        if index >= published.size {
+            return Ok(None);
+        }
+        self.shared.tree.leaf_hash(&published.tail, index).await.map(Some)
+    }
+
+    /// The root of the tree of an earlier size, at most the published one.
+    pub async fn root(&self, size: u64) -> Result<Hash, ReadError> {
+        let published = self.published();
+        if size > published.size {
+            return Err(out_of_range(&format!("the root of {size} entries"), published.size));
+        }
+        let mut root = None;
+        for node in edge_nodes(size).iter().rev() {
+            let left = self.shared.tree.node(&published.tail, *node).await?;
+            root = Some(root.map_or(left, |right| node_hash(&left, &right)));
+        }
+        Ok(root.unwrap_or_else(bulla_tlog::empty_root))
+    }
+
+    /// Tells the size of each published tree, or of a later one.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.watch.subscribe()
     }
 
     /// The inclusion proof (RFC 9162 §2.1.3) of a leaf in a tree of `size`, at most the published one.

@@ -5,12 +5,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bulla_tlog::Hash;
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::beside::{Addition, MAX_ASIDE};
 use crate::index::Index;
 use crate::log::Health;
 use crate::publisher::{Committed, Published};
@@ -53,20 +53,42 @@ pub enum AddError {
     /// The leaf has no bytes.
     #[error("leaf is empty")]
     Empty,
+    /// More is to be kept beside the leaf than can be.
+    #[error("{len} bytes are to be kept beside the leaf, at most {MAX_ASIDE} are possible")]
+    LongAside {
+        /// How many.
+        len: usize,
+    },
+    /// More leaves at once than one commit holds.
+    #[error("{bytes} bytes are to be added at once, at most {MAX_ORDER} are possible")]
+    LongOrder {
+        /// How many.
+        bytes: usize,
+    },
 }
 
 /// What the writer is told.
 pub(crate) enum Order {
-    Add(Request),
+    /// Leaves that are committed together.
+    Add(Vec<Request>),
     /// Finish what was accepted before this, then end.
     Stop,
 }
 
 /// A leaf on its way into the tree.
 pub(crate) struct Request {
-    pub(crate) leaf: Bytes,
+    pub(crate) added: Addition,
     pub(crate) hash: Hash,
     pub(crate) reply: oneshot::Sender<Result<Sequenced, AddError>>,
+}
+
+/// Where the answer to a request comes from.
+pub(crate) type Answer = oneshot::Receiver<Result<Sequenced, AddError>>;
+
+impl Request {
+    fn bytes(&self) -> usize {
+        self.added.leaf.len() + self.added.aside.len()
+    }
 }
 
 /// Who waits for an index to be published.
@@ -82,8 +104,10 @@ pub(crate) struct Unindexed {
     pub(crate) hashes: Vec<Hash>,
 }
 
-/// A batch holds at most this much payload; a journal file must hold it with room to spare.
+/// No order is taken into a batch that holds this many bytes; a journal file must hold it and one order more.
 const MAX_BATCH_BYTES: usize = 4 << 20;
+/// The most bytes that can be added at once, which is in one commit.
+pub const MAX_ORDER: usize = 8 << 20;
 
 /// How long a batch waits for room in the journal, and how often it looks.
 const ROOM_DEADLINE: Duration = Duration::from_secs(5);
@@ -101,6 +125,8 @@ pub(crate) struct Writer {
     pub(crate) indexer: SyncSender<Unindexed>,
     pub(crate) settled: Arc<AtomicU64>,
     pub(crate) health: Arc<Health>,
+    /// When the last batch was integrated.
+    pub(crate) last_at: u64,
     /// Leaves in the tree that the index may not hold yet, and their hashes in order.
     pub(crate) recent: HashMap<Hash, u64>,
     pub(crate) recent_order: VecDeque<(u64, Hash)>,
@@ -110,7 +136,7 @@ pub(crate) struct Writer {
 
 /// A batch in the making.
 struct Batch {
-    leaves: Vec<Bytes>,
+    leaves: Vec<Addition>,
     hashes: Vec<Hash>,
     members: HashMap<Hash, u64>,
     waiters: Vec<Waiter>,
@@ -130,9 +156,9 @@ impl Writer {
             let mut next = Some(first);
             while let Some(order) = next {
                 match order {
-                    Order::Add(request) => {
-                        bytes += request.leaf.len();
-                        requests.push(request);
+                    Order::Add(added) => {
+                        bytes += added.iter().map(Request::bytes).sum::<usize>();
+                        requests.extend(added);
                     }
                     Order::Stop => {
                         stopping = true;
@@ -146,8 +172,8 @@ impl Writer {
         }
         // A closed channel still holds what was accepted before.
         while let Ok(order) = orders.try_recv() {
-            if let Order::Add(request) = order {
-                self.process(vec![request]);
+            if let Order::Add(requests) = order {
+                self.process(requests);
             }
         }
     }
@@ -167,10 +193,11 @@ impl Writer {
         let mut tail = self.tail.clone();
         if !batch.leaves.is_empty() {
             let base = tail.size();
-            for (leaf, hash) in batch.leaves.iter().zip(&batch.hashes) {
-                tail.append(leaf.clone(), *hash);
+            let at = self.now();
+            for (added, hash) in batch.leaves.iter().zip(&batch.hashes) {
+                tail.append(added.clone(), *hash, at);
             }
-            let staged = Staged { base, leaves: batch.leaves, head: tail.head() };
+            let staged = Staged { base, at, leaves: batch.leaves, head: tail.head() };
             let unindexed = Unindexed { first: base, hashes: batch.hashes };
             if let Err(error) = self.commit(&staged) {
                 self.health.commit_failed(&error);
@@ -197,13 +224,13 @@ impl Writer {
     fn deduplicate(&self, requests: Vec<Request>) -> Batch {
         let mut batch =
             Batch { leaves: Vec::new(), hashes: Vec::new(), members: HashMap::new(), waiters: Vec::new() };
-        for Request { leaf, hash, reply } in requests {
+        for Request { added, hash, reply } in requests {
             match self.known(&batch, &hash) {
                 Ok(Some(index)) => batch.waiters.push(Waiter { index, duplicate: true, reply }),
                 Ok(None) => {
                     let index = self.tail.size() + batch.leaves.len() as u64;
                     batch.members.insert(hash, index);
-                    batch.leaves.push(leaf);
+                    batch.leaves.push(added);
                     batch.hashes.push(hash);
                     batch.waiters.push(Waiter { index, duplicate: false, reply });
                 }
@@ -211,6 +238,13 @@ impl Writer {
             }
         }
         batch
+    }
+
+    /// The time in Unix seconds, but never before that of an earlier leaf: searches by time rely on the order.
+    fn now(&mut self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.last_at = now.max(self.last_at);
+        self.last_at
     }
 
     fn known(&self, batch: &Batch, hash: &Hash) -> Result<Option<u64>, StorageError> {

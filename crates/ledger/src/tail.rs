@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bulla_tlog::{Hash, Node, TileId, TileNodes, WIDTH, edge_nodes, leaf_hash, level_len, node_hash};
 use bytes::Bytes;
 
+use crate::beside::{self, Addition, Beside};
 use crate::storage::{Head, Staged, Storage, StorageError};
 
 /// See the module.
@@ -16,22 +17,29 @@ pub(crate) struct Tail {
     size: u64,
     /// The growing tile of each level.
     edge: Vec<Arc<TileNodes>>,
-    /// The leaves of the growing bundle.
-    leaves: Arc<Vec<Bytes>>,
+    /// The growing bundle.
+    open: Arc<Bundle>,
     full: Arc<Full>,
+}
+
+/// The leaves of an entry bundle, and what is kept beside each.
+#[derive(Clone, Default)]
+pub(crate) struct Bundle {
+    pub(crate) leaves: Vec<Bytes>,
+    pub(crate) beside: Vec<Beside>,
 }
 
 /// Full tiles and bundles that storage may not hold yet.
 #[derive(Clone, Default)]
 struct Full {
     tiles: BTreeMap<(u8, u64), Arc<TileNodes>>,
-    bundles: BTreeMap<u64, Arc<Vec<Bytes>>>,
+    bundles: BTreeMap<u64, Arc<Bundle>>,
 }
 
 impl Tail {
     /// The end of an empty log.
     pub(crate) fn empty() -> Self {
-        Tail { size: 0, edge: Vec::new(), leaves: Arc::default(), full: Arc::default() }
+        Tail { size: 0, edge: Vec::new(), open: Arc::default(), full: Arc::default() }
     }
 
     /// The end of a settled log: its right edge, read from storage and checked against its root.
@@ -55,14 +63,15 @@ impl Tail {
             let id = TileId::entries(head.size / WIDTH, width);
             let bundle = must_read(storage, id).await?;
             let leaves = bulla_tlog::entries(&bundle).map_err(|e| corrupt(id, &e))?;
-            tail.leaves = Arc::new(leaves.into_iter().map(|leaf| bundle.slice_ref(leaf)).collect());
-            for (index, leaf) in tail.leaves.iter().enumerate() {
+            let leaves: Vec<_> = leaves.into_iter().map(|leaf| bundle.slice_ref(leaf)).collect();
+            tail.open = Arc::new(Bundle { leaves, beside: stored_beside(storage, id).await? });
+            for (index, leaf) in tail.open.leaves.iter().enumerate() {
                 if tail.edge[0].node(0, index as u16) != Some(leaf_hash(leaf)) {
                     return Err(corrupt(id, &format!("entry {index} does not match its hash")));
                 }
             }
         }
-        if tail.leaves.len() as u64 != head.size % WIDTH {
+        if tail.open.leaves.len() as u64 != head.size % WIDTH {
             return Err(corrupt(
                 TileId::entries(head.size / WIDTH, width.max(1)),
                 &"wrong number of entries",
@@ -74,8 +83,8 @@ impl Tail {
 
     /// This tail with a committed batch applied and checked against the head it was committed with.
     pub(crate) fn apply(&mut self, batch: &Staged) -> Result<(), StorageError> {
-        for leaf in &batch.leaves {
-            self.append(leaf.clone(), leaf_hash(leaf));
+        for added in &batch.leaves {
+            self.append(added.clone(), leaf_hash(&added.leaf), batch.at);
         }
         self.check(batch.head)
     }
@@ -93,13 +102,15 @@ impl Tail {
         )))
     }
 
-    /// Adds a leaf with its hash.
-    pub(crate) fn append(&mut self, leaf: Bytes, hash: Hash) {
-        let bundle = self.size / WIDTH;
-        Arc::make_mut(&mut self.leaves).push(leaf);
-        if self.leaves.len() as u64 == WIDTH {
-            let leaves = std::mem::take(&mut self.leaves);
-            Arc::make_mut(&mut self.full).bundles.insert(bundle, leaves);
+    /// Adds a leaf with its hash and when it was integrated.
+    pub(crate) fn append(&mut self, added: Addition, hash: Hash, at: u64) {
+        let index = self.size / WIDTH;
+        let open = Arc::make_mut(&mut self.open);
+        open.leaves.push(added.leaf);
+        open.beside.push(Beside { at, aside: added.aside });
+        if open.leaves.len() as u64 == WIDTH {
+            let bundle = std::mem::take(&mut self.open);
+            Arc::make_mut(&mut self.full).bundles.insert(index, bundle);
         }
         let mut carried = Some(hash);
         for level in 0.. {
@@ -148,29 +159,38 @@ impl Tail {
         self.full.tiles.get(&(level, index))
     }
 
-    /// The leaves of a bundle, full or growing, if it lies in this tail.
-    pub(crate) fn bundle(&self, index: u64) -> Option<&Arc<Vec<Bytes>>> {
+    /// A bundle, full or growing, if it lies in this tail.
+    pub(crate) fn bundle(&self, index: u64) -> Option<&Arc<Bundle>> {
         if self.size / WIDTH == index {
-            return Some(&self.leaves);
+            return Some(&self.open);
         }
         self.full.bundles.get(&index)
     }
 
     /// Every object that storage needs to hold this tail's tree: the full tiles and bundles above
     /// what was settled, and the partial ones of the right edge.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = (TileId, Bytes)> + '_ {
+    pub(crate) fn objects(&self) -> impl Iterator<Item = Object> + '_ {
         let full =
             self.full.tiles.iter().map(|((level, index), tile)| (TileId::hashes(*level, *index, 256), tile));
         let edge = self.edge.iter().enumerate().map(|(level, tile)| {
             let level = level as u8;
             (TileId::hashes(level, level_len(self.size, level) / WIDTH, tile.width()), tile)
         });
-        let tiles = full.chain(edge).filter_map(|(id, tile)| Some((id, Bytes::from(tile.bytes(id.width)?))));
-        let open = (self.size / WIDTH, &self.leaves);
-        let bundles = self.full.bundles.iter().map(|(index, leaves)| (*index, leaves)).chain([open]);
-        let bundles = bundles
-            .filter(|(_, leaves)| !leaves.is_empty())
-            .map(|(index, leaves)| (TileId::entries(index, leaves.len() as u16), encode_bundle(leaves)));
+        let tiles = full.chain(edge).filter_map(|(id, tile)| {
+            Some(Object { id, path: id.path(), bytes: Bytes::from(tile.bytes(id.width)?) })
+        });
+        let open = (self.size / WIDTH, &self.open);
+        let bundles = self.full.bundles.iter().map(|(index, bundle)| (*index, bundle)).chain([open]);
+        let bundles = bundles.filter(|(_, bundle)| !bundle.leaves.is_empty()).flat_map(|(index, bundle)| {
+            let id = TileId::entries(index, bundle.leaves.len() as u16);
+            let beside = [
+                Some((beside::times_path(id), beside::encode_times(&bundle.beside))),
+                beside::encode_asides(&bundle.beside).map(|bytes| (beside::asides_path(id), bytes)),
+            ];
+            // The leaves last: where they are, all of it is.
+            let all = beside.into_iter().flatten().chain([(id.path(), encode_bundle(&bundle.leaves))]);
+            all.map(move |(path, bytes)| Object { id, path, bytes })
+        });
         tiles.chain(bundles)
     }
 
@@ -185,6 +205,13 @@ impl Tail {
     }
 }
 
+/// What storage is to hold under a path, and the tile that it belongs to.
+pub(crate) struct Object {
+    pub(crate) id: TileId,
+    pub(crate) path: String,
+    pub(crate) bytes: Bytes,
+}
+
 /// A bundle as it is served (C2SP tlog-tiles).
 pub(crate) fn encode_bundle(leaves: &[Bytes]) -> Bytes {
     let mut out = Vec::with_capacity(leaves.iter().map(|leaf| 2 + leaf.len()).sum());
@@ -193,6 +220,24 @@ pub(crate) fn encode_bundle(leaves: &[Bytes]) -> Bytes {
         bulla_tlog::push_entry(&mut out, leaf).expect("a sequenced leaf fits its length prefix");
     }
     Bytes::from(out)
+}
+
+/// What is kept beside the leaves of a stored bundle.
+pub(crate) async fn stored_beside(storage: &dyn Storage, id: TileId) -> Result<Vec<Beside>, StorageError> {
+    let times = stored_times(storage, id).await?;
+    let asides = match storage.read(&beside::asides_path(id)).await? {
+        Some(bytes) => beside::decode_asides(id, &bytes)?,
+        None => vec![Bytes::new(); times.len()],
+    };
+    Ok(times.into_iter().zip(asides).map(|(at, aside)| Beside { at, aside }).collect())
+}
+
+/// When the leaves of a stored bundle were integrated.
+pub(crate) async fn stored_times(storage: &dyn Storage, id: TileId) -> Result<Vec<u64>, StorageError> {
+    let path = beside::times_path(id);
+    let bytes = storage.read(&path).await?;
+    let bytes = bytes.ok_or_else(|| StorageError::Corrupt(format!("{path}: is missing")))?;
+    beside::decode_times(id, &bytes)
 }
 
 async fn must_read(storage: &dyn Storage, id: TileId) -> Result<Bytes, StorageError> {
@@ -218,8 +263,8 @@ mod tests {
             let head = tail.head();
             assert_eq!((head.size, head.root), (size, edge.root()));
             if size % 97 == 0 || size % 256 < 2 {
-                for (id, bytes) in tail.objects() {
-                    storage.put(&id.path(), bytes).await.expect("puts");
+                for Object { path, bytes, .. } in tail.objects() {
+                    storage.put(&path, bytes).await.expect("puts");
                 }
                 let again = Tail::settled(&storage, head).await.expect("reads back");
                 assert_eq!(again.head(), head);
@@ -227,7 +272,7 @@ mod tests {
             }
             let leaf = Bytes::from(size.to_string());
             edge.append(leaf_hash(&leaf));
-            tail.append(leaf.clone(), leaf_hash(&leaf));
+            tail.append(leaf.clone().into(), leaf_hash(&leaf), size);
         }
         assert!(tail.full.bundles.len() <= 1, "settled bundles are forgotten");
     }

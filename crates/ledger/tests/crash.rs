@@ -13,7 +13,7 @@ use bulla_ledger::storage::memory::Memory;
 use bulla_ledger::{IndexAt, Log, Sequenced};
 use bulla_tlog::Hash;
 use bytes::Bytes;
-use common::{ORIGIN, check_acknowledged, check_prefix, key, options, start};
+use common::{ORIGIN, addition, check_acknowledged, check_beside, check_prefix, key, options, start};
 
 /// What a client saw before the crash.
 #[derive(Default)]
@@ -34,7 +34,7 @@ async fn work(storage: Arc<dyn Storage>, entries: usize, leaf_len: usize) -> Wit
             leaf.resize(leaf_len, b'.');
             Bytes::from(leaf)
         });
-        let asked: Vec<_> = leaves.map(|leaf| async { (log.add(leaf.clone()).await, leaf) }).collect();
+        let asked: Vec<_> = leaves.map(|leaf| async { (log.add(addition(&leaf)).await, leaf) }).collect();
         for (answer, leaf) in futures_util::future::join_all(asked).await {
             if let Ok(Sequenced { index, published, .. }) = answer {
                 witnessed.acknowledged.push((index, leaf));
@@ -51,6 +51,7 @@ async fn work(storage: Arc<dyn Storage>, entries: usize, leaf_len: usize) -> Wit
 async fn judge(storage: Arc<dyn Storage>, witnessed: &Witnessed) {
     let log = start(storage).await.expect("what is left is a log");
     check_acknowledged(&log, &witnessed.acknowledged).await;
+    check_beside(&log, &witnessed.acknowledged).await;
     check_prefix(&log, &witnessed.seen).await;
     let last = log.reader().published().size;
     let next = log.add(Bytes::from_static(b"after the crash")).await.expect("goes on");

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bulla_ledger::storage::Storage;
 use bulla_ledger::storage::file::{FileStorage, Format};
 use bulla_ledger::storage::memory::Memory;
-use bulla_ledger::{AddError, IndexAt, Log};
+use bulla_ledger::{AddError, Addition, IndexAt, Log, MAX_ASIDE, MAX_ORDER};
 use bulla_tlog::checkpoint::Checkpoint;
 use bulla_tlog::{TileId, right_edge};
 use bytes::Bytes;
-use common::{ORIGIN, check_acknowledged, check_prefix, key, options, start};
+use common::{ORIGIN, addition, check_acknowledged, check_beside, check_prefix, key, options, start};
 
 fn leaf(number: usize) -> Bytes {
     Bytes::from(format!("leaf {number} {}", "x".repeat(number % 700)))
@@ -129,13 +129,93 @@ async fn frozen_log_stays_frozen() {
     check_acknowledged(&log, &[(0, leaf(1))]).await;
 }
 
+/// What came with a leaf and when it was integrated is read again: from memory, from storage, after a stop, after a
+/// crash, at every width of the last bundle.
+#[tokio::test]
+async fn what_is_beside_a_leaf_stays_there() {
+    let mut dir = tempfile::tempdir().expect("a directory");
+    let mut acknowledged = Vec::new();
+    for (from, stopped) in [(0, true), (3, false), (255, true), (256, false), (600, true), (601, false)] {
+        let log = start_in(dir.path()).await;
+        check_beside(&log, &acknowledged).await;
+        for number in from..from + 140 {
+            let leaf = leaf(number);
+            let sequenced = log.add(addition(&leaf)).await.expect("adds");
+            if !sequenced.duplicate {
+                acknowledged.push((sequenced.index, leaf));
+            }
+        }
+        check_beside(&log, &acknowledged).await;
+        let size = acknowledged.len() as u64;
+        assert_eq!(log.reader().integrated_before(0).await.expect("searches"), 0);
+        assert_eq!(log.reader().integrated_before(u64::MAX).await.expect("searches"), size);
+        let last = log.reader().integrated_at(size - 1).await.expect("reads").expect("is there");
+        let before = log.reader().integrated_before(last).await.expect("searches");
+        assert!(before < size && log.reader().integrated_at(before).await.expect("reads") == Some(last));
+        assert_eq!(log.reader().integrated_at(size).await.expect("reads"), None);
+        assert_eq!(log.reader().root(size).await.expect("computes"), log.reader().published().root);
+        assert_eq!(log.reader().root(0).await.expect("computes"), bulla_tlog::empty_root());
+        let first = bulla_tlog::leaf_hash(&acknowledged[0].1);
+        assert_eq!(log.reader().root(1).await.expect("computes"), first);
+        assert!(log.reader().root(size + 1).await.is_err());
+        // What a killed process leaves is settled in part only: the rest is in the journal alone.
+        let left_behind = tempfile::tempdir().expect("a directory");
+        if !stopped {
+            copy(dir.path(), left_behind.path());
+        }
+        log.stop().await.expect("stops");
+        drop(log);
+        if !stopped {
+            dir = left_behind;
+        }
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for file in std::fs::read_dir(from).expect("lists") {
+        let (file, to) = (file.expect("lists"), to.to_owned());
+        let to = to.join(file.file_name());
+        if file.file_type().expect("has one").is_dir() {
+            std::fs::create_dir_all(&to).expect("makes");
+            copy(&file.path(), &to);
+        } else {
+            std::fs::copy(file.path(), &to).expect("copies");
+        }
+    }
+}
+
+/// Leaves added together are in one commit, whatever else arrives; duplicates among them have their first index.
+#[tokio::test]
+async fn leaves_added_together_follow_each_other() {
+    let log = start(Arc::new(Memory::default())).await.expect("starts");
+    log.add(leaf(5)).await.expect("adds");
+    let together = |from: usize| (from..from + 10).map(|number| addition(&leaf(number))).collect::<Vec<_>>();
+    let (first, second) = tokio::join!(log.add_all(together(0)), log.add_all(together(100)));
+    for (answers, duplicates) in [(first.expect("adds"), 1), (second.expect("adds"), 0)] {
+        let new: Vec<u64> = answers.iter().filter(|one| !one.duplicate).map(|one| one.index).collect();
+        assert_eq!(new.len(), 10 - duplicates);
+        assert!(new.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{new:?}");
+    }
+    let twice = log.add_all(vec![leaf(70).into(), leaf(70).into()]).await.expect("adds");
+    assert_eq!((twice[0].index, twice[0].duplicate, twice[1].duplicate), (twice[1].index, false, true));
+    let size = log.reader().published().size;
+    let long = Addition { leaf: leaf(1), aside: vec![0; MAX_ASIDE + 1].into() };
+    assert_eq!(log.add(long).await.err(), Some(AddError::LongAside { len: MAX_ASIDE + 1 }));
+    let many = vec![Addition { leaf: leaf(1), aside: vec![0; MAX_ASIDE].into() }; 8];
+    let bytes = 8 * (MAX_ASIDE + leaf(1).len());
+    assert!(bytes > MAX_ORDER);
+    assert_eq!(log.add_all(many).await.err(), Some(AddError::LongOrder { bytes }));
+    let refused = log.add_all(vec![leaf(90).into(), Bytes::new().into()]).await.err();
+    assert_eq!((refused, log.reader().published().size), (Some(AddError::Empty), size));
+}
+
 #[tokio::test]
 async fn refusals_leave_no_trace() {
     let log = start(Arc::new(Memory::default())).await.expect("starts");
     assert_eq!(log.add(Bytes::new()).await.err(), Some(AddError::Empty));
-    assert_eq!(log.add(vec![1; 65_536].into()).await.err(), Some(AddError::TooLong { len: 65_536 }));
+    assert_eq!(log.add(Bytes::from(vec![1; 65_536])).await.err(), Some(AddError::TooLong { len: 65_536 }));
     assert_eq!(log.reader().published().size, 0);
-    assert!(log.add(vec![1; 65_535].into()).await.is_ok(), "the longest leaf fits");
+    assert!(log.add(Bytes::from(vec![1; 65_535])).await.is_ok(), "the longest leaf fits");
     log.stop().await.expect("stops");
     assert_eq!(log.add(leaf(1)).await.err(), Some(AddError::Stopping));
     assert_eq!(log.reader().published().size, 1);

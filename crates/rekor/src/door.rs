@@ -3,23 +3,47 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bulla_claims::Rules;
-use bulla_ledger::Log;
-use bulla_tlog::{Hash, sha256};
+use bulla_claims::entry::v1;
+use bulla_tlog::sha256;
 use bytes::Bytes;
 
 use crate::api::meter::Meter;
 use crate::api::request_id::RequestIds;
+use crate::api::v1::about::Build;
+use crate::idempotency::Idempotency;
+use crate::shard::Shards;
+use crate::shelf::Shelf;
 
-/// An open door: HTTP and gRPC handlers share one.
+/// An open door: HTTP and gRPC handlers of both APIs share one.
 pub struct Door {
-    pub(crate) log: Log,
-    pub(crate) log_id: Hash,
+    pub(crate) shards: Arc<Shards>,
     pub(crate) settings: Settings,
-    pub(crate) trusted_root: Document,
-    pub(crate) signing_config: Document,
+    pub(crate) trust: ArcSwap<Trust>,
+    pub(crate) attestations: Option<Shelf>,
+    pub(crate) idempotency: Option<Idempotency>,
     pub(crate) meter: Meter,
+    pub(crate) v1_meter: Meter,
     pub(crate) request_ids: RequestIds,
+}
+
+/// The documents that tell clients whom to believe and where to send things.
+#[derive(Clone)]
+pub struct Trust {
+    /// `trusted_root.json`.
+    pub trusted_root: Document,
+    /// `signing_config.v0.2.json`.
+    pub signing_config: Document,
+}
+
+/// What is kept beside the log and may be thrown away.
+#[derive(Default)]
+pub struct Shelves {
+    /// Signed contents that bodies have only the hash of.
+    pub attestations: Option<Shelf>,
+    /// Answers to requests that may be sent twice.
+    pub idempotency: Option<Idempotency>,
 }
 
 /// What an operator may choose about a door.
@@ -35,6 +59,21 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// When a client that was pushed back should come again.
     pub retry_after_seconds: u32,
+    /// What concerns the v1 door only.
+    pub v1: V1Settings,
+}
+
+/// What an operator may choose about the v1 door.
+#[derive(Clone, Debug)]
+pub struct V1Settings {
+    /// What is admitted.
+    pub rules: v1::Rules,
+    /// Longer attestations are not kept.
+    pub max_attestation_bytes: usize,
+    /// How long a search waits for the newest entries to be indexed.
+    pub search_patience: Duration,
+    /// What `/api/v1/version` says.
+    pub build: Build,
 }
 
 /// The answer to an entry that the log has already.
@@ -76,27 +115,56 @@ impl Settings {
             max_body_bytes: 4 << 20,
             body_timeout: Duration::from_secs(20),
             retry_after_seconds: 1,
+            v1: V1Settings {
+                rules: v1::Rules::default(),
+                max_attestation_bytes: 100 << 10,
+                search_patience: Duration::from_secs(2),
+                build: Build {
+                    version: "unknown",
+                    commit: "unknown",
+                    tree_state: "unknown",
+                    date: "unknown",
+                },
+            },
         }
     }
 }
 
 impl Door {
-    /// Opens a door to a log that signs under `log_id`.
-    pub fn new(
-        log: Log,
-        log_id: Hash,
-        settings: Settings,
-        trusted_root: Document,
-        signing_config: Document,
-    ) -> Self {
+    /// Opens a door to a log.
+    pub fn new(shards: Arc<Shards>, settings: Settings, trust: Trust, shelves: Shelves) -> Self {
         Self {
-            log,
-            log_id,
+            shards,
             settings,
-            trusted_root,
-            signing_config,
+            trust: ArcSwap::from_pointee(trust),
+            attestations: shelves.attestations,
+            idempotency: shelves.idempotency,
             meter: Meter::new("v2"),
+            v1_meter: Meter::new("v1"),
             request_ids: RequestIds::new(),
         }
+    }
+
+    /// The log's shards.
+    pub fn shards(&self) -> &Arc<Shards> {
+        &self.shards
+    }
+
+    /// Serves other trust documents from now on.
+    pub fn trust(&self, trust: Trust) {
+        self.trust.store(Arc::new(trust));
+    }
+
+    /// Throws away what is kept beside the log for longer than it should be: attestations after that time, and answers
+    /// that are no longer needed. Says how many files that were.
+    pub fn sweep(&self, attestations_after: Option<Duration>) -> std::io::Result<u64> {
+        let mut swept = 0;
+        if let Some((shelf, after)) = self.attestations.as_ref().zip(attestations_after) {
+            swept += shelf.sweep(after)?;
+        }
+        if let Some(idempotency) = &self.idempotency {
+            swept += idempotency.sweep()?;
+        }
+        Ok(swept)
     }
 }

@@ -9,7 +9,9 @@ mod freeze;
 mod fsck;
 mod inspect;
 mod log;
+mod reindex;
 mod serve;
+mod shard;
 mod trust;
 mod witness;
 
@@ -32,6 +34,10 @@ pub(crate) enum Command {
     /// Ask a log for its heads and proofs, and check them
     #[command(subcommand)]
     Log(log::Command),
+    /// End the active shard and begin the next, or list them
+    Shard(shard::Args),
+    /// Grow the search indexes of a stopped log anew
+    Reindex(reindex::Args),
     /// Check a whole log from public data alone: a directory or a URL
     Fsck(fsck::Args),
     /// Show tiles, bundles, entries, checkpoints and proofs to a person
@@ -50,6 +56,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Freeze(args) => freeze::run(args).await,
         Command::Entry(command) => entry::run(*command).await,
         Command::Log(command) => log::run(command).await,
+        Command::Shard(args) => shard::run(args).await,
+        Command::Reindex(args) => reindex::run(args).await,
         Command::Fsck(args) => fsck::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
         Command::Witness(args) => witness::run(args).await,
@@ -61,6 +69,15 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
 pub(crate) fn say(text: &str) {
     let mut out = stdout().lock();
     let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// How results are shown.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// for people
+    Text,
+    /// for programs
+    Json,
 }
 
 /// Why a command did not succeed: one message for a person, and whose fault it is as the exit code.
@@ -89,6 +106,16 @@ impl Failure {
     /// Whether it is about what was examined.
     pub(crate) fn is_check(&self) -> bool {
         self.code == 1
+    }
+
+    /// What another process ended with.
+    pub(crate) fn with_code(code: u8, message: String) -> Self {
+        Self { code, message }
+    }
+
+    /// The exit code as a number.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
     }
 
     /// The documented exit code.

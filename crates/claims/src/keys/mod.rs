@@ -5,12 +5,14 @@ mod algorithm;
 mod certificate;
 mod details;
 mod key;
+mod pem;
 pub(crate) mod spki;
 pub(crate) mod verify;
 
 pub use algorithm::{Algorithm, AlgorithmSet, UnknownAlgorithm};
 pub use details::{HashAlgorithm, PublicKeyDetails};
 pub use key::{Key, KeyError};
+pub use pem::{pem, public_key_pem};
 
 /// In what a public key comes. The bytes are stored as they were sent.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -58,7 +58,7 @@ fn dashed<'a>(line: &'a str, start: &str) -> Option<&'a str> {
 }
 
 /// Appends a block as it is stored: lines of 64 columns, each ended by a line feed.
-pub(super) fn write(label: &str, der: &[u8], to: &mut String) {
+pub(crate) fn write(label: &str, der: &[u8], to: &mut String) {
     to.push_str("-----BEGIN ");
     to.push_str(label);
     to.push_str("-----\n");

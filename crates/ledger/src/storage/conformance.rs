@@ -8,6 +8,7 @@ use bulla_tlog::{Edge, leaf_hash};
 use bytes::Bytes;
 
 use super::{Head, Staged, Storage, StorageError};
+use crate::beside::Addition;
 
 /// Runs the whole list. `reopen` must give a storage over the same data as if the process had died
 /// and started again; it is given the old one to drop first.
@@ -32,9 +33,10 @@ pub fn batch(edge: &mut Edge, count: u64, leaf_len: usize) -> Staged {
         let mut leaf = index.to_string().into_bytes();
         leaf.resize(leaf_len.max(leaf.len()), b'.');
         edge.append(leaf_hash(&leaf));
-        leaves.push(Bytes::from(leaf));
+        let aside = if index % 3 == 0 { Bytes::from(index.to_string()) } else { Bytes::new() };
+        leaves.push(Addition { leaf: leaf.into(), aside });
     }
-    Staged { base, leaves, head: Head { size: edge.size(), root: edge.root() } }
+    Staged { base, at: 1_700_000_000 + base, leaves, head: Head { size: edge.size(), root: edge.root() } }
 }
 
 async fn empty_is_empty<S: Storage>(storage: Arc<S>) -> Arc<S> {

@@ -55,7 +55,7 @@ impl State {
 }
 
 fn batch_bytes(batch: &Staged) -> u64 {
-    batch.leaves.iter().map(|leaf| leaf.len() as u64).sum()
+    batch.leaves.iter().map(|added| (added.leaf.len() + added.aside.len()) as u64).sum()
 }
 
 /// The memory storage never waits, so every verb is a ready future.

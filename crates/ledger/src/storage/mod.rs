@@ -14,6 +14,7 @@ use bulla_tlog::Hash;
 use bytes::Bytes;
 
 use crate::BoxFuture;
+use crate::beside::Addition;
 
 /// An unsigned tree head: what a commit is built on and what it leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,8 +37,10 @@ impl Head {
 pub struct Staged {
     /// Size of the tree before this batch.
     pub base: u64,
-    /// The leaves, in order. Never empty, each 1 to 65,535 bytes.
-    pub leaves: Vec<Bytes>,
+    /// When it was integrated, in Unix seconds.
+    pub at: u64,
+    /// The leaves, in order, with what is kept beside them. Never empty.
+    pub leaves: Vec<Addition>,
     /// The head with this batch: `head.size == base + leaves.len()`.
     pub head: Head,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use bulla_ledger::storage::Storage;
-use bulla_ledger::{IndexAt, Log, Options, StartError};
+use bulla_ledger::{Addition, IndexAt, Log, Options, StartError};
 use bulla_tlog::note::Ed25519Signer;
 use bulla_tlog::{leaf_hash, verify_consistency, verify_inclusion};
 use bytes::Bytes;
@@ -28,6 +28,28 @@ pub(crate) fn options(index: IndexAt) -> Options {
 
 pub(crate) async fn start(storage: Arc<dyn Storage>) -> Result<Log, StartError> {
     Log::start(storage, options(IndexAt::Memory)).await
+}
+
+/// A leaf, and beside it, for half of all leaves, the leaf again.
+pub(crate) fn addition(leaf: &Bytes) -> Addition {
+    let aside = if leaf_hash(leaf).0[0] < 128 { leaf.clone() } else { Bytes::new() };
+    Addition { leaf: leaf.clone(), aside }
+}
+
+/// What was added with every acknowledged leaf is beside it, and time goes forward.
+pub(crate) async fn check_beside(log: &Log, acknowledged: &[(u64, Bytes)]) {
+    let mut times = Vec::new();
+    for (index, leaf) in acknowledged {
+        let bundle = log.reader().beside(index / 256).await.expect("reads");
+        let beside = &bundle[(index % 256) as usize];
+        assert_eq!(beside.aside, addition(leaf).aside, "aside of entry {index}");
+        assert_eq!(log.reader().integrated_at(*index).await.expect("reads"), Some(beside.at));
+        times.push((*index, beside.at));
+    }
+    times.sort_unstable();
+    assert!(times.is_sorted_by_key(|(_, at)| *at), "time goes forward: {times:?}");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
+    assert!(times.iter().all(|(_, at)| (now - 600..=now).contains(at)), "times are of now: {times:?}");
 }
 
 /// Every acknowledged leaf is at its index and proven by the checkpoint in force (invariants B and C).

@@ -54,7 +54,7 @@ impl Rekor for Service {
         let entry = async {
             let proposed = request::from_protobuf(request.into_inner())?;
             let proven = write::create(&self.door, proposed).await?;
-            Ok(proven.log_entry(&self.door)?.to_protobuf())
+            Ok(proven.log_entry()?.to_protobuf())
         };
         self.answered("CreateEntry", entry).await
     }
@@ -73,7 +73,7 @@ impl Rekor for Service {
     }
 
     async fn get_checkpoint(&self, _: Request<()>) -> Result<Response<HttpBody>, Status> {
-        let note = self.door.log.reader().published().note.to_vec();
+        let note = self.door.shards.active().log().reader().published().note.to_vec();
         let checkpoint = async { Ok(http_body("text/plain; charset=utf-8", note)) };
         self.answered("GetCheckpoint", checkpoint).await
     }
@@ -82,7 +82,8 @@ impl Rekor for Service {
 impl Service {
     async fn tile(&self, path: String) -> Result<HttpBody, Refusal> {
         let id = TileId::parse(&path).map_err(|error| Refusal::Argument(error.to_string()))?;
-        let tile = self.door.log.reader().tile(id).await?.ok_or_else(|| read::beyond(&self.door, id))?;
+        let shard = self.door.shards.active();
+        let tile = shard.log().reader().tile(id).await?.ok_or_else(|| read::beyond(&shard, id))?;
         Ok(http_body("application/octet-stream", tile.bytes.to_vec()))
     }
 

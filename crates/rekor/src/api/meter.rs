@@ -16,6 +16,8 @@ pub(crate) enum Route {
     History,
     Consistency,
     Trust,
+    Search,
+    About,
     Unknown,
 }
 
@@ -31,6 +33,8 @@ impl Route {
             Self::History => "history",
             Self::Consistency => "consistency",
             Self::Trust => "trust",
+            Self::Search => "search",
+            Self::About => "about",
             Self::Unknown => "unknown",
         }
     }
@@ -49,7 +53,10 @@ struct RouteMeter {
 }
 
 /// Every status that a door answers.
-const CODES: [u16; 16] = [200, 201, 204, 206, 304, 400, 404, 405, 408, 409, 413, 416, 500, 501, 503, 504];
+const CODES: [u16; 24] = [
+    200, 201, 204, 206, 207, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 416, 422, 429, 500, 501,
+    503, 504, 499,
+];
 
 impl Meter {
     pub(crate) fn new(door: &'static str) -> Self {

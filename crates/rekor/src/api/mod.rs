@@ -1,7 +1,12 @@
 //! The doors themselves: who may ask what, and what is answered.
 
+mod body;
 pub mod grpc;
 pub(crate) mod meter;
+mod paths;
 mod query;
 pub(crate) mod request_id;
+pub mod v1;
 pub mod v2;
+
+pub use paths::router;

@@ -10,6 +10,14 @@ pub(crate) fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<Cow<'a
     })
 }
 
+/// Every parameter with its value, in order; `None` for a value that does not decode.
+pub(crate) fn parameters(query: Option<&str>) -> impl Iterator<Item = (&str, Option<Cow<'_, str>>)> {
+    query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (name, percent_decoded(value))
+    })
+}
+
 fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text));

@@ -10,8 +10,8 @@ use bulla_tlog::Hash;
 
 use crate::storage::StorageError;
 
-/// The layout this program writes. A higher number is refused.
-const VERSION: u32 = 1;
+/// The layout this program writes. Any other number is refused.
+const VERSION: u32 = 2;
 
 /// Whose log a directory holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +33,16 @@ pub enum OpenError {
     /// It was made by a later version of this program.
     #[error("{dir} has format {found}, this program knows formats up to {VERSION}: use the newer program")]
     Newer {
+        /// The directory.
+        dir: PathBuf,
+        /// Its format number.
+        found: u32,
+    },
+    /// It was made before logs kept when their entries were integrated.
+    #[error(
+        "{dir} has format {found}, which was never released; this program reads format {VERSION}: start a new log"
+    )]
+    Older {
         /// The directory.
         dir: PathBuf,
         /// Its format number.
@@ -115,6 +125,9 @@ fn parse(dir: &Path, text: &str) -> Result<Format, OpenError> {
     if version > VERSION {
         return Err(OpenError::Newer { dir: dir.to_owned(), found: version });
     }
+    if version < VERSION {
+        return Err(OpenError::Older { dir: dir.to_owned(), found: version });
+    }
     Ok(Format {
         origin: value("origin").to_owned(),
         log_id: Hash::from_base64(value("log")).ok_or_else(broken)?,
@@ -194,10 +207,17 @@ mod tests {
             said(open(path, &Format::new("a.example", Hash([2; 32]), 7)))
                 .starts_with("the key does not match")
         );
-        std::fs::write(path.join("format"), "bulla 2\n").expect("writes");
+        std::fs::write(path.join("format"), "bulla 3\n").expect("writes");
         assert_eq!(
             said(open(path, &format)),
-            format!("{shown} has format 2, this program knows formats up to 1: use the newer program")
+            format!("{shown} has format 3, this program knows formats up to 2: use the newer program")
+        );
+        std::fs::write(path.join("format"), "bulla 1\n").expect("writes");
+        assert_eq!(
+            said(open(path, &format)),
+            format!(
+                "{shown} has format 1, which was never released; this program reads format 2: start a new log"
+            )
         );
     }
 }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use bulla_tlog::{Hash, sha256};
 use bytes::Bytes;
 
+use crate::beside::Addition;
 use crate::storage::{Head, Staged, StorageError};
 
 /// Bytes of each of the two files.
@@ -27,9 +28,9 @@ const MIN_BLOCK: usize = 512;
 const MAX_BLOCK: usize = 4096;
 
 const FILE_MAGIC: &[u8; 8] = b"BULLAJNL";
-const FILE_VERSION: u32 = 1;
+const FILE_VERSION: u32 = 2;
 const RECORD_MAGIC: &[u8; 4] = b"BREC";
-const RECORD_HEADER: usize = 4 + 8 + 8 + 4 + 4 + 32 + 32;
+const RECORD_HEADER: usize = 4 + 8 + 8 + 8 + 4 + 4 + 32 + 32;
 
 /// The two files and where the next record goes.
 pub(super) struct Journal {
@@ -390,32 +391,39 @@ fn read_file_header(contents: &[u8]) -> Option<(u64, usize, [u8; 16])> {
 }
 
 fn record_len(batch: &Staged) -> usize {
-    RECORD_HEADER + batch.leaves.iter().map(|leaf| 2 + leaf.len()).sum::<usize>()
+    RECORD_HEADER
+        + batch.leaves.iter().map(|added| 2 + added.leaf.len() + 4 + added.aside.len()).sum::<usize>()
 }
 
 fn padded(len: usize, block: usize) -> usize {
     len.next_multiple_of(block)
 }
 
-/// Layout: magic 4, generation 8, base 8, count 4, payload length 4, root 32, checksum 32, payload
-/// (each leaf after its length in two bytes). Integers are big-endian.
+/// Layout: magic 4, generation 8, base 8, time 8, count 4, payload length 4, root 32, checksum 32, payload
+/// (each leaf after its length in two bytes, and its aside after its length in four). Integers are big-endian.
 fn write_record(out: &mut [u8], batch: &Staged, generation: u64, nonce: &[u8; 16]) {
     let payload_len = out.len() - RECORD_HEADER;
     let (header, payload) = out.split_at_mut(RECORD_HEADER);
     header[..4].copy_from_slice(RECORD_MAGIC);
     header[4..12].copy_from_slice(&generation.to_be_bytes());
     header[12..20].copy_from_slice(&batch.base.to_be_bytes());
-    header[20..24].copy_from_slice(&(batch.leaves.len() as u32).to_be_bytes());
-    header[24..28].copy_from_slice(&(payload_len as u32).to_be_bytes());
-    header[28..60].copy_from_slice(batch.head.root.as_ref());
+    header[20..28].copy_from_slice(&batch.at.to_be_bytes());
+    header[28..32].copy_from_slice(&(batch.leaves.len() as u32).to_be_bytes());
+    header[32..36].copy_from_slice(&(payload_len as u32).to_be_bytes());
+    header[36..68].copy_from_slice(batch.head.root.as_ref());
     let mut at = 0;
-    for leaf in &batch.leaves {
-        payload[at..at + 2].copy_from_slice(&(leaf.len() as u16).to_be_bytes());
-        payload[at + 2..at + 2 + leaf.len()].copy_from_slice(leaf);
-        at += 2 + leaf.len();
+    let mut put = |bytes: &[u8]| {
+        payload[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
+    };
+    for Addition { leaf, aside } in &batch.leaves {
+        put(&(leaf.len() as u16).to_be_bytes());
+        put(leaf);
+        put(&(aside.len() as u32).to_be_bytes());
+        put(aside);
     }
-    let sum = checksum(nonce, &header[..60], payload);
-    header[60..92].copy_from_slice(sum.as_ref());
+    let sum = checksum(nonce, &header[..68], payload);
+    header[68..100].copy_from_slice(sum.as_ref());
 }
 
 /// The record at the start of `bytes` and its unpadded length, if there is one.
@@ -424,27 +432,24 @@ fn read_record(bytes: &[u8], generation: u64, nonce: &[u8; 16]) -> Option<(Stage
     if &header[..4] != RECORD_MAGIC || u64_at(header, 4)? != generation {
         return None;
     }
-    let (base, count) = (u64_at(header, 12)?, u32_at(header, 20)?);
-    let len = RECORD_HEADER + u32_at(header, 24)? as usize;
+    let (base, at, count) = (u64_at(header, 12)?, u64_at(header, 20)?, u32_at(header, 28)?);
+    let len = RECORD_HEADER + u32_at(header, 32)? as usize;
     let payload = bytes.get(RECORD_HEADER..len)?;
-    if checksum(nonce, &header[..60], payload).as_ref() != &header[60..92] {
+    if checksum(nonce, &header[..68], payload).as_ref() != &header[68..100] {
         return None;
     }
-    let payload = Bytes::copy_from_slice(payload);
-    // Each leaf has its length before it, so a count that the payload cannot hold reserves nothing.
-    let mut leaves = Vec::with_capacity((count as usize).min(payload.len() / 2));
-    let mut at = 0;
+    let mut payload = Bytes::copy_from_slice(payload);
+    let mut take = |len: usize| (len <= payload.len()).then(|| payload.split_to(len));
+    // Each leaf has its lengths beside it, so a count that the record cannot hold reserves nothing.
+    let mut leaves = Vec::with_capacity((count as usize).min(len / 6));
     for _ in 0..count {
-        let leaf_len = usize::from(u16::from_be_bytes(payload.get(at..at + 2)?.try_into().ok()?));
-        at += 2;
-        if at + leaf_len > payload.len() {
-            return None;
-        }
-        leaves.push(payload.slice(at..at + leaf_len));
-        at += leaf_len;
+        let leaf_len = usize::from(u16::from_be_bytes(take(2)?.as_ref().try_into().ok()?));
+        let leaf = take(leaf_len)?;
+        let aside_len = u32_at(&take(4)?, 0)? as usize;
+        leaves.push(Addition { leaf, aside: take(aside_len)? });
     }
-    let head = Head { size: base.checked_add(u64::from(count))?, root: Hash::from_slice(&header[28..60])? };
-    Some((Staged { base, leaves, head }, len))
+    let head = Head { size: base.checked_add(u64::from(count))?, root: Hash::from_slice(&header[36..68])? };
+    Some((Staged { base, at, leaves, head }, len))
 }
 
 fn checksum(nonce: &[u8; 16], header: &[u8], payload: &[u8]) -> Hash {

@@ -6,6 +6,8 @@
 //! DIR/journal/{0,1}   batches committed and not yet settled
 //! DIR/head            the settled head
 //! DIR/tile/…          hash tiles under their C2SP paths; entry bundles beside them as .zst
+//! DIR/time/…          when the leaves of each bundle were integrated
+//! DIR/aside/…         what came with them, as .zst
 //! DIR/cell/…          checkpoint, checkpoint history
 //! DIR/index/…         the deduplication index; may be deleted while the log is stopped
 //! ```
@@ -27,11 +29,12 @@ use journal::{Access, Journal};
 
 use super::{Head, Recovered, Staged, Storage, StorageError};
 use crate::BoxFuture;
+use crate::beside::MAX_ASIDE;
 use crate::source::{ReadError, Source};
 
-/// An entry bundle is at most 256 entries of 65,535 bytes with their lengths.
-const MAX_OBJECT: u64 = 256 * 65_537;
-/// Entry bundles are compressed at rest: a fifth of the size for 3 µs an entry.
+/// The largest object that is compressed: the asides of 256 leaves with their lengths.
+const MAX_OBJECT: u64 = 256 * (4 + MAX_ASIDE as u64);
+/// Entry bundles and asides are compressed at rest: a fifth of the size for 3 µs an entry.
 const ZSTD_LEVEL: i32 = 3;
 
 /// A data directory opened for writing. The lock is held as long as this lives.
@@ -127,7 +130,7 @@ fn path_of(dir: &Path, name: &str) -> Result<PathBuf, StorageError> {
 }
 
 fn is_compressed(object: &str) -> bool {
-    object.starts_with("tile/entries/")
+    object.starts_with("tile/entries/") || object.starts_with("aside/")
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -166,8 +169,7 @@ fn read_object(dir: &Path, object: &str) -> Result<Option<Bytes>, StorageError> 
     }
     let corrupt = |e: &dyn std::fmt::Display| StorageError::Corrupt(format!("{}: {e}", path.display()));
     let len = zstd::zstd_safe::get_frame_content_size(&stored).ok().flatten();
-    let len =
-        len.filter(|len| *len <= MAX_OBJECT).ok_or_else(|| corrupt(&"is not a compressed entry bundle"))?;
+    let len = len.filter(|len| *len <= MAX_OBJECT).ok_or_else(|| corrupt(&"is not a compressed object"))?;
     let bytes = zstd::bulk::decompress(&stored, len as usize).map_err(|e| corrupt(&e))?;
     Ok(Some(Bytes::from(bytes)))
 }

@@ -13,14 +13,17 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 
+use super::read::asked;
 use super::refusal::Refusal;
 use crate::api::query::parameter;
 use crate::door::Door;
+use crate::shard::Placed;
 use crate::wire::v2::json::decoded;
 use crate::wire::v2::response::LogEntry;
 
 /// An entry and the proof that a published checkpoint covers it.
 pub(crate) struct Proven {
+    shard: Arc<Placed>,
     index: u64,
     kind: Cow<'static, str>,
     version: Cow<'static, str>,
@@ -32,22 +35,22 @@ pub(crate) struct Proven {
 impl Proven {
     /// Proves an entry against a checkpoint that covers it.
     pub(super) async fn prove(
-        door: &Door,
+        shard: Arc<Placed>,
         index: u64,
         kind: Cow<'static, str>,
         version: Cow<'static, str>,
         published: Arc<Published>,
         body: Bytes,
     ) -> Result<Self, Refusal> {
-        let proof = door.log.reader().inclusion_proof(index, published.size).await?;
-        Ok(Self { index, kind, version, published, proof, body })
+        let proof = shard.log().reader().inclusion_proof(index, published.size).await?;
+        Ok(Self { shard, index, kind, version, published, proof, body })
     }
 
     /// As it is answered.
-    pub(crate) fn log_entry<'a>(&'a self, door: &'a Door) -> Result<LogEntry<'a>, Refusal> {
+    pub(crate) fn log_entry(&self) -> Result<LogEntry<'_>, Refusal> {
         Ok(LogEntry {
             index: self.index,
-            log_id: &door.log_id,
+            log_id: self.shard.v2_log_id(),
             kind: &self.kind,
             version: &self.version,
             tree_size: self.published.size,
@@ -69,10 +72,10 @@ fn note(published: &Published) -> Result<&str, Refusal> {
 pub(super) async fn by_index(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
     let text = request.uri().path().rsplit('/').next().unwrap_or_default();
     let index = number("index", text)?;
-    json(StatusCode::OK, &door, &read(&door, index).await?)
+    json(StatusCode::OK, &read(asked(&door, &request), index).await?)
 }
 
-/// `GET /api/v2/log/entries?leafHash=`.
+/// `GET /api/v2/log/entries?leafHash=`: in the newest shard that has it.
 pub(super) async fn by_leaf_hash(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
     // Without the parameter the reference's answer stands: this path takes POST.
     let Some(text) = parameter(request.uri().query(), "leafHash") else {
@@ -85,14 +88,17 @@ pub(super) async fn by_leaf_hash(door: Arc<Door>, request: Request) -> Result<Re
                 shortened(&text)
             ))
         })?;
-    let index = door.log.reader().find(&hash).await?;
-    let index = index.ok_or_else(|| Refusal::Absent(format!("no entry has the leaf hash {hash}")))?;
-    json(StatusCode::OK, &door, &read(&door, index).await?)
+    for shard in door.shards.all().iter().rev() {
+        if let Some(index) = shard.log().reader().find(&hash).await? {
+            return json(StatusCode::OK, &read(shard.clone(), index).await?);
+        }
+    }
+    Err(Refusal::Absent(format!("no entry has the leaf hash {hash}")))
 }
 
 /// An entry of the log, proven against the checkpoint in force.
-async fn read(door: &Door, index: u64) -> Result<Proven, Refusal> {
-    let reader = door.log.reader();
+async fn read(shard: Arc<Placed>, index: u64) -> Result<Proven, Refusal> {
+    let reader = shard.log().reader();
     let published = reader.published();
     if index >= published.size {
         let problem = format!("entry {index} is not in the log, it has {} entries", published.size);
@@ -103,12 +109,12 @@ async fn read(door: &Door, index: u64) -> Result<Proven, Refusal> {
         body.ok_or_else(|| Refusal::Corrupt { cause: format!("published entry {index} is missing") })?;
     let facts = bulla_claims::describe(&body)
         .map_err(|error| Refusal::Corrupt { cause: format!("entry {index} cannot be described: {error}") })?;
-    Proven::prove(door, index, Cow::Owned(facts.kind), Cow::Owned(facts.version), published, body).await
+    Proven::prove(shard, index, Cow::Owned(facts.kind), Cow::Owned(facts.version), published, body).await
 }
 
 /// Answers an entry.
-pub(super) fn json(status: StatusCode, door: &Door, proven: &Proven) -> Result<Response, Refusal> {
-    let mut response = Response::new(Body::from(proven.log_entry(door)?.to_json()));
+pub(super) fn json(status: StatusCode, proven: &Proven) -> Result<Response, Refusal> {
+    let mut response = Response::new(Body::from(proven.log_entry()?.to_json()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

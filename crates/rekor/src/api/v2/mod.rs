@@ -16,9 +16,7 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
 };
-use http::uri::PathAndQuery;
-use http::{HeaderValue, StatusCode, Uri};
-use tower::ServiceExt as _;
+use http::{HeaderValue, StatusCode};
 
 use self::refusal::Refusal;
 use crate::api::meter::Route;
@@ -31,7 +29,7 @@ const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 const WRITE_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
 /// The routes of the v2 door.
-pub fn router(door: Arc<Door>) -> axum::Router {
+pub(super) fn routes() -> axum::Router<Arc<Door>> {
     let mut routes = axum::Router::new()
         .route(
             "/api/v2/log/entries",
@@ -50,23 +48,11 @@ pub fn router(door: Arc<Door>) -> axum::Router {
             .route(&format!("{prefix}/trusted_root.json"), get(Route::Trust, read::trusted_root))
             .route(&format!("{prefix}/signing_config.v0.2.json"), get(Route::Trust, read::signing_config));
     }
-    let strict = routes.clone().fallback(unknown).with_state(door.clone());
-    routes.fallback(move |State(door), request| unknown_path(door, request, strict)).with_state(door)
+    routes
 }
 
-/// Some clients append `/api/v2/…` to a base that ends in a slash (§1.6): a path that fits nothing gets a second look
-/// with its slashes collapsed.
-async fn unknown_path(door: Arc<Door>, mut request: Request, strict: axum::Router) -> Response {
-    match single_slashes(request.uri().path()).and_then(|path| with_path(request.uri(), &path)) {
-        Some(uri) => {
-            *request.uri_mut() = uri;
-            strict.oneshot(request).await.unwrap_or_else(|never| match never {})
-        }
-        None => unknown(State(door), request).await,
-    }
-}
-
-async fn unknown(State(door): State<Arc<Door>>, request: Request) -> Response {
+/// What is answered to a path of this door that is none.
+pub(super) async fn unknown(door: Arc<Door>, request: Request) -> Response {
     answered(door, Route::Unknown, request, async |_, _| Err(Refusal::UnknownPath)).await
 }
 
@@ -143,29 +129,4 @@ fn preflight(allowed: &'static str) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-/// The path with runs of slashes collapsed, if it has any.
-fn single_slashes(path: &str) -> Option<String> {
-    if !path.contains("//") {
-        return None;
-    }
-    let mut single = String::with_capacity(path.len());
-    for c in path.chars() {
-        if c != '/' || !single.ends_with('/') {
-            single.push(c);
-        }
-    }
-    Some(single)
-}
-
-/// The same URI with another path.
-fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
-    let path_and_query = match uri.query() {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-        None => PathAndQuery::try_from(path),
-    };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(path_and_query.ok()?);
-    Uri::from_parts(parts).ok()
 }

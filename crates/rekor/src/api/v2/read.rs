@@ -20,6 +20,7 @@ use super::entries::number;
 use super::refusal::Refusal;
 use crate::api::query::parameter;
 use crate::door::{Document, Door, entity_tag};
+use crate::shard::{Placed, Shard};
 
 const OCTETS: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -36,9 +37,14 @@ struct Object {
     cache_control: &'static str,
 }
 
+/// The shard that a request is about: the one that its path named, else the active one.
+pub(super) fn asked(door: &Door, request: &Request) -> Arc<Placed> {
+    request.extensions().get::<Arc<Placed>>().cloned().unwrap_or_else(|| door.shards.active())
+}
+
 /// `GET checkpoint`.
 pub(super) async fn checkpoint(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
-    let bytes = door.log.reader().published().note.clone();
+    let bytes = asked(&door, &request).log().reader().published().note.clone();
     let etag = entity_tag(&bytes);
     let object = Object { bytes, etag, content_type: TEXT, cache_control: REVALIDATE };
     answered(object, request.method(), request.headers())
@@ -48,29 +54,28 @@ pub(super) async fn checkpoint(door: Arc<Door>, request: Request) -> Result<Resp
 pub(super) async fn tile(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
     let path = request.uri().path();
     let path = path.strip_prefix(super::PREFIX).unwrap_or(path).trim_start_matches('/');
-    let id = TileId::parse(path)
-        .or_else(|error| super::single_slashes(path).map_or(Err(error), |path| TileId::parse(&path)));
-    let id = id.map_err(|_| Refusal::UnknownPath)?;
-    let tile = door.log.reader().tile(id).await?.ok_or_else(|| beyond(&door, id))?;
+    let id = TileId::parse(path).map_err(|_| Refusal::UnknownPath)?;
+    let shard = asked(&door, &request);
+    let tile = shard.log().reader().tile(id).await?.ok_or_else(|| beyond(&shard, id))?;
     let cache_control = if id.is_full() { YEAR } else { WEEK };
     let object = Object { bytes: tile.bytes, etag: tile.etag, content_type: OCTETS, cache_control };
     answered(object, request.method(), request.headers())
 }
 
 /// The refusal of a tile that the published tree does not imply.
-pub(crate) fn beyond(door: &Door, id: TileId) -> Refusal {
-    let size = door.log.reader().published().size;
+pub(crate) fn beyond(shard: &Shard, id: TileId) -> Refusal {
+    let size = shard.log().reader().published().size;
     Refusal::Absent(format!("the log has {size} entries, {id} is beyond them"))
 }
 
 /// `GET trusted_root.json`.
 pub(super) async fn trusted_root(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
-    document(&door.trusted_root, &request)
+    document(&door.trust.load().trusted_root, &request)
 }
 
 /// `GET signing_config.v0.2.json`.
 pub(super) async fn signing_config(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
-    document(&door.signing_config, &request)
+    document(&door.trust.load().signing_config, &request)
 }
 
 fn document(document: &Document, request: &Request) -> Result<Response, Refusal> {
@@ -101,7 +106,7 @@ pub(super) async fn history(door: Arc<Door>, request: Request) -> Result<Respons
         Some(text) => number("page", &text)?,
         None => 0,
     };
-    let kept = match door.log.reader().history(page).await? {
+    let kept = match asked(&door, &request).log().reader().history(page).await? {
         None if page > 0 => {
             return Err(Refusal::Absent(format!("the checkpoint history has no page {page}")));
         }
@@ -126,8 +131,10 @@ impl<'a> From<&'a Kept> for HistoryEntry<'a> {
 /// `GET /api/v2/checkpoint/{size}`: the kept checkpoint of that tree size, as it was served.
 pub(super) async fn checkpoint_of_size(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
     let size = number("tree size", request.uri().path().rsplit('/').next().unwrap_or_default())?;
-    let published = door.log.reader().published();
-    let bytes = if published.size == size { Some(published.note.clone()) } else { kept(&door, size).await? };
+    let shard = asked(&door, &request);
+    let published = shard.log().reader().published();
+    let bytes =
+        if published.size == size { Some(published.note.clone()) } else { kept(&shard, size).await? };
     let bytes =
         bytes.ok_or_else(|| Refusal::Absent(format!("no checkpoint of tree size {size} was kept")))?;
     let etag = entity_tag(&bytes);
@@ -136,8 +143,8 @@ pub(super) async fn checkpoint_of_size(door: Arc<Door>, request: Request) -> Res
 }
 
 /// The note kept for a tree size. Sizes grow along the history, so pages are found by doubling and then halving.
-async fn kept(door: &Door, size: u64) -> Result<Option<Bytes>, Refusal> {
-    let reader = door.log.reader();
+async fn kept(shard: &Shard, size: u64) -> Result<Option<Bytes>, Refusal> {
+    let reader = shard.log().reader();
     let starts_later = async |page: u64| -> Result<bool, Refusal> {
         Ok(reader.history(page).await?.is_none_or(|kept| kept.first().is_none_or(|first| first.size > size)))
     };
@@ -165,7 +172,8 @@ struct Consistency {
 /// `GET /api/v2/proof/consistency?old=&new=`; without `new` up to the published size.
 pub(super) async fn consistency(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
     let query = request.uri().query();
-    let size = door.log.reader().published().size;
+    let shard = asked(&door, &request);
+    let size = shard.log().reader().published().size;
     let Some(old) = parameter(query, "old") else {
         return Err(Refusal::Argument(String::from("old is missing, a tree size is needed")));
     };
@@ -175,7 +183,7 @@ pub(super) async fn consistency(door: Arc<Door>, request: Request) -> Result<Res
         let problem = format!("old is {old} and new is {new}, 0 < old <= new <= {size} is needed");
         return Err(Refusal::Argument(problem));
     }
-    let hashes = door.log.reader().consistency_proof(old, new).await?;
+    let hashes = shard.log().reader().consistency_proof(old, new).await?;
     let hashes = hashes.iter().map(bulla_tlog::Hash::to_base64).collect();
     json(&Consistency { old: old.to_string(), new: new.to_string(), hashes }, &request)
 }

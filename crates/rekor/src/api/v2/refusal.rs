@@ -10,6 +10,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, LOCATION, 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tonic::Code;
 
+use crate::api::body::Unreceived;
 use crate::door::Door;
 use crate::wire::v2::error;
 use crate::wire::v2::request::RequestError;
@@ -152,7 +153,20 @@ impl From<AddError> for Refusal {
             AddError::Full => Self::Full,
             AddError::Stopping => Self::Stopping,
             AddError::Unavailable(cause) => Self::Unavailable { cause },
-            error @ (AddError::TooLong { .. } | AddError::Empty) => Self::Leaf(error.to_string()),
+            error @ (AddError::TooLong { .. }
+            | AddError::Empty
+            | AddError::LongAside { .. }
+            | AddError::LongOrder { .. }) => Self::Leaf(error.to_string()),
+        }
+    }
+}
+
+impl From<Unreceived> for Refusal {
+    fn from(why: Unreceived) -> Self {
+        match why {
+            Unreceived::TooLarge { limit } => Self::TooLarge { limit },
+            Unreceived::Slow { seconds } => Self::Slow { seconds },
+            Unreceived::Broken(problem) => Self::Broken(problem),
         }
     }
 }

@@ -1,0 +1,205 @@
+//! `POST /api/v1/log/entries/batch` and its equivalent under `/api/v2/`: 1 to 100 proposed entries, each judged by itself, the
+//! good ones appended in one commit. 201 says that all of them are new, 207 that some are not, each with its own status; those
+//! can be sent again one by one. A request with an `Idempotency-Key` is carried out once.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::response::Response;
+use bulla_claims::entry::v1::Attestation;
+use bulla_ledger::Addition;
+use bulla_tlog::{Hash, leaf_hash};
+use http::{HeaderMap, HeaderName, StatusCode};
+use serde_json::value::RawValue;
+
+use super::entries::{self, addition, location};
+use super::refusal::Refusal;
+use super::{json, received};
+use crate::door::Door;
+use crate::idempotency::{Answer, MAX_KEY, Turn};
+use crate::shard::Placed;
+use crate::wire::v1::entry::quoted;
+use crate::wire::v1::id::EntryId;
+use crate::wire::v1::request::{self, Document};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Which door's entries a batch holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Api {
+    /// As `POST /api/v1/log/entries` takes them.
+    V1,
+    /// As `POST /api/v2/log/entries` takes them.
+    V2,
+}
+
+/// `POST /api/v1/log/entries/batch`.
+pub(super) async fn v1(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
+    batch(&door, Api::V1, request).await
+}
+
+/// `POST /api/v2/log/entries/batch`.
+pub(super) async fn v2(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
+    batch(&door, Api::V2, request).await
+}
+
+/// Handles a batch of either door's entries.
+async fn batch(door: &Door, api: Api, request: Request) -> Result<Response, Refusal> {
+    let key = idempotency_key(request.headers())?;
+    let body = received(door, request).await?;
+    let Some((key, kept)) = key.zip(door.idempotency.as_ref()) else {
+        let answer = carry_out(door, api, &body, u64::MAX).await?;
+        return respond(answer);
+    };
+    let scope = match api {
+        Api::V1 => "v1",
+        Api::V2 => "v2",
+    };
+    let unavailable =
+        |error: std::io::Error| Refusal::Unavailable { cause: format!("Idempotency-Key: {error}") };
+    match kept.begin(scope, &key, &body, virtual_size(door)).map_err(unavailable)? {
+        Turn::Again(answer) => respond(answer),
+        Turn::OtherBody => Err(Refusal::OtherBody),
+        Turn::Busy => Err(Refusal::Running),
+        Turn::Go(running) => match carry_out(door, api, &body, running.began()).await {
+            Ok(answer) => {
+                running.answered(answer.clone()).map_err(unavailable)?;
+                respond(answer)
+            }
+            // What was in doubt stays noted, so that the retry knows its own entries.
+            Err(refusal @ Refusal::Unavailable { .. }) => Err(refusal),
+            Err(refusal) => {
+                running.failed().map_err(unavailable)?;
+                Err(refusal)
+            }
+        },
+    }
+}
+
+fn virtual_size(door: &Door) -> u64 {
+    let active = door.shards.active();
+    active.base() + active.log().reader().published().size
+}
+
+fn respond(answer: Answer) -> Result<Response, Refusal> {
+    let status = StatusCode::from_u16(answer.status);
+    let status = status.map_err(|error| Refusal::Corrupt { cause: format!("kept answer: {error}") })?;
+    Ok(json(status, answer.body))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
+        Refusal::Argument(format!("Idempotency-Key is not 1 to {MAX_KEY} visible ASCII characters"))
+    })
+}
+
+/// An entry of a batch that was found good.
+struct Judged {
+    addition: Addition,
+    leaf: Hash,
+    attestation: Option<Attestation>,
+}
+
+/// What became of an entry.
+struct Outcome {
+    status: StatusCode,
+    at: Option<(EntryId, u64)>,
+    error: Option<String>,
+}
+
+/// Judges all, adds the good ones, and says what became of each. Entries at or after `own`, a virtual index, are new although
+/// they are there already.
+async fn carry_out(door: &Door, api: Api, body: &[u8], own: u64) -> Result<Answer, Refusal> {
+    let proposed = request::batch(body)?;
+    let judged: Vec<Result<Judged, Outcome>> =
+        proposed.into_iter().map(|entry| judge(door, api, entry)).collect();
+    let additions: Vec<_> = judged.iter().flatten().map(|judged| judged.addition.clone()).collect();
+    let (added, placed) = {
+        let (_active, placed) = door.shards.writing().await;
+        let added = if additions.is_empty() { Vec::new() } else { placed.log().add_all(additions).await? };
+        (added, placed)
+    };
+    let mut added = added.into_iter();
+    let mut outcomes = Vec::with_capacity(judged.len());
+    for judged in judged {
+        outcomes.push(match judged {
+            Err(outcome) => outcome,
+            Ok(Judged { leaf, attestation, .. }) => {
+                let Some(sequenced) = added.next() else { return Err(Refusal::Stopping) };
+                let id = EntryId { tree: placed.tree(), leaf };
+                let is_new = !sequenced.duplicate || placed.base() + sequenced.index >= own;
+                if is_new {
+                    entries::keep(door, &id, attestation);
+                }
+                outcome(&placed, api, id, sequenced.index, is_new)
+            }
+        });
+    }
+    let all_new = outcomes.iter().all(|outcome| outcome.status == StatusCode::CREATED);
+    let status = if all_new { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
+    let entries: Vec<String> = outcomes.iter().map(|outcome| outcome.write(api)).collect();
+    let size = placed.log().reader().published().size;
+    let body = format!(
+        "{{\"entries\":[{}],\"treeID\":\"{}\",\"treeSize\":{size}}}\n",
+        entries.join(","),
+        placed.tree()
+    );
+    Ok(Answer { status: status.as_u16(), body })
+}
+
+fn outcome(placed: &Placed, api: Api, id: EntryId, index: u64, is_new: bool) -> Outcome {
+    if is_new {
+        return Outcome { status: StatusCode::CREATED, at: Some((id, placed.base() + index)), error: None };
+    }
+    let error = match api {
+        Api::V1 => Refusal::Duplicate(id).to_string(),
+        Api::V2 => crate::api::v2::refusal::Refusal::Duplicate { index }.to_string(),
+    };
+    Outcome { status: StatusCode::CONFLICT, at: Some((id, placed.base() + index)), error: Some(error) }
+}
+
+fn judge(door: &Door, api: Api, entry: &RawValue) -> Result<Judged, Outcome> {
+    let (addition, attestation) = match api {
+        Api::V1 => {
+            let refused = |refusal: Refusal| {
+                refusal.note("");
+                Outcome { status: refusal.status(), at: None, error: Some(refusal.to_string()) }
+            };
+            let document = Document::read(entry.get().as_bytes()).map_err(|error| refused(error.into()))?;
+            let admitted = entries::admit(door, &document).map_err(refused)?;
+            (addition(admitted.body, &admitted.named), admitted.attestation)
+        }
+        Api::V2 => {
+            let refused = |refusal: crate::api::v2::refusal::Refusal| {
+                refusal.note("v2", "");
+                Outcome { status: refusal.row().0, at: None, error: Some(refusal.to_string()) }
+            };
+            (crate::api::v2::write::judge(door, entry.get().as_bytes()).map_err(refused)?, None)
+        }
+    };
+    Ok(Judged { leaf: leaf_hash(&addition.leaf), addition, attestation })
+}
+
+impl Outcome {
+    fn write(&self, api: Api) -> String {
+        let mut text = String::from("{");
+        if let Some(error) = &self.error {
+            text.push_str(&format!("\"error\":{},", quoted(error)));
+        }
+        if let Some((id, index)) = &self.at {
+            let location = match api {
+                Api::V1 => location(id),
+                Api::V2 => format!("/api/v2/log/entries?leafHash={}", id.leaf),
+            };
+            text.push_str(&format!("\"location\":\"{location}\",\"logIndex\":{index},"));
+        }
+        text.push_str(&format!("\"status\":{}", self.status.as_u16()));
+        if let Some((id, _)) = &self.at {
+            text.push_str(&format!(",\"uuid\":\"{id}\""));
+        }
+        text.push('}');
+        text
+    }
+}

@@ -1,0 +1,298 @@
+//! Search: `POST /api/v1/index/retrieve` as v1 clients know it, and `GET /api/v1/log/entries?hash=…`, which gives pages of whole
+//! entries in the order of the log. Each answer says up to which tree size it is complete.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bulla_claims::traces::Door as Through;
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::refusal::Refusal;
+use super::{entries, json, received};
+use crate::api::query::{parameter, parameters};
+use crate::door::Door;
+use crate::search::{Query, SearchError, Start, Term};
+use crate::shard::Placed;
+use crate::wire::v1::id::EntryId;
+use crate::wire::v1::request::{self, Lookup};
+
+/// Up to which virtual tree size an answer is complete.
+const COMPLETE: HeaderName = HeaderName::from_static("x-complete-tree-size");
+/// Entries on a page, if the client does not say.
+const PAGE_SIZE: u64 = 20;
+/// Entries on a page at most: each is proven and signed for.
+const MAX_PAGE_SIZE: u64 = 100;
+/// IDs that are looked up at once while an answer is streamed.
+const STREAMED: usize = 1000;
+
+/// `GET /api/v1/log/entries`: by index if there is one, whatever else is asked; else a search.
+pub(super) async fn by_index_or_search(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
+    let query = request.uri().query();
+    let index = parameter(query, "logIndex");
+    match request::number("logIndex", index.as_deref(), 0)? {
+        Some(index) => entries::by_index(door, index).await,
+        None => match Asked::read(query)? {
+            Some(asked) => search(&door, asked).await,
+            None => Err(request::required("logIndex", "query").into()),
+        },
+    }
+}
+
+/// A search for entries.
+struct Asked {
+    /// One of each group must be found.
+    groups: Vec<Vec<Term>>,
+    /// Unix seconds; the first is in it, the last is not.
+    since: Option<u64>,
+    until: Option<u64>,
+    page: u64,
+    page_size: u64,
+}
+
+/// What a search may say.
+const PARAMETERS: [&str; 11] =
+    ["hash", "email", "identity", "subject", "issuer", "key", "kind", "since", "until", "page", "pageSize"];
+
+impl Asked {
+    /// Reads a search; `None` if nothing is asked for.
+    fn read(query: Option<&str>) -> Result<Option<Self>, Refusal> {
+        let mut asked = Self { groups: Vec::new(), since: None, until: None, page: 1, page_size: PAGE_SIZE };
+        let mut sought = false;
+        for (name, value) in parameters(query) {
+            let value =
+                value.ok_or_else(|| Refusal::Argument(format!("{name} in query is not UTF-8 text")))?;
+            if value.is_empty() || name == "logIndex" {
+                continue;
+            }
+            sought |= !matches!(name, "page" | "pageSize") && PARAMETERS.contains(&name);
+            match name {
+                "hash" => asked.text(&request::digest_term("hash in query", &value)?),
+                "email" | "identity" | "subject" => asked.text(&value),
+                "issuer" => asked.term(|door| Term::issuer(door, &value)),
+                "kind" => asked.term(|door| Term::kind(door, &value)),
+                "key" => asked.text(&fingerprint(&value)?),
+                "since" => asked.since = Some(time("since", &value)?),
+                "until" => asked.until = Some(time("until", &value)?),
+                "page" => asked.page = request::required_number("page", Some(&value), 1)?,
+                "pageSize" => {
+                    asked.page_size =
+                        request::required_number("pageSize", Some(&value), 1)?.min(MAX_PAGE_SIZE);
+                }
+                other if sought => {
+                    let problem = format!("{other:?} in query is not known, {} are", PARAMETERS.join(", "));
+                    return Err(Refusal::Argument(problem));
+                }
+                _ => {}
+            }
+        }
+        Ok(sought.then_some(asked))
+    }
+
+    fn text(&mut self, text: &str) {
+        self.term(|door| Term::new(door, text));
+    }
+
+    /// Entries of both doors are found: this is no search that a v1 client knows.
+    fn term(&mut self, term: impl Fn(Through) -> Term) {
+        self.groups.push(vec![term(Through::V1), term(Through::V2)]);
+    }
+
+    async fn query(&self, placed: &Placed) -> Result<Query, Refusal> {
+        let reader = placed.log().reader();
+        let from = match self.since {
+            Some(since) => reader.integrated_before(since).await?,
+            None => 0,
+        };
+        let to = match self.until {
+            Some(until) => reader.integrated_before(until).await?,
+            None => u64::MAX,
+        };
+        Ok(Query { groups: self.groups.clone(), range: from..to.max(from) })
+    }
+}
+
+/// The fingerprint of a public key: 64 hexadecimal digits, which may have `sha256:` before them.
+fn fingerprint(text: &str) -> Result<String, Refusal> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    let fits = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    fits.then_some(hex).ok_or_else(|| {
+        Refusal::Argument(format!(
+            "key in query is {:?}, the SHA-256 of the key in PEM or DER was expected, 64 hexadecimal digits",
+            text.chars().take(80).collect::<String>()
+        ))
+    })
+}
+
+/// A time: RFC 3339, a date, or Unix seconds.
+fn time(name: &str, text: &str) -> Result<u64, Refusal> {
+    let seconds = text
+        .parse::<Timestamp>()
+        .map(Timestamp::as_second)
+        .or_else(|_| text.parse::<Date>().and_then(|date| Ok(date.in_tz("UTC")?.timestamp().as_second())))
+        .or_else(|_| text.parse::<i64>());
+    seconds.ok().and_then(|seconds| u64::try_from(seconds).ok()).ok_or_else(|| {
+        Refusal::Argument(format!(
+            "{name} in query is {:?}, a time such as 2026-01-31T12:00:00Z, a date or Unix seconds was expected",
+            text.chars().take(80).collect::<String>()
+        ))
+    })
+}
+
+/// Waits for the indexes to have what is published now, and says up to where the log is complete in them.
+async fn complete(door: &Door) -> u64 {
+    let mut complete = 0;
+    for placed in door.shards.all().iter() {
+        let size = placed.log().reader().published().size;
+        let found = placed.search().wait_for(size, door.settings.v1.search_patience).await.min(size);
+        complete = placed.base() + found;
+        if found < size {
+            tracing::warn!(tree = %placed.tree(), found, size, "search answers without the newest entries");
+            break;
+        }
+    }
+    complete
+}
+
+/// Answers a page of entries.
+async fn search(door: &Door, asked: Asked) -> Result<Response, Refusal> {
+    let complete = complete(door).await;
+    let mut skip = (asked.page - 1).saturating_mul(asked.page_size);
+    // One more than fits tells whether there is another page.
+    let wanted = asked.page_size as usize + 1;
+    let mut found: Vec<(Arc<Placed>, u64)> = Vec::new();
+    for placed in door.shards.all().iter().filter(|placed| placed.base() < complete) {
+        let query = asked.query(placed).await?;
+        if skip > 0 {
+            let (matches, _) = placed.search().count(&query)?;
+            if matches <= skip {
+                skip -= matches;
+                continue;
+            }
+        }
+        let leaves = placed.search().find(&query, Start::Skip(skip), wanted - found.len())?.leaves;
+        skip = 0;
+        found.extend(leaves.into_iter().map(|leaf| (placed.clone(), leaf)));
+        if found.len() == wanted {
+            break;
+        }
+    }
+    let more = found.len() == wanted;
+    found.truncate(asked.page_size as usize);
+    let mut text = String::from("{\"entries\":[");
+    for (n, (placed, leaf)) in found.iter().enumerate() {
+        let proven = entries::read(door, placed, *leaf).await?;
+        let missing = || Refusal::Corrupt { cause: format!("indexed entry {leaf} is not in the log") };
+        if n > 0 {
+            text.push(',');
+        }
+        proven.ok_or_else(missing)?.write(&mut text)?;
+    }
+    let next = if more { (asked.page + 1).to_string() } else { "null".to_owned() };
+    text.push_str(&format!("],\"nextPage\":{next},\"treeSize\":{complete}}}\n"));
+    let mut response = json(StatusCode::OK, text);
+    response.headers_mut().insert(COMPLETE, HeaderValue::from(complete));
+    Ok(response)
+}
+
+/// `POST /api/v1/index/retrieve`: the IDs of all entries that match, oldest first. Those of kinds that v1 clients cannot read
+/// are left out, unless the query says `kinds=all`.
+pub(super) async fn lookup(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
+    let kinds = parameter(request.uri().query(), "kinds").map(std::borrow::Cow::into_owned);
+    let through: &[Through] = match kinds.as_deref() {
+        None | Some("" | "v1") => &[Through::V1],
+        Some("all") => &[Through::V1, Through::V2],
+        Some(other) => {
+            return Err(Refusal::Argument(format!("kinds in query is {other:?}, v1 or all was expected")));
+        }
+    };
+    let body = received(&door, request).await?;
+    let Lookup { mut terms, key, all } = Lookup::read(&body)?;
+    if let Some((format, content)) = key {
+        let problem =
+            |problem| Refusal::Argument(format!("public key provided could not be parsed: {problem}"));
+        terms.push(bulla_claims::pki::fingerprint(&format, &content).map_err(problem)?);
+    }
+    let group = |text: &String| through.iter().map(|door| Term::new(*door, text)).collect::<Vec<_>>();
+    let groups: Vec<Vec<Term>> =
+        if all { terms.iter().map(group).collect() } else { vec![terms.iter().flat_map(group).collect()] };
+    let complete = complete(&door).await;
+    let shards = if terms.is_empty() { VecDeque::new() } else { door.shards.all().iter().cloned().collect() };
+    let mut ids = Ids { groups, shards, from: 0, begun: false };
+    // The first part before anything is answered, so that most failures have a status.
+    let first = ids.next().await?;
+    let rest = stream::try_unfold(ids, async |mut ids| {
+        let part = ids.next().await.map_err(|refusal| {
+            refusal.note("");
+            std::io::Error::other(refusal.to_string())
+        })?;
+        Ok::<_, std::io::Error>(part.map(|part| (part, ids)))
+    });
+    let first = stream::iter(first.map(Ok));
+    let body = Body::from_stream(stream::StreamExt::chain(first, rest));
+    let mut response = json(StatusCode::OK, String::new());
+    *response.body_mut() = body;
+    response.headers_mut().insert(COMPLETE, HeaderValue::from(complete));
+    Ok(response)
+}
+
+/// A list of IDs that is written part by part, so that its length does not matter.
+struct Ids {
+    groups: Vec<Vec<Term>>,
+    /// Those that are not exhausted.
+    shards: VecDeque<Arc<Placed>>,
+    /// Where the search goes on in the first of them.
+    from: u64,
+    begun: bool,
+}
+
+impl Ids {
+    /// The next part of the JSON text; `None` after the last.
+    async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        let mut text = String::new();
+        let mut written = self.begun;
+        loop {
+            let Some(placed) = self.shards.front().cloned() else {
+                if self.from == u64::MAX {
+                    return Ok(None);
+                }
+                self.from = u64::MAX;
+                if !self.begun && text.is_empty() {
+                    text.push('[');
+                }
+                text.push_str("]\n");
+                return Ok(Some(text.into()));
+            };
+            let query = Query { groups: self.groups.clone(), range: 0..u64::MAX };
+            let leaves = placed.search().find(&query, Start::At(self.from), STREAMED)?.leaves;
+            let Some(last) = leaves.last() else {
+                self.shards.pop_front();
+                self.from = 0;
+                continue;
+            };
+            self.from = last + 1;
+            for index in leaves {
+                let leaf = placed.log().reader().leaf_hash(index).await?;
+                let Some(leaf) = leaf else { continue };
+                text.push_str(if written { ",\"" } else { "[\"" });
+                written = true;
+                text.push_str(&EntryId { tree: placed.tree(), leaf }.to_string());
+                text.push('"');
+            }
+            self.begun = true;
+            return Ok(Some(text.into()));
+        }
+    }
+}
+
+impl From<SearchError> for Refusal {
+    fn from(error: SearchError) -> Self {
+        Self::Unavailable { cause: error.to_string() }
+    }
+}

@@ -1,0 +1,196 @@
+//! Shards: the trees of a log over time, oldest first. The last one takes entries; the others have ended and are read. Each
+//! has its own keys, and both doors answer from all of them.
+//!
+//! An index that counts through all shards is called *virtual* by v1 clients: the sizes of the older trees, and the index
+//! in the entry's own tree. Older trees do not grow, so it stays what it is.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bulla_claims::SigningKey;
+use bulla_ledger::{Log, Published};
+use bulla_tlog::note::SignError;
+use bulla_tlog::{Hash, sha256};
+use tokio::sync::{RwLock, RwLockReadGuard};
+
+use crate::search::Search;
+use crate::wire::v1::head;
+use crate::wire::v1::id::TreeId;
+
+/// A tree with what signs for it.
+pub struct Shard {
+    tree: TreeId,
+    log: Log,
+    v2_log_id: Hash,
+    origin: String,
+    v1_key: SigningKey,
+    v1_log_id: Hash,
+    search: Arc<Search>,
+    /// The newest head that was signed for v1 clients.
+    head: ArcSwapOption<Head>,
+}
+
+/// A tree head signed for v1 clients.
+struct Head {
+    size: u64,
+    note: Arc<str>,
+}
+
+impl Shard {
+    /// A tree. `v1_key` should be ECDSA P-256, which is what v1 clients verify promises with; `origin` is the name
+    /// before the tree ID in its checkpoints.
+    pub fn new(
+        tree: TreeId,
+        log: Log,
+        v2_log_id: Hash,
+        origin: String,
+        v1_key: SigningKey,
+        search: Arc<Search>,
+    ) -> Self {
+        let v1_log_id = sha256(v1_key.spki());
+        Self { tree, log, v2_log_id, origin, v1_key, v1_log_id, search, head: ArcSwapOption::empty() }
+    }
+
+    /// Its ID.
+    pub fn tree(&self) -> TreeId {
+        self.tree
+    }
+
+    /// Its ledger.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// What v2 entries name as `logId.keyId`.
+    pub fn v2_log_id(&self) -> &Hash {
+        &self.v2_log_id
+    }
+
+    /// What v1 entries name as `logID`: the hash of the key (reference v1 clients look keys up by it).
+    pub fn v1_log_id(&self) -> &Hash {
+        &self.v1_log_id
+    }
+
+    /// The key of its promises and v1 checkpoints, DER `SubjectPublicKeyInfo`.
+    pub fn v1_spki(&self) -> &[u8] {
+        self.v1_key.spki()
+    }
+
+    /// Its search index.
+    pub fn search(&self) -> &Arc<Search> {
+        &self.search
+    }
+
+    /// The v1 checkpoint of a published tree. Each head is signed once, when it is first asked for.
+    pub(crate) fn v1_checkpoint(&self, published: &Published) -> Result<Arc<str>, SignError> {
+        let signed = self.head.load();
+        if let Some(head) = signed.as_ref().filter(|head| head.size == published.size) {
+            return Ok(head.note.clone());
+        }
+        let note: Arc<str> = self.v1_head(published.size, &published.root)?.into();
+        if signed.as_ref().is_none_or(|head| head.size < published.size) {
+            self.head.store(Some(Arc::new(Head { size: published.size, note: note.clone() })));
+        }
+        Ok(note)
+    }
+
+    /// The v1 checkpoint of a head of this tree.
+    pub(crate) fn v1_head(&self, size: u64, root: &Hash) -> Result<String, SignError> {
+        let text = head::text(&self.origin, self.tree, size, root);
+        let signature = self.v1_key.sign(text.as_bytes())?;
+        Ok(head::note(&text, &self.origin, &self.v1_log_id, &signature))
+    }
+
+    /// Signs a promise (signed entry timestamp).
+    pub(crate) fn promise(&self, payload: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.v1_key.sign(payload)
+    }
+}
+
+/// A shard and where its entries are in the virtual order.
+pub struct Placed {
+    shard: Shard,
+    base: u64,
+}
+
+impl Placed {
+    /// The virtual index of its first entry.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+}
+
+impl std::ops::Deref for Placed {
+    type Target = Shard;
+
+    fn deref(&self) -> &Shard {
+        &self.shard
+    }
+}
+
+/// Every shard of a log.
+pub struct Shards {
+    placed: ArcSwap<Vec<Arc<Placed>>>,
+    /// Held shared while an entry is added, so that a shard ends between entries.
+    writing: RwLock<()>,
+}
+
+impl Shards {
+    /// Shards from the oldest to the active one. There must be one.
+    pub fn new(oldest_first: Vec<Shard>) -> Self {
+        let mut placed: Vec<Arc<Placed>> = Vec::with_capacity(oldest_first.len());
+        for shard in oldest_first {
+            push(&mut placed, shard);
+        }
+        assert!(!placed.is_empty(), "a log has a shard");
+        Self { placed: ArcSwap::from_pointee(placed), writing: RwLock::new(()) }
+    }
+
+    /// All of them, oldest first.
+    pub fn all(&self) -> Arc<Vec<Arc<Placed>>> {
+        self.placed.load_full()
+    }
+
+    /// The one that takes entries.
+    pub fn active(&self) -> Arc<Placed> {
+        let all = self.placed.load();
+        all[all.len() - 1].clone()
+    }
+
+    /// The one with that ID.
+    pub fn of_tree(&self, tree: TreeId) -> Option<Arc<Placed>> {
+        self.placed.load().iter().find(|placed| placed.tree == tree).cloned()
+    }
+
+    /// The shard in which a virtual index lies and the index in it. What is beyond every tree lies in the active one.
+    pub fn at(&self, virtual_index: u64) -> (Arc<Placed>, u64) {
+        let all = self.placed.load();
+        let after = all.partition_point(|placed| placed.base <= virtual_index);
+        let placed = all[after.saturating_sub(1)].clone();
+        let index = virtual_index - placed.base;
+        (placed, index)
+    }
+
+    /// The active shard, which stays active until the guard is dropped.
+    pub(crate) async fn writing(&self) -> (RwLockReadGuard<'_, ()>, Arc<Placed>) {
+        let guard = self.writing.read().await;
+        let active = self.active();
+        (guard, active)
+    }
+
+    /// Ends the active shard with `end` and begins the one that it makes. Entries that arrive meanwhile wait and go into
+    /// the new one; if `end` fails, they go on in the old one.
+    pub async fn rotate<E>(&self, end: impl AsyncFnOnce(Arc<Placed>) -> Result<Shard, E>) -> Result<(), E> {
+        let _exclusive = self.writing.write().await;
+        let next = end(self.active()).await?;
+        let mut placed = self.placed.load().as_ref().clone();
+        push(&mut placed, next);
+        self.placed.store(Arc::new(placed));
+        Ok(())
+    }
+}
+
+fn push(placed: &mut Vec<Arc<Placed>>, shard: Shard) {
+    let base = placed.last().map_or(0, |last| last.base + last.log.reader().published().size);
+    placed.push(Arc::new(Placed { shard, base }));
+}
