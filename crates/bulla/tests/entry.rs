@@ -403,3 +403,57 @@ fn a_server_that_cannot_answer_is_unavailable() {
 fn base64(text: &str) -> Vec<u8> {
     STANDARD.decode(text).expect("base64")
 }
+
+#[test]
+fn a_real_log_takes_each_kind_of_key_with_its_hash_and_proves_what_it_took() {
+    use aws_lc_rs::encoding::AsDer as _;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+        EcdsaKeyPair, KeyPair as _,
+    };
+    let (_folder, data) = common::new_data();
+    let served = common::Served::on(&data);
+    let user = User::new();
+    let run = |words: &str| {
+        let mut command = bulla();
+        command.env("HOME", user.dir()).args(words.split_whitespace());
+        let (code, said, errors) = run(command.arg("--server").arg(format!("http://{}", served.http)));
+        assert_eq!((code, errors.as_str()), (0, ""), "{words}: {said}");
+        said
+    };
+    let file = |name: &str, bytes: &[u8]| {
+        let path = user.dir().join(name);
+        std::fs::write(&path, bytes).expect("writes");
+        path.display().to_string()
+    };
+    let artifact = file("artifact", b"artifact");
+    for (index, (curve, hash)) in [
+        (&ECDSA_P256_SHA256_ASN1_SIGNING, "sha256"),
+        (&ECDSA_P384_SHA384_ASN1_SIGNING, "sha384"),
+        (&ECDSA_P521_SHA512_ASN1_SIGNING, "sha512"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let pair = EcdsaKeyPair::generate(curve).expect("a key");
+        let signed = pair.sign(&aws_lc_rs::rand::SystemRandom::new(), b"artifact").expect("a signature");
+        let der = STANDARD.encode(pair.public_key().as_der().expect("DER").as_ref());
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n");
+        let (signature, key) = (file("signature", signed.as_ref()), file("key", pem.as_bytes()));
+        let parts = format!("--artifact {artifact} --signature {signature} --public-key {key}");
+        let said = run(&format!("entry upload {parts}"));
+        assert_eq!((value(&said, "result"), value(&said, "index")), ("logged", index.to_string().as_str()));
+        let id = value(&said, "entry").to_owned();
+        assert_eq!(value(&run(&format!("entry upload {parts}")), "result"), "was in the log already");
+        let said = run(&format!("entry verify {parts}"));
+        assert!(value(&said, "signature").contains(hash), "{said}");
+        for check in ["signature", "inclusion", "checkpoint", "promise", "consistency"] {
+            assert!(value(&said, check).starts_with("ok "), "{said}");
+        }
+        assert_eq!(value(&run(&format!("entry verify {index}")), "entry"), id);
+        assert!(run(&format!("entry search --public-key {key}")).contains(&id));
+    }
+    assert_eq!(value(&run("log info"), "total"), "3 entries");
+    run("log proof --first 1 --last 3");
+    assert_eq!(served.stop().0, Some(0));
+}

@@ -486,3 +486,38 @@ fn a_silent_server_is_not_waited_for() {
     assert_eq!((code, said.as_str()), (1, ""));
     assert!(errors.contains("timed out"), "{errors}");
 }
+
+#[test]
+fn a_real_log_is_followed() {
+    let (_folder, data) = common::new_data();
+    let served = common::Served::on(&data);
+    let user = User::new();
+    let parts = user.parts();
+    let ok = |words: &str| {
+        let (code, said, errors) =
+            run(&mut user.command(&format!("--rekor_server http://{} {words}", served.http)));
+        assert_eq!(code, 0, "{words}: {errors}");
+        (said, errors)
+    };
+    let (said, errors) = ok(&format!("upload {parts}"));
+    let id = said.trim_end().rsplit('/').next().expect("an ID").to_owned();
+    assert_eq!(
+        (said, errors.as_str()),
+        (
+            format!(
+                "Created entry at index 0, available at: http://{}/api/v1/log/entries/{id}\n",
+                served.http
+            ),
+            ""
+        )
+    );
+    assert!(ok(&format!("upload {parts}")).0.starts_with("Entry already exists; available at: http://"));
+    assert!(ok(&format!("verify {parts}")).0.contains(&format!("Entry Hash: {id}\n")));
+    assert!(ok(&format!("get --uuid {id}")).0.contains(&format!("\nUUID: {id}\n")));
+    assert!(ok("loginfo").0.contains("Active Tree Size:       1\n"));
+    assert_eq!(ok("loginfo").1, "");
+    assert_eq!(ok("logproof --last-size 1").0.lines().last(), Some("Hashes: []"));
+    let hash = "a6415e36e332794d85e2e06d9c276901f28b74a22f01741a695b6fed0a9e545e";
+    assert_eq!(ok(&format!("search --sha {hash}")).0, format!("{id}\n"));
+    assert_eq!(served.stop().0, Some(0));
+}
