@@ -5,6 +5,7 @@
 
 pub mod entry;
 pub mod keys;
+pub mod pki;
 pub mod signing;
 pub mod traces;
 

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{self, SHA256};
+
 use crate::entry::DescribeError;
 
 /// Through which door an entry came, by its kind.
@@ -37,6 +39,22 @@ pub struct KeyTraces {
     pub identities: Vec<String>,
     /// Who vouched for the identity: the OIDC issuer in a Fulcio certificate.
     pub issuer: Option<String>,
+}
+
+impl KeyTraces {
+    /// Lower-case hex SHA-256 of a key in one of its forms, bare and with `sha256:` before it.
+    pub(crate) fn fingerprints_of(form: &[u8]) -> Vec<String> {
+        let hex = hex(digest::digest(&SHA256, form).as_ref());
+        let named = format!("sha256:{hex}");
+        vec![hex, named]
+    }
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// Remembers what keys were seen, since many entries share few keys. Bounded.

@@ -106,7 +106,7 @@ pub struct KeyError {
 }
 
 impl KeyError {
-    pub(super) fn new(problem: String) -> Self {
+    pub(crate) fn new(problem: String) -> Self {
         Self { problem }
     }
 

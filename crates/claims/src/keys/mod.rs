@@ -5,8 +5,8 @@ mod algorithm;
 mod certificate;
 mod details;
 mod key;
-mod spki;
-mod verify;
+pub(crate) mod spki;
+pub(crate) mod verify;
 
 pub use algorithm::{Algorithm, AlgorithmSet, UnknownAlgorithm};
 pub use details::{HashAlgorithm, PublicKeyDetails};

@@ -1,6 +1,8 @@
 //! `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7). All that precedes the point of an ECDSA or Ed25519 key is fixed, so those are
 //! told apart by comparing a prefix; the general parser runs for the words of a refusal only.
 
+use std::fmt;
+
 use bulla_tlog::der;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
@@ -8,41 +10,72 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::{Algorithm, Key, KeyError};
 
+/// Which key a `SubjectPublicKeyInfo` holds, and its numbers: a point, or DER `RSAPublicKey`.
+pub(crate) enum Spki<'a> {
+    /// The point is in the uncompressed form, and not known to be on the curve.
+    Ecdsa(Curve, &'a [u8]),
+    Ed25519(&'a [u8; 32]),
+    Rsa(&'a [u8]),
+}
+
+/// A curve of ECDSA.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Curve {
+    P256,
+    P384,
+    P521,
+}
+
+impl fmt::Display for Curve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+        })
+    }
+}
+
 /// Reads a key. `what` is the subject of the error.
 pub(super) fn parse(raw: &[u8], what: &str) -> Result<Key, KeyError> {
-    if let Some(point) = fixed(raw, P256, 65) {
-        return ecdsa(Algorithm::EcdsaP256, point, what);
+    match read(raw, what)? {
+        Spki::Ecdsa(curve, point) => {
+            let algorithm = match curve {
+                Curve::P256 => Algorithm::EcdsaP256,
+                Curve::P384 => Algorithm::EcdsaP384,
+                Curve::P521 => Algorithm::EcdsaP521,
+            };
+            Key::ecdsa(algorithm, point).ok_or_else(|| no_point(curve, what))
+        }
+        Spki::Ed25519(point) => {
+            Key::ed25519(point).ok_or_else(|| KeyError::new(format!("{what} is not a point on Ed25519")))
+        }
+        Spki::Rsa(der) => Key::rsa(der, what),
     }
-    if let Some(point) = fixed(raw, P384, 97) {
-        return ecdsa(Algorithm::EcdsaP384, point, what);
-    }
-    if let Some(point) = fixed(raw, P521, 133) {
-        return ecdsa(Algorithm::EcdsaP521, point, what);
+}
+
+/// Tells what key it is. `what` is the subject of the error.
+pub(crate) fn read<'a>(raw: &'a [u8], what: &str) -> Result<Spki<'a>, KeyError> {
+    for (curve, prefix, len) in [(Curve::P256, P256, 65), (Curve::P384, P384, 97), (Curve::P521, P521, 133)] {
+        let Some(point) = fixed(raw, prefix, len) else { continue };
+        // 4 is the uncompressed form; 6 and 7 spell the same point once more.
+        if point[0] != 4 {
+            return Err(no_point(curve, what));
+        }
+        return Ok(Spki::Ecdsa(curve, point));
     }
     if let Some(point) = fixed(raw, ED25519, 32).and_then(|point| point.try_into().ok()) {
-        return Key::ed25519(point).ok_or_else(|| KeyError::new(format!("{what} is not a point on Ed25519")));
+        return Ok(Spki::Ed25519(point));
     }
-    match rsa(raw) {
-        Some(der) => Key::rsa(der, what),
-        None => Err(refuse(raw, what)),
-    }
+    rsa(raw).map(Spki::Rsa).ok_or_else(|| refuse(raw, what))
 }
 
 fn fixed<'a>(raw: &'a [u8], prefix: &[u8], len: usize) -> Option<&'a [u8]> {
     raw.strip_prefix(prefix).filter(|point| point.len() == len)
 }
 
-fn ecdsa(algorithm: Algorithm, point: &[u8], what: &str) -> Result<Key, KeyError> {
-    let refused = || KeyError::new(format!("{what} is not an uncompressed point on {}", curve(algorithm)));
-    // 4 is the uncompressed form; 6 and 7 spell the same point once more.
-    if point[0] != 4 {
-        return Err(refused());
-    }
-    Key::ecdsa(algorithm, point).ok_or_else(refused)
-}
-
-fn curve(algorithm: Algorithm) -> &'static str {
-    algorithm.key_name().trim_start_matches("ECDSA ")
+fn no_point(curve: Curve, what: &str) -> KeyError {
+    KeyError::new(format!("{what} is not an uncompressed point on {curve}"))
 }
 
 /// The `RSAPublicKey` in a `SubjectPublicKeyInfo` that is DER to the byte.

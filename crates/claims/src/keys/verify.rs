@@ -1,5 +1,7 @@
 //! Verification from a digest: the log never sees the artifact (reference rekor-v2 §1.4.1 item 10).
 
+use std::borrow::Cow;
+
 use aws_lc_rs::digest::Digest;
 use aws_lc_rs::signature::ParsedPublicKey;
 use ed25519_dalek::ed25519::signature::digest::{
@@ -16,14 +18,16 @@ pub(super) fn rsa(key: &ParsedPublicKey, digest: &[u8], signature: &[u8]) -> boo
 
 /// ECDSA. A signature that has the form of DER is read as such, any other as two halves `r‖s` (IEEE P1363).
 pub(super) fn ecdsa(key: &ParsedPublicKey, hash: HashAlgorithm, digest: &[u8], signature: &[u8]) -> bool {
-    if is_der(signature) {
-        return digest_signature(key, hash, digest, signature);
-    }
-    der_of_halves(signature).is_some_and(|signature| digest_signature(key, hash, digest, &signature))
+    der_of(signature).is_some_and(|signature| digest_signature(key, hash, digest, &signature))
+}
+
+/// An ECDSA signature in DER, if it is in one of the two forms.
+pub(crate) fn der_of(signature: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if is_der(signature) { Some(signature.into()) } else { der_of_halves(signature).map(Cow::Owned) }
 }
 
 /// Ed25519ph with an empty context (RFC 8032 §5.1).
-pub(super) fn ed25519ph(key: &VerifyingKey, digest: &[u8], signature: &[u8]) -> bool {
+pub(crate) fn ed25519ph(key: &VerifyingKey, digest: &[u8], signature: &[u8]) -> bool {
     let (Ok(digest), Ok(signature)) = (digest.try_into(), Signature::from_slice(signature)) else {
         return false;
     };

@@ -1,0 +1,134 @@
+//! What a log reads in certificates (RFC 5280): names, the issuer that Fulcio writes down, and whether a chain holds.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use bulla_tlog::der;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert};
+use x509_parser::certificate::{X509Certificate, X509CertificateParser};
+use x509_parser::extensions::{GeneralName, SubjectAlternativeName};
+use x509_parser::nom::Parser as _;
+use x509_parser::prelude::FromDer as _;
+
+/// The parts of one certificate that a log asks for.
+pub(super) struct Parts {
+    /// DER `SubjectPublicKeyInfo`.
+    pub(super) spki: Vec<u8>,
+    /// Subject alternative names: DNS, e-mail, IP, URI, and the other name that Fulcio writes, in this order.
+    pub(super) names: Vec<String>,
+    /// The OIDC issuer in a Fulcio certificate.
+    pub(super) issuer: Option<String>,
+}
+
+/// Reads one DER certificate without trailing bytes. `None` when it is none.
+pub(super) fn read(raw: &[u8]) -> Option<Parts> {
+    let certificate = parse(raw)?;
+    Some(Parts {
+        spki: certificate.tbs_certificate.subject_pki.raw.to_vec(),
+        names: names(&certificate),
+        issuer: issuer(&certificate),
+    })
+}
+
+fn parse(raw: &[u8]) -> Option<X509Certificate<'_>> {
+    // An extension that is malformed, or of a kind unknown here, is no reason to refuse a certificate.
+    let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
+    parser.parse(raw).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, certificate)| certificate)
+}
+
+fn extension<'a>(certificate: &X509Certificate<'a>, oid: &str) -> Option<&'a [u8]> {
+    let found = certificate.extensions().iter().find(|extension| extension.oid.to_id_string() == oid);
+    found.map(|extension| extension.value)
+}
+
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Some((_, names)) =
+        extension(certificate, "2.5.29.17").and_then(|raw| SubjectAlternativeName::from_der(raw).ok())
+    else {
+        return Vec::new();
+    };
+    let mut ranked: Vec<(u8, String)> = names.general_names.iter().filter_map(name).collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, name)| name).collect()
+}
+
+/// A name and its place in the order.
+fn name(name: &GeneralName<'_>) -> Option<(u8, String)> {
+    Some(match name {
+        GeneralName::DNSName(name) => (0, (*name).to_owned()),
+        GeneralName::RFC822Name(name) => (1, (*name).to_owned()),
+        GeneralName::IPAddress(raw) => {
+            let ip = <[u8; 4]>::try_from(*raw).map(|raw| Ipv4Addr::from(raw).to_string());
+            (2, ip.or_else(|_| <[u8; 16]>::try_from(*raw).map(|raw| Ipv6Addr::from(raw).to_string())).ok()?)
+        }
+        GeneralName::URI(name) => (3, (*name).to_owned()),
+        GeneralName::OtherName(oid, raw) if oid.to_id_string() == "1.3.6.1.4.1.57264.1.7" => {
+            (4, utf8_string(der::content(0xa0, raw)?)?)
+        }
+        _ => return None,
+    })
+}
+
+fn utf8_string(raw: &[u8]) -> Option<String> {
+    String::from_utf8(der::content(0x0c, raw)?.to_vec()).ok()
+}
+
+/// The extension "Issuer (V2)", else the one it replaced, which is text without DER around it
+/// (https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md).
+fn issuer(certificate: &X509Certificate<'_>) -> Option<String> {
+    extension(certificate, "1.3.6.1.4.1.57264.1.8").and_then(utf8_string).or_else(|| {
+        let raw = extension(certificate, "1.3.6.1.4.1.57264.1.1")?;
+        String::from_utf8(raw.to_vec()).ok()
+    })
+}
+
+/// Whether each certificate of a chain is issued by the next, the last of which is trusted, at the time that the first one
+/// begins to be valid. One alone is not judged.
+pub(super) fn judge(chain: &[Vec<u8>]) -> Result<(), String> {
+    let [leaf, others @ ..] = chain else { return Ok(()) };
+    let Some((root, intermediates)) = others.split_last() else { return Ok(()) };
+    let time = begin(leaf).ok_or("has a leaf that begins before 1970")?;
+    let wrong =
+        |error: webpki::Error| format!("chain does not lead from its first certificate to its last: {error}");
+    let root = CertificateDer::from(root.as_slice());
+    let anchor = anchor_from_trusted_cert(&root).map_err(wrong)?;
+    let intermediates: Vec<_> =
+        intermediates.iter().map(|raw| CertificateDer::from(raw.as_slice())).collect();
+    let leaf = CertificateDer::from(leaf.as_slice());
+    let leaf = EndEntityCert::try_from(&leaf).map_err(wrong)?;
+    leaf.verify_for_usage(
+        webpki::ALL_VERIFICATION_ALGS,
+        &[anchor],
+        &intermediates,
+        time,
+        AnyUsage,
+        None,
+        None,
+    )
+    .map_err(wrong)?;
+    if !parse(&root).is_some_and(|root| covers(&root, time)) {
+        return Err("chain ends in a certificate that is not valid when its first one begins".to_owned());
+    }
+    Ok(())
+}
+
+fn begin(leaf: &[u8]) -> Option<UnixTime> {
+    let seconds = u64::try_from(parse(leaf)?.validity().not_before.timestamp()).ok()?;
+    Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+}
+
+fn covers(certificate: &X509Certificate<'_>, time: UnixTime) -> bool {
+    let validity = certificate.validity();
+    i64::try_from(time.as_secs())
+        .is_ok_and(|time| (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&time))
+}
+
+/// What a certificate may be used for is for those who trust it.
+struct AnyUsage;
+
+impl ExtendedKeyUsageValidator for AnyUsage {
+    fn validate(&self, _: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        Ok(())
+    }
+}
