@@ -1,5 +1,15 @@
 //! Keys and signatures in the forms that people publish them, beside the bare ones of [`crate::keys`]. A format is a file.
 
 mod certificate;
+mod email;
+mod fingerprint;
+mod format;
+pub mod minisign;
 mod pem;
+pub mod pgp;
+pub mod ssh;
+pub mod tuf;
 pub mod x509;
+
+pub use fingerprint::{Problem, fingerprint};
+pub(crate) use format::{Format, PublicKey};

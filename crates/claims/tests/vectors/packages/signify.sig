@@ -1,2 +1,2 @@
 untrusted comment: verify with signify.pub
-RWT9nqqHGH2TloHYihloc6dFWc9NJqmI/0Ls5SPrTDS2kfHxRY00yyYyUwq1qS7EEeO61wMTn6PxKVeNs5kUA0rJVV2ig1U80wI=
+RWTfGF6CRbru/hcppe4+XcZnWCoEWNCcc2QRcE+5FnY27CClTnkdxaw7pEP5+nqkXu5FM3G1fhTlIplobfm8e2mY76tAqPfD+w8=
