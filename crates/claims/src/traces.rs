@@ -1,11 +1,16 @@
 //! What an entry can be found by: digests, keys, identities, kind (reference rekor-v1 §8). The search index is grown from
 //! this; a leaf of either door says it, and what only a proposed entry knew is kept beside the leaf.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{self, SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
-use crate::entry::DescribeError;
+use crate::entry::{self, DescribeError};
+use crate::pki::x509::Document;
 
 /// Through which door an entry came, by its kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,23 +57,104 @@ impl KeyTraces {
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    hex_onto(bytes, &mut text);
+    text
 }
 
-/// Remembers what keys were seen, since many entries share few keys. Bounded.
-pub struct KeyCache {}
+/// Lower-case hex, behind what is there.
+pub(crate) fn hex_onto(bytes: &[u8], text: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    text.extend(digits.map(|digit| char::from(DIGITS[usize::from(digit)])));
+}
+
+/// In what form a key stands in a body, in base64.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum KeyForm {
+    /// PEM of a public key or certificates.
+    Pem,
+    /// DER `SubjectPublicKeyInfo`.
+    Spki,
+    /// One DER certificate.
+    Certificate,
+}
+
+impl KeyForm {
+    /// What a key is found by. Of one that cannot be read, the bytes alone are known.
+    fn read(self, bytes: Vec<u8>) -> KeyTraces {
+        let document = match self {
+            Self::Pem => Document::read(&bytes).ok(),
+            Self::Spki => Some(Document::of_spki(bytes.clone())),
+            Self::Certificate => Document::of_chain(vec![bytes.clone()]).ok(),
+        };
+        document.map_or_else(
+            || KeyTraces { fingerprints: KeyTraces::fingerprints_of(&bytes), ..KeyTraces::default() },
+            |document| document.traces(),
+        )
+    }
+}
+
+/// Remembers what keys were seen, since many entries share few keys. Bounded: of two halves the one that was not used for
+/// longer is forgotten when the other is full.
+#[derive(Default)]
+pub struct KeyCache {
+    recent: HashMap<Box<str>, Known>,
+    older: HashMap<Box<str>, Known>,
+}
+
+type Known = (KeyForm, Arc<KeyTraces>);
 
 impl KeyCache {
     /// An empty one.
     pub fn new() -> Self {
-        Self {}
+        Self::default()
+    }
+
+    /// A key in PEM, from its base64.
+    pub(crate) fn pem(&mut self, base64: &str, kind: &'static str) -> Result<Arc<KeyTraces>, DescribeError> {
+        self.key(KeyForm::Pem, base64, kind)
+    }
+
+    /// A key in that form, from its base64.
+    pub(crate) fn key(
+        &mut self,
+        form: KeyForm,
+        base64: &str,
+        kind: &'static str,
+    ) -> Result<Arc<KeyTraces>, DescribeError> {
+        if let Some((_, traces)) = self.recent.get(base64).filter(|(known, _)| *known == form) {
+            return Ok(traces.clone());
+        }
+        let traces = match self.older.remove(base64).filter(|(known, _)| *known == form) {
+            Some((_, traces)) => traces,
+            None => {
+                let bytes = STANDARD.decode(base64).map_err(|_| DescribeError::Value {
+                    kind,
+                    field: "public key",
+                    expected: "padded standard base64",
+                })?;
+                Arc::new(form.read(bytes))
+            }
+        };
+        if self.recent.len() >= HALF {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(base64.into(), (form, traces.clone()));
+        Ok(traces)
     }
 }
 
+impl fmt::Debug for KeyCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyCache({} keys)", self.recent.len() + self.older.len())
+    }
+}
+
+/// How many keys each half of the cache remembers.
+const HALF: usize = 2048;
+
 /// Reads what a leaf can be found by. Nothing is verified.
 pub fn traces(body: &[u8], keys: &mut KeyCache) -> Result<Traces, DescribeError> {
-    let _ = (body, keys);
-    todo!()
+    entry::traces(body, keys)
 }

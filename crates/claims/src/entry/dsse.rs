@@ -6,9 +6,11 @@ use serde::Deserialize;
 
 use super::body::{self, Entry, HashOutput, Signature};
 use super::hashedrekord::Checked;
+use super::v1::statement::named;
 use super::verifier::judge;
 use super::{Admitted, DescribeError, DsseRule, Facts, Kind, MAX_BODY, Refusal, Rules};
 use crate::keys::{Algorithm, HashAlgorithm, Verifier};
+use crate::traces::{Door, KeyCache, Traces};
 
 /// The longest payload that is hashed: what a request of the reference server can hold, and more.
 pub const MAX_PAYLOAD: usize = 4 * 1024 * 1024;
@@ -28,7 +30,7 @@ pub struct Dsse {
     pub verifiers: Vec<Verifier>,
 }
 
-pub(super) const KIND: Kind = Kind { name: "dsse", version: "0.0.2", describe };
+pub(super) const KIND: Kind = Kind { name: "dsse", version: "0.0.2", describe, traces };
 
 /// Judges a proposed envelope and makes the hashedrekord that says the same.
 pub(super) fn admit(proposed: &Dsse, rules: &Rules) -> Result<Admitted, Refusal> {
@@ -52,7 +54,7 @@ pub(super) fn admit(proposed: &Dsse, rules: &Rules) -> Result<Admitted, Refusal>
     let judged = judge("dsseRequestV002.verifiers[0]", verifier, rules)?;
     let digest = hash_of_encoding(judged.key.algorithm().hash(), payload_type, payload);
     let checked = Checked { digest: digest.as_ref(), signature, verifier, judged: &judged };
-    checked.admit(REQUEST, |algorithm| {
+    let admitted = checked.admit(REQUEST, |algorithm| {
         // Older servers took pure Ed25519 here, so this is where a client of theirs learns better.
         let form = match algorithm {
             Algorithm::Ed25519Ph => {
@@ -63,7 +65,9 @@ pub(super) fn admit(proposed: &Dsse, rules: &Rules) -> Result<Admitted, Refusal>
         let key = algorithm.key_name();
         let problem = format!("signature is not the {key} key's over the pre-authentication encoding{form}");
         Refusal::new(SIGNATURE, problem)
-    })
+    })?;
+    // The leaf has but one hash of it all, so what the payload is about must be told now or never.
+    Ok(Admitted { named: named(payload_type, payload, PAYLOAD)?, ..admitted })
 }
 
 fn at_most(field: &str, what: &str, len: usize, most: usize) -> Result<(), Refusal> {
@@ -86,16 +90,29 @@ fn hash_of_encoding(hash: HashAlgorithm, payload_type: &str, payload: &[u8]) -> 
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Spec {
-    #[serde(rename = "dsseV002")]
-    dsse: DsseV002,
+struct Spec<'a> {
+    #[serde(rename = "dsseV002", borrow)]
+    dsse: DsseV002<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct DsseV002 {
-    payload_hash: HashOutput,
-    signatures: Vec<Signature>,
+struct DsseV002<'a> {
+    #[serde(borrow)]
+    payload_hash: HashOutput<'a>,
+    #[serde(borrow)]
+    signatures: Vec<Signature<'a>>,
+}
+
+fn traces(body: &[u8], keys: &mut KeyCache) -> Result<Traces, DescribeError> {
+    let Entry { spec: Spec { dsse }, .. } = body::parse(body)?;
+    let keys = dsse.signatures.iter().map(|signature| signature.trace(KIND.name, keys));
+    Ok(Traces {
+        door: Door::V2,
+        kind: KIND.name,
+        digests: vec![dsse.payload_hash.trace(KIND.name)?],
+        keys: keys.collect::<Result<_, _>>()?,
+    })
 }
 
 fn describe(body: &[u8]) -> Result<Facts, DescribeError> {
@@ -106,8 +123,8 @@ fn describe(body: &[u8]) -> Result<Facts, DescribeError> {
     }
     let signatures = dsse.signatures.into_iter().map(|signature| signature.facts(KIND.name));
     Ok(Facts {
-        kind,
-        version: api_version,
+        kind: kind.into_owned(),
+        version: api_version.into_owned(),
         digest: Some(dsse.payload_hash.facts(KIND.name)?),
         signatures: signatures.collect::<Result<_, _>>()?,
     })

@@ -6,6 +6,7 @@ use super::body::{self, Entry, HashOutput, HashedRekordBody, Signature};
 use super::verifier::{Judged, judge};
 use super::{Admitted, DescribeError, Facts, Kind, MAX_BODY, Refusal, Rules};
 use crate::keys::{Algorithm, Verifier};
+use crate::traces::{Door, KeyCache, Traces};
 
 /// A proposed hashedrekord.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,7 +19,7 @@ pub struct HashedRekord {
     pub verifier: Option<Verifier>,
 }
 
-pub(super) const KIND: Kind = Kind { name: "hashedrekord", version: "0.0.2", describe };
+pub(super) const KIND: Kind = Kind { name: "hashedrekord", version: "0.0.2", describe, traces };
 
 /// Judges a proposed hashedrekord, in the order of the reference server.
 pub(super) fn admit(proposed: &HashedRekord, rules: &Rules) -> Result<Admitted, Refusal> {
@@ -87,28 +88,41 @@ impl Checked<'_> {
         if !key.verifies(self.digest, self.signature) {
             return Err(refuse_signature(key.algorithm()));
         }
-        Ok(Admitted { body: body.write() })
+        Ok(Admitted { body: body.write(), named: Vec::new() })
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Spec {
-    hashed_rekord_v002: HashedRekordV002,
+struct Spec<'a> {
+    #[serde(borrow)]
+    hashed_rekord_v002: HashedRekordV002<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct HashedRekordV002 {
-    data: HashOutput,
-    signature: Signature,
+struct HashedRekordV002<'a> {
+    #[serde(borrow)]
+    data: HashOutput<'a>,
+    #[serde(borrow)]
+    signature: Signature<'a>,
+}
+
+fn traces(body: &[u8], keys: &mut KeyCache) -> Result<Traces, DescribeError> {
+    let Entry { spec: Spec { hashed_rekord_v002: spec }, .. } = body::parse(body)?;
+    Ok(Traces {
+        door: Door::V2,
+        kind: KIND.name,
+        digests: vec![spec.data.trace(KIND.name)?],
+        keys: vec![spec.signature.trace(KIND.name, keys)?],
+    })
 }
 
 fn describe(body: &[u8]) -> Result<Facts, DescribeError> {
     let Entry { kind, api_version, spec: Spec { hashed_rekord_v002: spec } } = body::parse(body)?;
     Ok(Facts {
-        kind,
-        version: api_version,
+        kind: kind.into_owned(),
+        version: api_version.into_owned(),
         digest: Some(spec.data.facts(KIND.name)?),
         signatures: vec![spec.signature.facts(KIND.name)?],
     })

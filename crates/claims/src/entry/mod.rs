@@ -14,6 +14,7 @@ pub use hashedrekord::HashedRekord;
 pub use refusal::Refusal;
 
 use crate::keys::{AlgorithmSet, Material};
+use crate::traces::{KeyCache, Traces};
 
 /// An entry as a client proposes it, decoded from its wire form and judged in nothing yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,6 +62,9 @@ pub enum DsseRule {
 pub struct Admitted {
     /// Its canonical JSON (RFC 8785): the leaf.
     pub body: Vec<u8>,
+    /// Digests that the entry names but its body does not hold, such as the subjects of an attestation, as the search
+    /// knows them: `sha256:<lower-case hex>`. Sorted, each once, with at most 1 MiB of text.
+    pub named: Vec<String>,
 }
 
 /// Judges a proposed entry and makes its leaf. The first thing that is wrong is the refusal, in the order of the
@@ -81,7 +85,8 @@ pub struct Facts {
     pub version: String,
     /// Hash of what was signed; in a `dsse` entry that of the payload, which is only a part of what was signed.
     pub digest: Option<FactsDigest>,
-    /// The signatures, at least one.
+    /// The signatures. A kind of the v1 door may keep the key alone, whose signature is empty here, or nothing that is
+    /// read here.
     pub signatures: Vec<FactsSignature>,
 }
 
@@ -101,7 +106,8 @@ pub struct FactsSignature {
     pub bytes: Vec<u8>,
     /// In what its key is.
     pub material: Material,
-    /// The key's label on the wire, such as `PKIX_ECDSA_P256_SHA_256`; another log may know more of them.
+    /// The key's label on the wire, such as `PKIX_ECDSA_P256_SHA_256`; another log may know more of them. Where there are
+    /// no labels, what the key is: `ECDSA P-256`.
     pub key_details: String,
 }
 
@@ -148,8 +154,30 @@ pub fn describe(body: &[u8]) -> Result<Facts, DescribeError> {
     let head = body::Head::parse(body)?;
     match KINDS.iter().find(|kind| kind.name == head.kind && kind.version == head.api_version) {
         Some(kind) => (kind.describe)(body),
-        None => Err(DescribeError::Kind { kind: head.kind, version: head.api_version }),
+        None => match v1::find_kind(&head.kind, &head.api_version) {
+            Some(kind) => v1::describe(kind, body),
+            None => Err(unknown(head)),
+        },
     }
+}
+
+/// Reads what a leaf can be found by.
+pub(crate) fn traces(body: &[u8], keys: &mut KeyCache) -> Result<Traces, DescribeError> {
+    if body.len() > MAX_BODY {
+        return Err(DescribeError::TooLong { len: body.len() });
+    }
+    let head = body::Head::parse(body)?;
+    if let Some(kind) = v1::find_kind(&head.kind, &head.api_version) {
+        return (kind.traces)(body, keys);
+    }
+    match KINDS.iter().find(|kind| kind.name == head.kind && kind.version == head.api_version) {
+        Some(kind) => (kind.traces)(body, keys),
+        None => Err(unknown(head)),
+    }
+}
+
+fn unknown(head: body::Head<'_>) -> DescribeError {
+    DescribeError::Kind { kind: head.kind.into_owned(), version: head.api_version.into_owned() }
 }
 
 /// A kind of entry that can be read.
@@ -158,11 +186,15 @@ struct Kind {
     version: &'static str,
     /// Reads a body of this kind and version.
     describe: fn(&[u8]) -> Result<Facts, DescribeError>,
+    /// What such a body can be found by.
+    traces: fn(&[u8], &mut KeyCache) -> Result<Traces, DescribeError>,
 }
 
-/// Every kind that can be read.
+/// Every kind of the v2 door that can be read.
 const KINDS: &[Kind] = &[hashedrekord::KIND, dsse::KIND];
 
 fn known() -> String {
-    KINDS.iter().map(|kind| format!("{} {}", kind.name, kind.version)).collect::<Vec<_>>().join(" and ")
+    let v2 = KINDS.iter().map(|kind| (kind.name, kind.version));
+    let kinds = v2.chain(v1::KINDS.iter().map(|kind| (kind.name, kind.version)));
+    kinds.map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", ")
 }

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 };
 
 use super::{certificate, pem};
-use crate::keys::{HashAlgorithm, KeyError, spki, verify};
+use crate::keys::{HashAlgorithm, KeyError, Material, spki, verify};
 use crate::traces::KeyTraces;
 
 /// The most certificates that are read of one chain.
@@ -127,8 +127,13 @@ impl PublicKey {
     /// Whether the signature is this key's over the message: over its SHA-256 for RSA (PKCS#1 v1.5) and, whatever the
     /// curve, ECDSA (DER), over itself for Ed25519.
     pub fn verify_message(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verify_hashed(message, &digest::digest(&SHA256, message), signature)
+    }
+
+    /// The same, where the SHA-256 of the message is known.
+    pub(crate) fn verify_hashed(&self, message: &[u8], hash: &Digest, signature: &[u8]) -> bool {
         match &self.key {
-            Parsed::Lc(key) => key.verify_digest_sig(&digest::digest(&SHA256, message), signature).is_ok(),
+            Parsed::Lc(key) => key.verify_digest_sig(hash, signature).is_ok(),
             Parsed::Ed25519(key) => {
                 UnparsedPublicKey::new(&ED25519, key.as_bytes()).verify(message, signature).is_ok()
             }
@@ -243,6 +248,12 @@ impl Document {
         }
         let certificate::Parts { spki, names, issuer } = leaf.ok_or("has no CERTIFICATE")?;
         Ok(Self { canonical, spki, chain, names, issuer })
+    }
+
+    /// The key, or the first certificate, as DER.
+    pub(crate) fn into_material(self) -> Material {
+        let Self { spki, chain, .. } = self;
+        chain.into_iter().next().map_or(Material::PublicKey(spki), Material::Certificate)
     }
 
     pub(crate) fn traces(&self) -> KeyTraces {

@@ -3,7 +3,19 @@
 
 use serde_json::value::RawValue;
 
-use super::{MAX_BODY, Refusal as Fault};
+mod body;
+mod dsse;
+mod envelope;
+mod hashedrekord;
+mod intoto_v001;
+mod intoto_v002;
+mod member;
+mod policy;
+pub(super) mod statement;
+
+pub use policy::{AlgorithmPolicy, UnknownPair};
+
+use super::{DescribeError, Facts, MAX_BODY, Refusal as Fault};
 use crate::traces::{KeyCache, Traces};
 
 /// A proposed entry in its wire form: the three members of the document. Unknown members beside them are ignored.
@@ -22,6 +34,8 @@ pub struct Proposed<'a> {
 pub struct Rules {
     /// Names of the kinds that may be added; those that may not can still be read and searched.
     pub kinds: Vec<String>,
+    /// Which keys may sign with which hash function in a hashedrekord.
+    pub algorithms: AlgorithmPolicy,
     /// The longest uncompressed metadata of a package (apk, jar), in bytes.
     pub max_metadata_bytes: u64,
 }
@@ -30,7 +44,17 @@ impl Default for Rules {
     fn default() -> Self {
         let mut kinds: Vec<String> = KINDS.iter().map(|kind| kind.name.to_owned()).collect();
         kinds.dedup();
-        Self { kinds, max_metadata_bytes: 1 << 20 }
+        Self { kinds, algorithms: AlgorithmPolicy::default(), max_metadata_bytes: 1 << 20 }
+    }
+}
+
+impl Rules {
+    /// Refuses a kind that may not be added.
+    fn judge_kind(&self, name: &str) -> Result<(), Refusal> {
+        if self.kinds.iter().any(|enabled| enabled == name) {
+            return Ok(());
+        }
+        Err(Refusal::Disabled { kind: name.to_owned() })
     }
 }
 
@@ -101,19 +125,17 @@ pub(super) struct Kind {
     /// would be needed to verify it.
     pub(super) template: fn(&RawValue, &Rules) -> Result<Vec<u8>, Refusal>,
     /// What the body of an entry can be found by. Nothing is verified.
-    pub(super) traces: fn(&[u8], &mut KeyCache) -> Result<Traces, super::DescribeError>,
+    pub(super) traces: fn(&[u8], &mut KeyCache) -> Result<Traces, DescribeError>,
 }
 
 /// Every kind of the v1 door, those with several versions side by side.
-pub(super) const KINDS: &[Kind] = &[];
+pub(super) const KINDS: &[Kind] = &[hashedrekord::KIND, dsse::KIND, intoto_v001::KIND, intoto_v002::KIND];
 
 /// Judges a proposed entry and makes its leaf.
 pub fn admit(proposed: &Proposed<'_>, rules: &Rules) -> Result<Admitted, Refusal> {
     let kind = find(proposed)?;
     let admitted = (kind.admit)(proposed.spec, rules)?;
-    if !rules.kinds.iter().any(|enabled| enabled == kind.name) {
-        return Err(Refusal::Disabled { kind: kind.name.to_owned() });
-    }
+    rules.judge_kind(kind.name)?;
     if admitted.body.len() > MAX_BODY {
         let problem =
             format!("entry is {} bytes in the log, at most {MAX_BODY} were expected", admitted.body.len());
@@ -127,12 +149,32 @@ pub fn template(proposed: &Proposed<'_>, rules: &Rules) -> Result<Vec<u8>, Refus
     (find(proposed)?.template)(proposed.spec, rules)
 }
 
+/// The kind of that name and version.
+pub(super) fn find_kind(name: &str, version: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name && kind.version == version)
+}
+
+/// What a body of that kind says, if the kind is one of these.
+pub(super) fn describe(kind: &Kind, body: &[u8]) -> Result<Facts, DescribeError> {
+    match (kind.name, kind.version) {
+        ("hashedrekord", _) => hashedrekord::describe(body),
+        ("dsse", _) => dsse::describe(body),
+        ("intoto", "0.0.1") => intoto_v001::describe(body),
+        ("intoto", _) => intoto_v002::describe(body),
+        // Their bodies are told apart by name alone.
+        (name, version) => {
+            let (kind, version) = (name.to_owned(), version.to_owned());
+            Ok(Facts { kind, version, digest: None, signatures: Vec::new() })
+        }
+    }
+}
+
 fn find(proposed: &Proposed<'_>) -> Result<&'static Kind, Refusal> {
-    let named = || KINDS.iter().filter(|kind| kind.name == proposed.kind);
-    if let Some(kind) = named().find(|kind| kind.version == proposed.api_version) {
+    if let Some(kind) = find_kind(proposed.kind, proposed.api_version) {
         return Ok(kind);
     }
-    let known: Vec<_> = named().map(|kind| kind.version).collect();
+    let known: Vec<_> =
+        KINDS.iter().filter(|kind| kind.name == proposed.kind).map(|kind| kind.version).collect();
     if known.is_empty() {
         return Err(Refusal::Kind { kind: proposed.kind.to_owned() });
     }
