@@ -5,7 +5,9 @@ pub(super) fn address(text: &str) -> Option<String> {
     let text = text.trim();
     let (local, domain) = text.split_once('@')?;
     let plain = |part: &str| {
-        !part.is_empty() && !part.contains(|c: char| c == '@' || c.is_whitespace() || c.is_control() || "<>()\",;".contains(c))
+        !part.is_empty()
+            && !part
+                .contains(|c: char| c == '@' || c.is_whitespace() || c.is_control() || "<>()\",;".contains(c))
     };
     (text.len() <= 254 && plain(local) && plain(domain)).then(|| text.to_lowercase())
 }

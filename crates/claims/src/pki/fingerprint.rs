@@ -7,7 +7,9 @@ use crate::traces::KeyTraces;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Problem {
     /// Keys of this format are not searched for.
-    #[error("the PKI format requested is not supported by this server: {format:?}, pgp, x509, minisign, ssh or tuf was expected")]
+    #[error(
+        "the PKI format requested is not supported by this server: {format:?}, pgp, x509, minisign, ssh or tuf was expected"
+    )]
     Unsupported {
         /// The format.
         format: String,

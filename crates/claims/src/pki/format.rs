@@ -39,9 +39,8 @@ impl Format {
     }
 
     /// What the key of an entry can be found by, at least its bytes if they say nothing here.
-    pub(crate) fn traces(name: &str, bytes: &[u8]) -> KeyTraces {
-        let key = Self::named(name).and_then(|format| format.key(bytes).ok());
-        let mut traces = key.map(|key| key.traces()).unwrap_or_default();
+    pub(crate) fn traces(self, bytes: &[u8]) -> KeyTraces {
+        let mut traces = self.key(bytes).map(|key| key.traces()).unwrap_or_default();
         for fingerprint in KeyTraces::fingerprints_of(bytes) {
             if !traces.fingerprints.contains(&fingerprint) {
                 traces.fingerprints.push(fingerprint);

@@ -12,4 +12,4 @@ pub mod tuf;
 pub mod x509;
 
 pub use fingerprint::{Problem, fingerprint};
-pub(crate) use format::{Format, PublicKey};
+pub(crate) use format::Format;

@@ -30,11 +30,18 @@ impl PublicKey {
             let problem = format!("public key is {} bytes, at most {MAX_KEY} were expected", bytes.len());
             return Err(KeyError::new(problem));
         }
-        let wrong = |error| KeyError::new(format!("public key is not a PGP key: {error}"));
-        let raw = if is_binary(bytes) { bytes.to_vec() } else { unarmour(bytes, &BlockType::PublicKey, "public key")? };
+        let wrong = |error: pgp::errors::Error| {
+            KeyError::new(format!("public key is not a PGP key: {}", brief(&error)))
+        };
+        let raw = if is_binary(bytes) {
+            bytes.to_vec()
+        } else {
+            unarmour(bytes, &BlockType::PublicKey, "public key")?
+        };
         let packets = PacketParser::new(raw.as_slice()).take(MAX_PACKETS + 1).count();
         if packets > MAX_PACKETS {
-            let problem = format!("public key is of more than {MAX_PACKETS} packets, at most so many were expected");
+            let problem =
+                format!("public key is of more than {MAX_PACKETS} packets, at most so many were expected");
             return Err(KeyError::new(problem));
         }
         let keys = SignedPublicKey::from_bytes_many(raw.as_slice()).map_err(wrong)?;
@@ -97,11 +104,8 @@ impl PublicKey {
             made_by.extend(issuers);
         }
         let own: Vec<_> = self.keys.iter().map(|key| id(&key.primary_key)).collect();
-        let problem = format!(
-            "signature is by key {}, publicKey is {}",
-            made_by.join(" and "),
-            own.join(" and ")
-        );
+        let problem =
+            format!("signature is by key {}, publicKey is {}", made_by.join(" and "), own.join(" and "));
         Err(KeyError::new(problem))
     }
 }
@@ -129,14 +133,19 @@ impl Signature {
         for packet in PacketParser::new(raw.as_slice()) {
             match packet {
                 // One of a version or algorithm that is unknown is passed over.
-                Ok(Packet::Signature(signature)) if signature.config().is_some() => signatures.push(signature),
+                Ok(Packet::Signature(signature)) if signature.config().is_some() => {
+                    signatures.push(signature)
+                }
                 Ok(Packet::Signature(_) | Packet::Marker(_) | Packet::Padding(_))
                 | Err(pgp::errors::Error::Unsupported { .. }) => {}
                 Ok(packet) => {
-                    let problem = format!("signature has a packet {:?}, signatures were expected", packet.tag());
+                    let problem =
+                        format!("signature has a packet {:?}, signatures were expected", packet.tag());
                     return Err(KeyError::new(problem));
                 }
-                Err(error) => return Err(KeyError::new(format!("signature is not a PGP signature: {error}"))),
+                Err(error) => {
+                    return Err(KeyError::new(format!("signature is not a PGP signature: {}", brief(&error))));
+                }
             }
             if signatures.len() > MAX_SIGNATURES {
                 let problem = format!("signature is of more than {MAX_SIGNATURES} signatures");
@@ -168,19 +177,19 @@ impl Cleartext {
     /// Reads a message.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
         if bytes.len() > MAX_CLEARTEXT {
-            let problem =
-                format!("message is {} bytes, at most {MAX_CLEARTEXT} were expected", bytes.len());
+            let problem = format!("message is {} bytes, at most {MAX_CLEARTEXT} were expected", bytes.len());
             return Err(KeyError::new(problem));
         }
         let wrong = |error: &dyn std::fmt::Display| {
-            KeyError::new(format!("message is not signed in the clear by PGP: {error}"))
+            KeyError::new(format!("message is not signed in the clear by PGP: {}", brief(error)))
         };
         let text = std::str::from_utf8(bytes).map_err(|error| wrong(&error))?.trim();
         let (message, _) =
             pgp::composed::CleartextSignedMessage::from_string(text).map_err(|error| wrong(&error))?;
         let signed = message.signed_text();
         // The last one: a line of the message that looks like it is escaped.
-        let from = text.rfind("-----BEGIN PGP SIGNATURE-----").ok_or_else(|| wrong(&"it has no signature"))?;
+        let from =
+            text.rfind("-----BEGIN PGP SIGNATURE-----").ok_or_else(|| wrong(&"it has no signature"))?;
         let raw = unarmour(&text.as_bytes()[from..], &BlockType::Signature, "signature")?;
         Ok(Self { text: signed.replace("\r\n", "\n"), signed, signature: Signature::parse(&raw)? })
     }
@@ -200,7 +209,9 @@ fn judge(
     if !matches!(signature.typ(), Some(SignatureType::Binary | SignatureType::Text)) {
         return Err(KeyError::new("signature is not one over a document".to_owned()));
     }
-    if let Some(hash @ (HashAlgorithm::Md5 | HashAlgorithm::Sha1 | HashAlgorithm::Ripemd160)) = signature.hash_alg() {
+    if let Some(hash @ (HashAlgorithm::Md5 | HashAlgorithm::Sha1 | HashAlgorithm::Ripemd160)) =
+        signature.hash_alg()
+    {
         let problem = format!("signature is over {hash} of the artifact, SHA-256 or longer was expected");
         return Err(KeyError::new(problem));
     }
@@ -217,10 +228,12 @@ fn certifies(primary: &packet::PublicKey, signature: &packet::Signature, id: &Us
 /// The newest word of a key about itself: in what its names are bound to it, or directly.
 fn self_signature(key: &SignedPublicKey) -> Option<&packet::Signature> {
     let primary = &key.primary_key;
-    let direct = key.details.direct_signatures.iter().filter(|signature| signature.verify_key(primary).is_ok());
-    let named = key.details.users.iter().flat_map(|user| {
-        user.signatures.iter().filter(|signature| certifies(primary, signature, &user.id))
-    });
+    let direct =
+        key.details.direct_signatures.iter().filter(|signature| signature.verify_key(primary).is_ok());
+    let named =
+        key.details.users.iter().flat_map(|user| {
+            user.signatures.iter().filter(|signature| certifies(primary, signature, &user.id))
+        });
     direct.chain(named).max_by_key(|signature| seconds(signature))
 }
 
@@ -234,7 +247,8 @@ fn judge_primary(key: &SignedPublicKey, signature: &packet::Signature) -> Result
 
 fn judge_primary_validity(key: &SignedPublicKey, signature: &packet::Signature) -> Result<(), KeyError> {
     let primary = &key.primary_key;
-    let revocations = key.details.revocation_signatures.iter().filter(|signature| signature.verify_key(primary).is_ok());
+    let revocations =
+        key.details.revocation_signatures.iter().filter(|signature| signature.verify_key(primary).is_ok());
     judge_time(primary, self_signature(key), revocations, signature)
 }
 
@@ -245,8 +259,10 @@ fn judge_subkey(
 ) -> Result<(), KeyError> {
     let primary = &key.primary_key;
     let of_type = |typ| subkey.signatures.iter().filter(move |signature| signature.typ() == Some(typ));
-    let bound = |signature: &&packet::Signature| signature.verify_subkey_binding(primary, &subkey.key).is_ok();
-    let binding = of_type(SignatureType::SubkeyBinding).filter(bound).max_by_key(|signature| seconds(signature));
+    let bound =
+        |signature: &&packet::Signature| signature.verify_subkey_binding(primary, &subkey.key).is_ok();
+    let binding =
+        of_type(SignatureType::SubkeyBinding).filter(bound).max_by_key(|signature| seconds(signature));
     let Some(binding) = binding else {
         let problem = format!("public key has subkey {} which is not bound to it", id(&subkey.key));
         return Err(KeyError::new(problem));
@@ -280,7 +296,8 @@ fn judge_time<'a>(
     }
     // What was stolen signs with any date.
     let revoked = revocations.any(|revocation| {
-        revocation.revocation_reason_code() == Some(&packet::RevocationCode::KeyCompromised) || seconds(revocation) <= time
+        revocation.revocation_reason_code() == Some(&packet::RevocationCode::KeyCompromised)
+            || seconds(revocation) <= time
     });
     if revoked { refuse("which is revoked") } else { Ok(()) }
 }
@@ -297,20 +314,21 @@ fn not_for_signing(key: &impl KeyDetails) -> KeyError {
 
 /// The IDs of the keys that a signature says it is by.
 fn issuers(signature: &packet::Signature) -> Vec<String> {
-    let mut ids: Vec<_> = signature.issuer_key_id().iter().map(|id| format!("{id:X}")).collect();
-    for fingerprint in signature.issuer_fingerprint() {
-        let fingerprint = format!("{fingerprint:X}");
-        let at = fingerprint.len().saturating_sub(16);
-        let short = fingerprint.get(at..).unwrap_or_default().to_owned();
-        if ids.is_empty() {
-            ids.push(short);
-        }
+    let mut ids: Vec<_> = signature.issuer_key_id().iter().map(|id| id.to_string().to_uppercase()).collect();
+    if ids.is_empty() {
+        // The ID is the end of a fingerprint of version 4.
+        let short = |fingerprint: String| {
+            fingerprint.get(fingerprint.len().saturating_sub(16)..).map(str::to_uppercase)
+        };
+        ids.extend(
+            signature.issuer_fingerprint().iter().filter_map(|fingerprint| short(fingerprint.to_string())),
+        );
     }
     ids
 }
 
 fn id(key: &impl KeyDetails) -> String {
-    format!("{:X}", key.legacy_key_id())
+    key.legacy_key_id().to_string().to_uppercase()
 }
 
 fn seconds(signature: &packet::Signature) -> u64 {
@@ -357,6 +375,13 @@ fn frame(to: &mut Vec<u8>, packet: &(impl PacketTrait + Serialize)) -> Result<()
     Ok(())
 }
 
+/// What the parser says, without where in the program it says so.
+fn brief(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let end = text.find(['{', '\n']).unwrap_or(text.len());
+    text[..end].trim_end_matches([' ', ':']).chars().take(120).collect()
+}
+
 /// A packet begins with a set bit, which no armour does.
 fn is_binary(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|byte| byte & 0x80 != 0)
@@ -364,7 +389,9 @@ fn is_binary(bytes: &[u8]) -> bool {
 
 /// What is in the armoured blocks of a text.
 fn unarmour(text: &[u8], expected: &BlockType, what: &str) -> Result<Vec<u8>, KeyError> {
-    let wrong = |error: &dyn std::fmt::Display| KeyError::new(format!("{what} is not in PGP armour: {error}"));
+    let wrong = |error: &dyn std::fmt::Display| {
+        KeyError::new(format!("{what} is not in PGP armour: {}", brief(error)))
+    };
     let text = std::str::from_utf8(text).map_err(|error| wrong(&error))?;
     let mut raw = Vec::new();
     let mut blocks = 0;
@@ -386,7 +413,8 @@ fn unarmour(text: &[u8], expected: &BlockType, what: &str) -> Result<Vec<u8>, Ke
             Some(typ) if typ == expected => {}
             typ => {
                 let found = typ.as_ref().map(ToString::to_string).unwrap_or_default();
-                let problem = format!("{what} is armour of {found:?}, {:?} was expected", expected.to_string());
+                let problem =
+                    format!("{what} is armour of {found:?}, {:?} was expected", expected.to_string());
                 return Err(KeyError::new(problem));
             }
         }

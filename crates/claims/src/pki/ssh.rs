@@ -4,6 +4,8 @@
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ssh_key::authorized_keys::AuthorizedKeys;
 use ssh_key::public::{EcdsaPublicKey, KeyData};
 use ssh_key::{Algorithm, HashAlg, Mpint, SshSig};
@@ -51,7 +53,7 @@ impl PublicKey {
 
     /// Verifies a signature over the message.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
-        let signature = &signature.0;
+        let signature = &signature.signature;
         if signature.public_key() != self.key.key_data() {
             let made_by = signature.public_key().fingerprint(HashAlg::Sha256);
             let own = self.key.fingerprint(HashAlg::Sha256);
@@ -99,16 +101,26 @@ impl PublicKey {
 }
 
 /// A signature beside its artifact.
-pub struct Signature(SshSig);
+pub struct Signature {
+    signature: SshSig,
+    raw: Vec<u8>,
+}
 
 impl Signature {
     /// Reads a signature in its armour.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
-        let signature = SshSig::from_pem(text(bytes, "signature")?.trim())
-            .map_err(|error| KeyError::new(format!("signature is not an armoured SSH signature: {error}")))?;
+        let wrong = |problem: &dyn std::fmt::Display| {
+            KeyError::new(format!("signature is not an armoured SSH signature: {problem}"))
+        };
+        let mut blocks = pem::read(text(bytes, "signature")?.as_bytes(), 1).map_err(|error| wrong(&error))?;
+        let block = blocks.remove(0);
+        if block.label != LABEL {
+            return Err(wrong(&format!("it is PEM of {:?}", block.label)));
+        }
+        let raw = block.der;
+        let signature = SshSig::from_pem(wrap(&raw)).map_err(|error| wrong(&error))?;
         if signature.version() != SshSig::VERSION {
-            let problem = format!("signature is of version {}, 1 was expected", signature.version());
-            return Err(KeyError::new(problem));
+            return Err(wrong(&format!("version is {}, 1 was expected", signature.version())));
         }
         if signature.namespace() != NAMESPACE {
             let problem = format!(
@@ -117,24 +129,26 @@ impl Signature {
             );
             return Err(KeyError::new(problem));
         }
-        Ok(Self(signature))
+        Ok(Self { signature, raw })
     }
 
     /// The armour with lines of 64 columns.
     pub fn canonical(&self) -> Vec<u8> {
-        let Signature(signature) = self;
-        let mut raw = MAGIC.to_vec();
-        raw.extend(SshSig::VERSION.to_be_bytes());
-        // What was decoded encodes again.
-        string(&mut raw, &ssh_key::PublicKey::from(signature.public_key().clone()).to_bytes().unwrap_or_default());
-        string(&mut raw, signature.namespace().as_bytes());
-        string(&mut raw, signature.reserved());
-        string(&mut raw, signature.hash_alg().as_str().as_bytes());
-        string(&mut raw, &Vec::try_from(signature.signature().clone()).unwrap_or_default());
         let mut armour = String::new();
-        pem::write("SSH SIGNATURE", &raw, &mut armour);
+        pem::write(LABEL, &self.raw, &mut armour);
         armour.into_bytes()
     }
+}
+
+/// The armour as OpenSSH writes it, with lines of 70 columns: the crate reads no others.
+fn wrap(raw: &[u8]) -> String {
+    let base64 = STANDARD.encode(raw);
+    let mut armour = format!("-----BEGIN {LABEL}-----\n");
+    for line in base64.as_bytes().chunks(70) {
+        armour.push_str(&String::from_utf8_lossy(line));
+        armour.push('\n');
+    }
+    armour + "-----END " + LABEL + "-----\n"
 }
 
 /// What the key signed: the magic, then the hash of the message with what it is for.
@@ -186,6 +200,7 @@ fn text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, KeyError> {
 }
 
 const MAGIC: &[u8] = b"SSHSIG";
+const LABEL: &str = "SSH SIGNATURE";
 const NAMESPACE: &str = "file";
 /// The most bytes of a key, and of a signature.
 const MAX_LEN: usize = 64 * 1024;

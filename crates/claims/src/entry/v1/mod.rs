@@ -4,6 +4,7 @@
 use serde_json::value::RawValue;
 
 mod body;
+mod content;
 mod dsse;
 mod envelope;
 mod hashedrekord;
@@ -11,6 +12,7 @@ mod intoto_v001;
 mod intoto_v002;
 mod member;
 mod policy;
+mod rekord;
 pub(super) mod statement;
 
 pub use policy::{AlgorithmPolicy, UnknownPair};
@@ -129,7 +131,8 @@ pub(super) struct Kind {
 }
 
 /// Every kind of the v1 door, those with several versions side by side.
-pub(super) const KINDS: &[Kind] = &[hashedrekord::KIND, dsse::KIND, intoto_v001::KIND, intoto_v002::KIND];
+pub(super) const KINDS: &[Kind] =
+    &[hashedrekord::KIND, dsse::KIND, intoto_v001::KIND, intoto_v002::KIND, rekord::KIND];
 
 /// Judges a proposed entry and makes its leaf.
 pub fn admit(proposed: &Proposed<'_>, rules: &Rules) -> Result<Admitted, Refusal> {

@@ -1,93 +1,87 @@
-//! rekord 0.0.1: a signature over an artifact that comes with it, by a key of any format (x509, PGP, minisign, SSH).
-
-use std::sync::Arc;
+//! rekord 0.0.1: a signature over an artifact that comes with it, by a key of any format: x509, PGP, minisign or SSH
+//! (reference rekor-v1 §6.5).
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::content::{self, Content, Hash, Stored, refuse};
-use super::{Admitted, Kind, Refusal, Rules};
+use super::body::{self, Hash};
+use super::content::{self, Hashed, Stored, VERSION, refuse};
+use super::statement::named_by_artifact;
+use super::{Admitted, Kind, Refusal, Rules, member};
 use crate::entry::DescribeError;
 use crate::pki::Format;
 use crate::traces::{Door, KeyCache, Traces};
 
-pub(super) const KIND: Kind =
-    Kind { name: "rekord", version: content::VERSION, admit, template, traces };
+pub(super) const KIND: Kind = Kind { name: "rekord", version: VERSION, admit, template, traces };
 
 #[derive(Deserialize)]
-struct Spec {
+struct Proposed {
     signature: Option<ProposedSignature>,
-    data: Option<Content>,
+    data: Option<content::Proposed>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ProposedSignature {
     format: Option<String>,
     content: Option<String>,
-    #[serde(rename = "publicKey")]
-    public_key: Option<Content>,
+    public_key: Option<content::Proposed>,
 }
 
-/// What the body holds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
-    data: Data,
+struct Spec {
+    data: Hashed,
     signature: Signature,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Data {
-    hash: Hash,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Signature {
     content: String,
     format: String,
-    #[serde(rename = "publicKey")]
     public_key: Stored,
 }
 
 fn admit(spec: &RawValue, _: &Rules) -> Result<Admitted, Refusal> {
-    let Spec { signature, data } = content::read(spec)?;
-    let Some(ProposedSignature { format, content, public_key }) = signature else {
-        return Err(refuse("signature", "signature is missing, one over data.content was expected"));
-    };
-    let name = format.unwrap_or_default();
+    let Proposed { signature, data } = member::spec(spec)?;
+    let ProposedSignature { format, content, public_key } = member::required(signature, "spec.signature")?;
+    let name = member::required(format, "spec.signature.format")?;
     let Some(format) = Format::named(&name) else {
-        let problem = format!("format {name:?} is not known, {} was expected", Format::NAMES);
-        return Err(refuse("signature.format", problem));
+        let problem = format!("format is {name:?}, {} was expected", Format::NAMES);
+        return Err(refuse("spec.signature.format", problem).into());
     };
-    let content = Content::bytes(Some(&Content::new(content)), "signature")?;
-    let key = Content::bytes(public_key.as_ref(), "signature.publicKey")?;
-    let artifact = Content::bytes(data.as_ref(), "data")?;
+    let signature = member::bytes(content, SIGNATURE)?;
+    let key = content::bytes(public_key, "spec.signature.publicKey")?;
+    let artifact = content::bytes(data, "spec.data")?;
 
-    let key = format.key(&key).map_err(|error| refuse("signature.publicKey.content", error.problem))?;
-    let signature = key
-        .verify(&artifact, &content)
-        .map_err(|error| refuse("signature.content", error.problem))?;
-    let body = Body {
-        data: Data { hash: Hash::of(&artifact) },
+    let key = format.key(&key).map_err(|error| refuse("spec.signature.publicKey.content", error.problem))?;
+    let signature = key.verify(&artifact, &signature).map_err(|error| refuse(SIGNATURE, error.problem))?;
+    let named = named_by_artifact(&artifact, "spec.data.content")?;
+    let spec = Spec {
+        data: Hashed { hash: Hash::of(&artifact) },
         signature: Signature {
-            content: content::encode(&signature),
+            content: member::encode(&signature),
             format: name,
             public_key: Stored::new(key.canonical()),
         },
     };
-    Ok(Admitted { body: content::write(KIND.name, &body), named: Vec::new(), attestation: None })
+    Ok(Admitted { body: body::write(KIND.name, VERSION, &spec), named, attestation: None })
 }
 
-/// The body does not say enough: only with the artifact can it be found.
+/// Only with its artifact can an entry be searched for, as upstream has it.
 fn template(spec: &RawValue, rules: &Rules) -> Result<Vec<u8>, Refusal> {
     admit(spec, rules).map(|admitted| admitted.body)
 }
 
-fn traces(body: &[u8], _: &mut KeyCache) -> Result<Traces, DescribeError> {
-    let Body { data, signature } = content::parse(body)?;
-    let key = signature.public_key.bytes(KIND.name, "publicKey")?;
-    let keys = vec![Arc::new(Format::traces(&signature.format, &key))];
-    Ok(Traces { door: Door::V1, kind: KIND.name, digests: vec![data.hash.trace()], keys })
+fn traces(body: &[u8], keys: &mut KeyCache) -> Result<Traces, DescribeError> {
+    let Spec { data, signature } = body::read(body)?;
+    let Some(format) = Format::named(&signature.format) else {
+        let expected = "the name of a format of keys";
+        return Err(DescribeError::Value { kind: KIND.name, field: "format", expected });
+    };
+    let key = signature.public_key.key(format, KIND.name, keys)?;
+    Ok(Traces { door: Door::V1, kind: KIND.name, digests: vec![data.hash.trace()], keys: vec![key] })
 }
+
+const SIGNATURE: &str = "spec.signature.content";
