@@ -212,3 +212,167 @@ fn a_key_that_cannot_be_looked_up_says_why() {
         assert!(error.to_string().starts_with("public key provided could not be parsed: "), "{error}");
     }
 }
+
+fn rpm(key: &[u8], package: &[u8]) -> Value {
+    json!({ "publicKey": { "content": base64(key) }, "package": { "content": base64(package) } })
+}
+
+#[test]
+fn an_rpm_is_what_its_key_signed() {
+    let package = file("package.rpm");
+    let (admitted, spec) = good("rpm", &rpm(&file("pgp-rsa.pub"), &package));
+    assert_eq!(spec["package"]["hash"]["value"], sha256(&package));
+    let headers = &spec["package"]["headers"];
+    assert_eq!(
+        [
+            &headers["Name"],
+            &headers["Epoch"],
+            &headers["Version"],
+            &headers["Release"],
+            &headers["Architecture"]
+        ],
+        ["hi", "2", "1.0", "1", "noarch"]
+    );
+    assert_eq!(headers["RPMSIGTAG_MD5"].as_str().map(str::len), Some(32));
+    let found = traced(&admitted);
+    assert_eq!(found.digests, [format!("sha256:{}", sha256(&package))]);
+    assert_eq!(found.keys[0].identities, ["rsa@example.org"]);
+    assert_eq!(found.keys[0].fingerprints[0], fingerprint("pgp", &file("pgp-rsa.pub")).expect("a key"));
+
+    let error = |package: &[u8]| refused("rpm", &rpm(&file("pgp-rsa.pub"), package));
+    assert_eq!(
+        error(&file("unsigned.rpm")),
+        "spec.package.content: package has no PGP signature, one by publicKey was expected: sign with rpmsign"
+    );
+    assert!(refused("rpm", &rpm(&file("pgp-ed.pub"), &package)).contains("signature is by key "));
+    let mut tampered = package.clone();
+    *tampered.last_mut().expect("bytes") ^= 1;
+    assert_eq!(
+        error(&tampered),
+        "spec.package.content: package has another digest of its payload than it says"
+    );
+    // Somewhere in the header.
+    let at = package.windows(8).position(|window| window == b"says hi\0").expect("the summary");
+    let mut tampered = package.clone();
+    tampered[at] ^= 1;
+    assert!(error(&tampered).contains("of its header than it says"));
+    for cut in [0, 50, 96, 110, 1000, package.len() - 1] {
+        error(&package[..cut.max(1)]);
+    }
+    error(&[0x5a; 5000]);
+}
+
+fn helm(key: &[u8], provenance: &[u8]) -> Value {
+    json!({ "publicKey": { "content": base64(key) }, "chart": { "provenance": { "content": base64(provenance) } } })
+}
+
+#[test]
+fn a_chart_is_what_its_provenance_says() {
+    let provenance = file("hi-0.1.0.tgz.prov");
+    let (admitted, spec) = good("helm", &helm(&file("pgp-rsa.pub"), &provenance));
+    assert_eq!(spec["chart"]["hash"], json!({ "algorithm": "sha256", "value": sha256(b"chart") }));
+    let found = traced(&admitted);
+    assert_eq!(found.digests, [format!("sha256:{}", sha256(b"chart"))]);
+    assert_eq!(found.keys[0].identities, ["rsa@example.org"]);
+
+    let text = String::from_utf8(provenance.clone()).expect("text");
+    let error = |text: &str| refused("helm", &helm(&file("pgp-rsa.pub"), text.as_bytes()));
+    assert!(error(&text.replace("a chart", "no chart")).contains("signature is not the PGP key "));
+    assert!(refused("helm", &helm(&file("pgp-ed.pub"), &provenance)).contains("signature is by key "));
+    assert!(error(&text.replace("\n...\n", "\n")).contains("has one part"));
+    assert!(error(&text.replace("  hi-0.1.0", "hi-0.1.0")).contains("has the sums of 0 files"));
+    assert!(error(&text.replace("sha256:", "sha257:")).contains("has sum \"sha257:"));
+    assert!(error(&text[..text.len() / 2]).contains("message is not signed in the clear by PGP"));
+    assert!(error("no message").contains("message is not signed in the clear by PGP"));
+}
+
+#[test]
+fn an_alpine_package_is_what_its_key_signed() {
+    let package = file("package.apk");
+    let (admitted, spec) = good("alpine", &rpm(&file("x509-rsa.pub"), &package));
+    let info = &spec["package"]["pkginfo"];
+    assert_eq!(
+        [&info["pkgname"], &info["pkgver"], &info["pkgdesc"], &info["url"], &info["depend"]],
+        ["hi", "1.0-r0", "says hi; and \"more\"", "https://example.org/?a=b", "busybox"]
+    );
+    let found = traced(&admitted);
+    assert_eq!(found.digests, [format!("sha256:{}", sha256(&package))]);
+    assert_eq!(found.keys[0].fingerprints[0], sha256(&file("x509-rsa.pub")));
+
+    let error = |package: &[u8]| refused("alpine", &rpm(&file("x509-rsa.pub"), package));
+    let mut tampered = package.clone();
+    *tampered.last_mut().expect("bytes") ^= 1;
+    assert!(error(&tampered).contains("package has files of SHA-256 "));
+    let starts: Vec<_> =
+        (0..package.len()).filter(|at| package[*at..].starts_with(&[0x1f, 0x8b, 8])).collect();
+    let [_, control, _] = starts[..] else { panic!("three gzip members, not {starts:?}") };
+    // The time in the gzip header is signed and read by nobody.
+    let mut tampered = package.clone();
+    tampered[control + 4] ^= 1;
+    assert!(error(&tampered).contains("is not the key's over SHA-1 of its second part"));
+    assert!(error(&package[control..]).contains("has no file .SIGN.RSA.* in its first part"));
+    assert!(error(&package[..control]).contains("has a control part that is not gzip"));
+    assert!(error(b"\x1f\x8bno").contains("has a signature part that is not gzip"));
+    assert_eq!(
+        refused("alpine", &rpm(&file("x509-p256.pub"), &package)),
+        "spec.publicKey.content: public key is ECDSA P-256, Alpine signs with RSA"
+    );
+    let spec = RawValue::from_string(rpm(&file("x509-rsa.pub"), &package).to_string()).expect("JSON");
+    let rules = Rules { max_metadata_bytes: 700, ..Rules::default() };
+    let error = admit(&Proposed { kind: "alpine", api_version: "0.0.1", spec: &spec }, &rules);
+    assert!(error.expect_err("it is longer").to_string().contains("of more than 700 bytes, at most"));
+}
+
+fn tuf(root: &str, metadata: &str) -> Value {
+    let json = |name| serde_json::from_slice::<Value>(&file(name)).expect("JSON");
+    json!({ "root": { "content": json(root) }, "metadata": { "content": json(metadata) } })
+}
+
+#[test]
+fn tuf_metadata_is_what_a_threshold_of_its_role_signed() {
+    for (role, version) in [("root", 1), ("timestamp", 7), ("targets", 3), ("snapshot", 5)] {
+        let name = format!("{role}.json");
+        let (admitted, spec) = good("tuf", &tuf("root.json", &name));
+        let in_base64 = json!({
+            "root": { "content": base64(&file("root.json")) },
+            "metadata": { "content": base64(&file(&name)) }
+        });
+        assert_eq!(good("tuf", &in_base64).0.body, admitted.body);
+        assert!(spec["spec_version"].as_str().is_some_and(|version| version.starts_with("1.0")));
+        let canonical = |name: &str| {
+            let value: Value = serde_json::from_slice(&file(name)).expect("JSON");
+            serde_json_canonicalizer::to_vec(&value).expect("canonical")
+        };
+        let digests = traced(&admitted).digests;
+        for expected in
+            [role.to_owned(), version.to_string(), sha256(&canonical(&name)), sha256(&canonical("root.json"))]
+        {
+            assert!(digests.contains(&expected), "{expected}");
+        }
+        assert_eq!(fingerprint("tuf", &file("root.json")), Ok(sha256(&canonical("root.json"))));
+    }
+    assert_eq!(
+        refused("tuf", &tuf("root-one-signature.json", "timestamp.json")),
+        "spec.root.content: metadata of role \"root\" is signed by 1 of its keys, 2 were expected"
+    );
+    assert_eq!(
+        refused("tuf", &tuf("root.json", "timestamp-wrong-key.json")),
+        "spec.metadata.content: metadata of role \"timestamp\" is signed by 0 of its keys, 1 were expected"
+    );
+    assert_eq!(
+        refused("tuf", &tuf("timestamp.json", "timestamp.json")),
+        "spec.root.content: root is metadata of role \"timestamp\", \"root\" was expected"
+    );
+    let mut tampered = tuf("root.json", "targets.json");
+    tampered["metadata"]["content"]["signed"]["version"] = json!(4);
+    assert!(refused("tuf", &tampered).contains("is signed by 0 of its keys"));
+    tampered["metadata"]["content"]["signed"]["version"] = json!(4.5);
+    assert!(refused("tuf", &tampered).contains("metadata is not TUF metadata"));
+    tampered["metadata"]["content"] = json!("bm90IEpTT04=");
+    assert!(refused("tuf", &tampered).contains("metadata is not TUF metadata"));
+    // The same signature twice is still one.
+    let mut twice = tuf("root-one-signature.json", "timestamp.json");
+    let signature = twice["root"]["content"]["signatures"][0].clone();
+    twice["root"]["content"]["signatures"] = json!([signature, signature]);
+    assert!(refused("tuf", &twice).contains("is signed by 1 of its keys"));
+}

@@ -144,7 +144,10 @@ impl Signature {
                     return Err(KeyError::new(problem));
                 }
                 Err(error) => {
-                    return Err(KeyError::new(format!("signature is not a PGP signature: {}", brief(&error))));
+                    return Err(KeyError::new(format!(
+                        "signature is not a PGP signature: {}",
+                        brief(&error)
+                    )));
                 }
             }
             if signatures.len() > MAX_SIGNATURES {

@@ -73,6 +73,11 @@ pub(super) fn hash<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Hash<'st
     Ok(Hash { algorithm: algorithm.into(), value: value.into() })
 }
 
+/// The spec of a body.
+pub(super) fn read<S: DeserializeOwned>(bytes: &[u8]) -> Result<S, DescribeError> {
+    body::read(bytes)
+}
+
 /// The body of a spec in a search. It is the one that the same spec proposed would get, or, if it lacks what would be
 /// proposed, already in the form of a body.
 pub(super) fn template<S: Serialize + DeserializeOwned>(

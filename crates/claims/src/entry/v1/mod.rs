@@ -3,17 +3,21 @@
 
 use serde_json::value::RawValue;
 
+mod alpine;
 mod body;
 mod content;
 mod dsse;
 mod envelope;
 mod hashedrekord;
+mod helm;
 mod intoto_v001;
 mod intoto_v002;
 mod member;
 mod policy;
 mod rekord;
+mod rpm;
 pub(super) mod statement;
+mod tuf;
 
 pub use policy::{AlgorithmPolicy, UnknownPair};
 
@@ -131,8 +135,17 @@ pub(super) struct Kind {
 }
 
 /// Every kind of the v1 door, those with several versions side by side.
-pub(super) const KINDS: &[Kind] =
-    &[hashedrekord::KIND, dsse::KIND, intoto_v001::KIND, intoto_v002::KIND, rekord::KIND];
+pub(super) const KINDS: &[Kind] = &[
+    hashedrekord::KIND,
+    dsse::KIND,
+    intoto_v001::KIND,
+    intoto_v002::KIND,
+    rekord::KIND,
+    alpine::KIND,
+    helm::KIND,
+    rpm::KIND,
+    tuf::KIND,
+];
 
 /// Judges a proposed entry and makes its leaf.
 pub fn admit(proposed: &Proposed<'_>, rules: &Rules) -> Result<Admitted, Refusal> {

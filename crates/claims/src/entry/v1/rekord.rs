@@ -75,7 +75,7 @@ fn template(spec: &RawValue, rules: &Rules) -> Result<Vec<u8>, Refusal> {
 }
 
 fn traces(body: &[u8], keys: &mut KeyCache) -> Result<Traces, DescribeError> {
-    let Spec { data, signature } = body::read(body)?;
+    let Spec { data, signature } = content::read(body)?;
     let Some(format) = Format::named(&signature.format) else {
         let expected = "the name of a format of keys";
         return Err(DescribeError::Value { kind: KIND.name, field: "format", expected });
