@@ -1,6 +1,8 @@
 //! Kinds of the v1 door that carry a key and a package, with artifacts that other programs made
 //! (`tests/vectors/packages/README.md`).
 
+use std::io::{Cursor, Read as _};
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +11,8 @@ use bulla_claims::pki::{Problem, fingerprint};
 use bulla_claims::traces::{KeyCache, Traces, traces};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
 
 fn file(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/vectors/packages/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -375,4 +379,173 @@ fn tuf_metadata_is_what_a_threshold_of_its_role_signed() {
     let signature = twice["root"]["content"]["signatures"][0].clone();
     twice["root"]["content"]["signatures"] = json!([signature, signature]);
     assert!(refused("tuf", &twice).contains("is signed by 1 of its keys"));
+}
+
+fn tsr(response: &[u8]) -> Value {
+    json!({ "tsr": { "content": base64(response) } })
+}
+
+#[test]
+fn a_timestamp_response_is_stored_whole() {
+    for name in ["rsa.tsr", "ec.tsr"] {
+        let response = file(name);
+        let (admitted, spec) = good("rfc3161", &tsr(&response));
+        assert_eq!(spec["tsr"]["content"], base64(&response));
+        assert_eq!(traced(&admitted).digests, [format!("sha256:{}", sha256(&response))]);
+
+        let error = |response: &[u8]| refused("rfc3161", &tsr(response));
+        let mut tampered = response.clone();
+        *tampered.last_mut().expect("bytes") ^= 1;
+        assert!(error(&tampered).contains("is not that of the certificate's key"), "{}", error(&tampered));
+        // The hash that was stamped.
+        let stamped = digest(&SHA256, &file("artifact"));
+        let at = response.windows(32).position(|window| window == stamped.as_ref()).expect("it is stamped");
+        let mut tampered = response.clone();
+        tampered[at] ^= 1;
+        assert!(error(&tampered).contains("signature is over another content"));
+        for cut in [1, 5, 100, response.len() - 1] {
+            assert!(error(&response[..cut]).contains("timestamp response is not DER"), "{cut}");
+        }
+        assert!(error(&[response.as_slice(), b"x"].concat()).contains("timestamp response is not DER"));
+    }
+    assert!(refused("rfc3161", &tsr(&file("no-certificate.tsr"))).contains("no certificate of its signer"));
+    assert!(
+        refused("rfc3161", &tsr(&file("rejected.tsr")))
+            .contains("timestamp response has status 2, 0 (granted)")
+    );
+    assert_eq!(
+        refused("rfc3161", &tsr(&[0x30; 10241])),
+        "spec.tsr.content: timestamp response is 10241 bytes, at most 10240 were expected"
+    );
+}
+
+fn jar(archive: &[u8]) -> Value {
+    json!({ "archive": { "content": base64(archive) } })
+}
+
+#[test]
+fn a_jar_is_what_its_certificate_signed() {
+    for (name, identities) in [("rsa.jar", vec!["jar@example.org"]), ("ec.jar", vec![])] {
+        let archive = file(name);
+        let (admitted, spec) = good("jar", &jar(&archive));
+        assert_eq!(spec["archive"]["hash"]["value"], sha256(&archive));
+        let text = |value: &Value| STANDARD.decode(value.as_str().expect("text")).expect("base64");
+        let signature = text(&spec["signature"]["content"]);
+        let certificate = text(&spec["signature"]["publicKey"]["content"]);
+        assert!(signature.starts_with(b"-----BEGIN PKCS7-----\n"));
+        let found = traced(&admitted);
+        assert_eq!(found.digests, [format!("sha256:{}", sha256(&archive))]);
+        assert_eq!(found.keys[0].fingerprints[0], sha256(&signature));
+        let certificate = fingerprint("x509", &certificate).expect("a certificate");
+        assert!(found.keys[0].fingerprints.contains(&certificate));
+        assert_eq!(found.keys[0].identities, identities);
+        for cut in [1, 100, archive.len() - 30] {
+            refused("jar", &jar(&archive[..cut]));
+        }
+    }
+    let error = |name| refused("jar", &jar(&file(name)));
+    assert!(error("unsigned.jar").contains("archive has no signature, META-INF/*.RSA"));
+    assert_eq!(error("two.jar"), "spec.archive.content: archive has 2 signatures, one was expected");
+    assert_eq!(
+        error("tampered.jar"),
+        "spec.archive.content: archive has \"hello.txt\" with another digest than its manifest says"
+    );
+    assert_eq!(error("added.jar"), "spec.archive.content: archive has \"other.txt\", which is not signed");
+    assert_eq!(error("removed.jar"), "spec.archive.content: archive lacks a file that is signed");
+    assert!(
+        error("manifest.jar").contains("archive has a manifest that is not the signed one, at \"hello.txt\"")
+    );
+    assert_eq!(error("signature-file.jar"), "spec.archive.content: signature is over another content");
+    assert!(refused("jar", &jar(b"no zip")).contains("archive is not a zip"));
+    let spec = RawValue::from_string(jar(&file("rsa.jar")).to_string()).expect("JSON");
+    let rules = Rules { max_metadata_bytes: 100, ..Rules::default() };
+    let error = admit(&Proposed { kind: "jar", api_version: "0.0.1", spec: &spec }, &rules);
+    assert!(error.expect_err("it is longer").to_string().contains("of more than 100 bytes, at most"));
+}
+
+#[test]
+fn a_jar_that_unpacks_to_too_much_is_refused() {
+    let signed = file("rsa.jar");
+    let mut signed = ZipArchive::new(Cursor::new(&signed)).expect("a zip");
+    let mut bomb = ZipWriter::new(Cursor::new(Vec::new()));
+    let names: Vec<_> = signed.file_names().map(|name| name.expect("text").into_owned()).collect();
+    for name in names.iter().filter(|name| *name != "sub/zeros") {
+        bomb.start_file(name.as_str(), SimpleFileOptions::default()).expect("a place");
+        std::io::copy(&mut signed.by_name(name).expect("a file"), &mut bomb).expect("memory");
+    }
+    bomb.start_file("sub/zeros", SimpleFileOptions::default()).expect("a place");
+    std::io::copy(&mut std::io::repeat(0).take((256 << 20) + 1), &mut bomb).expect("memory");
+    let bomb = bomb.finish().expect("memory").into_inner();
+    assert!(bomb.len() < 1 << 20);
+    assert!(refused("jar", &jar(&bomb)).contains("archive has more than 268435456 bytes unpacked"));
+}
+
+fn cose(key: &str, message: &[u8], aad: Option<&str>) -> Value {
+    json!({ "publicKey": base64(&file(key)), "message": base64(message), "data": { "aad": aad } })
+}
+
+#[test]
+fn a_cose_message_is_what_its_key_signed() {
+    for (key, name, aad) in [
+        ("x509-p256.pub", "es256.cose", None),
+        ("x509-p256.pub", "es256-aad.cose", Some(base64(b"extra"))),
+        ("x509-rsa.pub", "ps256.cose", None),
+    ] {
+        let (message, aad) = (file(name), aad.as_deref());
+        let (admitted, spec) = good("cose", &cose(key, &message, aad));
+        assert_eq!(spec["data"]["envelopeHash"]["value"], sha256(&message));
+        assert_eq!(spec["data"]["payloadHash"]["value"], sha256(&file("artifact")));
+        let attestation = admitted.attestation.as_ref().expect("the message");
+        assert_eq!(attestation.key, format!("sha256:{}", sha256(&message)));
+        assert_eq!(attestation.bytes, message);
+        assert_eq!(admitted.named, [""; 0]);
+        let found = traced(&admitted);
+        assert_eq!(
+            found.digests,
+            [sha256(&file("artifact")), sha256(&message)].map(|hash| format!("sha256:{hash}"))
+        );
+        assert_eq!(found.keys[0].fingerprints[0], sha256(&file(key)));
+
+        let other = base64(b"other");
+        let error = refused("cose", &cose(key, &message, Some(&other)));
+        assert_eq!(error, "spec.message: message has a signature that is not the key's over it and data.aad");
+        let mut tampered = message.clone();
+        *tampered.last_mut().expect("bytes") ^= 1;
+        assert!(refused("cose", &cose(key, &tampered, aad)).contains("signature that is not the key's"));
+        for cut in [1, 10, message.len() - 1] {
+            assert!(refused("cose", &cose(key, &message[..cut], aad)).contains("is not a tagged COSE_Sign1"));
+        }
+        assert!(refused("cose", &cose(key, &message[1..], aad)).contains("is not a tagged COSE_Sign1"));
+    }
+    let (admitted, _) = good("cose", &cose("x509-p256.pub", &file("es256-statement.cose"), None));
+    assert_eq!(
+        admitted.named,
+        [format!("sha256:{}", "ab".repeat(32)), format!("sha512:{}", "cd".repeat(64))]
+    );
+    assert_eq!(
+        refused("cose", &cose("x509-rsa.pub", &file("es256.cose"), None)),
+        "spec.message: message has algorithm ES256 in its protected header, PS256 was expected"
+    );
+    let mut spec = cose("x509-p256.pub", &file("es256.cose"), None);
+    spec["data"] = Value::Null;
+    assert_eq!(refused("cose", &spec), "spec.data: data is missing, it is required");
+    // Deep nesting is an error, not the end of the stack.
+    let deep = [&[0xd2][..], &vec![0x81; 200_000]].concat();
+    assert!(refused("cose", &cose("x509-p256.pub", &deep, None)).contains("is not a tagged COSE_Sign1"));
+}
+
+#[test]
+fn what_was_stored_is_not_enough_to_be_added() {
+    let stored = [
+        ("rpm", rpm(&file("pgp-rsa.pub"), &file("package.rpm"))),
+        ("alpine", rpm(&file("x509-rsa.pub"), &file("package.apk"))),
+        ("helm", helm(&file("pgp-rsa.pub"), &file("hi-0.1.0.tgz.prov"))),
+        ("jar", jar(&file("rsa.jar"))),
+        ("cose", cose("x509-p256.pub", &file("es256.cose"), None)),
+    ];
+    for (kind, proposed) in stored {
+        let (_, spec) = good(kind, &proposed);
+        let error = refused(kind, &spec);
+        assert!(error.ends_with("is missing, it is required"), "{kind}: {error}");
+    }
 }

@@ -7,6 +7,7 @@ mod format;
 pub mod minisign;
 mod pem;
 pub mod pgp;
+pub mod pkcs7;
 pub mod ssh;
 pub mod tuf;
 pub mod x509;

@@ -6,15 +6,18 @@ use serde_json::value::RawValue;
 mod alpine;
 mod body;
 mod content;
+mod cose;
 mod dsse;
 mod envelope;
 mod hashedrekord;
 mod helm;
 mod intoto_v001;
 mod intoto_v002;
+mod jar;
 mod member;
 mod policy;
 mod rekord;
+mod rfc3161;
 mod rpm;
 pub(super) mod statement;
 mod tuf;
@@ -142,7 +145,10 @@ pub(super) const KINDS: &[Kind] = &[
     intoto_v002::KIND,
     rekord::KIND,
     alpine::KIND,
+    cose::KIND,
     helm::KIND,
+    jar::KIND,
+    rfc3161::KIND,
     rpm::KIND,
     tuf::KIND,
 ];
