@@ -98,7 +98,7 @@ pub enum Refusal {
         kind: String,
     },
     /// The kind has no such version.
-    #[error("unable to locate entry for version {version} of kind {kind}, {known} is known")]
+    #[error("unable to locate entry for version {version} of kind {kind}, known are {known}")]
     Version {
         /// The kind.
         kind: String,
@@ -152,6 +152,11 @@ pub(super) const KINDS: &[Kind] = &[
     rpm::KIND,
     tuf::KIND,
 ];
+
+/// Names and versions of every kind.
+pub fn kinds() -> impl ExactSizeIterator<Item = (&'static str, &'static str)> {
+    KINDS.iter().map(|kind| (kind.name, kind.version))
+}
 
 /// Judges a proposed entry and makes its leaf.
 pub fn admit(proposed: &Proposed<'_>, rules: &Rules) -> Result<Admitted, Refusal> {
