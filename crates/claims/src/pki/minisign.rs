@@ -1,4 +1,4 @@
-//! Keys and signatures of minisign (https://jedisct1.github.io/minisign/#signature-format) and of signify, whose format
+//! Keys and signatures of minisign (<https://jedisct1.github.io/minisign/#signature-format>) and of signify, whose format
 //! it took over.
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};

@@ -134,7 +134,7 @@ impl Signature {
             match packet {
                 // One of a version or algorithm that is unknown is passed over.
                 Ok(Packet::Signature(signature)) if signature.config().is_some() => {
-                    signatures.push(signature)
+                    signatures.push(signature);
                 }
                 Ok(Packet::Signature(_) | Packet::Marker(_) | Packet::Padding(_))
                 | Err(pgp::errors::Error::Unsupported { .. }) => {}
@@ -293,7 +293,8 @@ fn judge_time<'a>(
     if time < created {
         return refuse("which was made after it");
     }
-    let life = own.and_then(|own| own.key_expiration_time()).map_or(0, |life| u64::from(life.as_secs()));
+    let life =
+        own.and_then(packet::Signature::key_expiration_time).map_or(0, |life| u64::from(life.as_secs()));
     if life > 0 && created + life < time {
         return refuse("which had expired when it was made");
     }
@@ -362,7 +363,7 @@ fn serialize(keys: &[SignedPublicKey]) -> Result<Vec<u8>, pgp::errors::Error> {
     Ok(to)
 }
 
-fn frame(to: &mut Vec<u8>, packet: &(impl PacketTrait + Serialize)) -> Result<(), pgp::errors::Error> {
+fn frame(to: &mut Vec<u8>, packet: &impl PacketTrait) -> Result<(), pgp::errors::Error> {
     let body = packet.to_bytes()?;
     to.push(0xc0 | u8::from(packet.tag()));
     let len = body.len();

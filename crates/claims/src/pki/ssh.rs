@@ -1,5 +1,5 @@
 //! SSH keys as `authorized_keys` has them, and signatures as `ssh-keygen -Y sign` makes them
-//! (https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.sshsig). The crate reads the formats; what verifies is the
+//! (<https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.sshsig>). The crate reads the formats; what verifies is the
 //! provider of all other kinds.
 
 use aws_lc_rs::digest;

@@ -1,4 +1,4 @@
-//! TUF metadata (https://theupdateframework.github.io/specification/latest/): a root holds the keys of all roles, and what
+//! TUF metadata (<https://theupdateframework.github.io/specification/latest/>): a root holds the keys of all roles, and what
 //! a role says is signed by a threshold of them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -235,14 +235,14 @@ impl Key {
     }
 }
 
-/// Canonical JSON as TUF signs it (http://wiki.laptop.org/go/Canonical_JSON), which escapes nothing but quotes and
+/// Canonical JSON as TUF signs it (<http://wiki.laptop.org/go/Canonical_JSON>), which escapes nothing but quotes and
 /// backslashes, unlike that of RFC 8785.
 fn write(value: &Value, to: &mut Vec<u8>) -> Result<(), String> {
     match value {
         Value::Null => to.extend(b"null"),
         Value::Bool(value) => to.extend(value.to_string().as_bytes()),
         Value::Number(number) if number.is_i64() || number.is_u64() => {
-            to.extend(number.to_string().as_bytes())
+            to.extend(number.to_string().as_bytes());
         }
         Value::Number(number) => return Err(format!("number {number} is not whole")),
         Value::String(text) => string(text, to),

@@ -1,4 +1,4 @@
-//! cose 0.0.1: a message signed by one key in CBOR (COSE_Sign1, RFC 9052 §4.2; reference rekor-v1 §6.6). The message itself
+//! cose 0.0.1: a message signed by one key in CBOR (`COSE_Sign1`, RFC 9052 §4.2; reference rekor-v1 §6.6). The message itself
 //! may be kept beside the log.
 
 use aws_lc_rs::digest::{self, SHA256};
@@ -65,7 +65,7 @@ fn admit(spec: &RawValue, _: &Rules) -> Result<Admitted, Refusal> {
     judge(&key, &message, &aad)?;
 
     let is_statement = message.protected.header.content_type == Some(ContentType::Text(IN_TOTO.to_owned()));
-    let named = if is_statement { named(IN_TOTO, payload, MESSAGE)? } else { Vec::new() };
+    let named = named(is_statement.then_some(IN_TOTO), payload, MESSAGE)?;
     let envelope_hash = Hash::of(&raw);
     let key_of_attestation = envelope_hash.trace();
     let spec = Spec {

@@ -1,7 +1,8 @@
-//! jar 0.0.1: a signed Java archive (https://docs.oracle.com/en/java/javase/21/docs/specs/jar/jar.html#signed-jar-file,
+//! jar 0.0.1: a signed Java archive (<https://docs.oracle.com/en/java/javase/21/docs/specs/jar/jar.html#signed-jar-file>,
 //! reference rekor-v1 §6.9). Key and signature come in it: PKCS#7 signs a signature file, which has hashes of the manifest,
 //! which has hashes of the files.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::sync::Arc;
@@ -73,7 +74,7 @@ impl<'a> Jar<'a> {
         if zip.len() > MAX_ENTRIES {
             return Err(wrong(&format!("has {} entries, at most {MAX_ENTRIES} were expected", zip.len())));
         }
-        let names = zip.file_names().map(|name| name.map(|name| name.into_owned())).collect::<Result<_, _>>();
+        let names = zip.file_names().map(|name| name.map(Cow::into_owned)).collect::<Result<_, _>>();
         let names = names.map_err(|error| wrong(&format!("has a name that is no text: {error}")))?;
         Ok(Self { zip, names, max_metadata_bytes: rules.max_metadata_bytes, left: MAX_UNPACKED })
     }
@@ -124,7 +125,7 @@ impl<'a> Jar<'a> {
         let mut seen = 0;
         for at in 0..self.zip.len() {
             let mut file = self.zip.by_index(at).map_err(|error| unreadable("an entry", &error))?;
-            let name = file.name().map(|name| name.into_owned());
+            let name = file.name().map(Cow::into_owned);
             let name = name.map_err(|error| unreadable("an entry", &error))?;
             if name.ends_with('/') || is_of_signature(&name) {
                 continue;
@@ -250,23 +251,31 @@ fn in_meta_inf(name: &str) -> Option<String> {
     name.strip_prefix("META-INF/").filter(|name| !name.contains('/')).map(str::to_owned)
 }
 
+/// The parts of such a name before and behind its last dot.
+fn stem_and_end(name: &str) -> Option<(String, String)> {
+    let name = in_meta_inf(name)?;
+    let (stem, end) = name.rsplit_once('.').unwrap_or((&name, ""));
+    Some((stem.to_owned(), end.to_owned()))
+}
+
 fn is_block(name: &str) -> bool {
-    in_meta_inf(name).is_some_and(|name| {
-        [".RSA", ".DSA", ".EC"].iter().any(|end| name.ends_with(end))
-            || (name.starts_with("SIG-") && !name.ends_with(".SF"))
+    stem_and_end(name).is_some_and(|(stem, end)| {
+        matches!(end.as_str(), "RSA" | "DSA" | "EC") || (stem.starts_with("SIG-") && end != "SF")
     })
 }
 
 fn is_signature_file_of(name: &str, block: &str) -> bool {
-    let stem = |name: &str| {
-        in_meta_inf(name).map(|name| name.rsplit_once('.').map_or(name.clone(), |(stem, _)| stem.to_owned()))
+    let (Some((stem, end)), Some((of_block, _))) = (stem_and_end(name), stem_and_end(block)) else {
+        return false;
     };
-    in_meta_inf(name).is_some_and(|upper| upper.ends_with(".SF")) && stem(name) == stem(block)
+    end == "SF" && stem == of_block
 }
 
 /// Whether a file is part of the signature, which no signature is over.
 fn is_of_signature(name: &str) -> bool {
-    is_block(name) || in_meta_inf(name).is_some_and(|name| name == "MANIFEST.MF" || name.ends_with(".SF"))
+    is_block(name)
+        || name.eq_ignore_ascii_case(MANIFEST)
+        || stem_and_end(name).is_some_and(|(_, end)| end == "SF")
 }
 
 fn no_digest(name: &str) -> Fault {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::body::{self, Hash};
 use super::content::{self, Hashed, Stored, VERSION, refuse};
-use super::statement::named_by_artifact;
+use super::statement::named;
 use super::{Admitted, Kind, Refusal, Rules, member};
 use crate::entry::DescribeError;
 use crate::pki::Format;
@@ -57,7 +57,7 @@ fn admit(spec: &RawValue, _: &Rules) -> Result<Admitted, Refusal> {
 
     let key = format.key(&key).map_err(|error| refuse("spec.signature.publicKey.content", error.problem))?;
     let signature = key.verify(&artifact, &signature).map_err(|error| refuse(SIGNATURE, error.problem))?;
-    let named = named_by_artifact(&artifact, "spec.data.content")?;
+    let named = named(None, &artifact, "spec.data.content")?;
     let spec = Spec {
         data: Hashed { hash: Hash::of(&artifact) },
         signature: Signature {

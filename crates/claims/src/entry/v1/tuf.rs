@@ -31,7 +31,8 @@ struct Document {
 struct Spec {
     metadata: Stored,
     root: Stored,
-    spec_version: String,
+    #[serde(rename = "spec_version")]
+    follows: String,
 }
 
 fn admit(spec: &RawValue, _: &Rules) -> Result<Admitted, Refusal> {
@@ -43,7 +44,7 @@ fn admit(spec: &RawValue, _: &Rules) -> Result<Admitted, Refusal> {
     let spec = Spec {
         metadata: Stored::new(metadata.canonical()),
         root: Stored::new(root.canonical()),
-        spec_version: root.spec_version().to_owned(),
+        follows: root.spec_version().to_owned(),
     };
     let body = body::write(KIND.name, VERSION, &spec);
     Ok(Admitted { body, named: Vec::new(), attestation: None })
