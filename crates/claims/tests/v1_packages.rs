@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bulla_claims::entry::v1::{Admitted, Proposed, Rules, admit, template};
 use bulla_claims::pki::{Problem, fingerprint};
 use bulla_claims::traces::{KeyCache, Traces, traces};
+use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
@@ -456,6 +457,7 @@ fn a_jar_is_what_its_certificate_signed() {
         error("manifest.jar").contains("archive has a manifest that is not the signed one, at \"hello.txt\"")
     );
     assert_eq!(error("signature-file.jar"), "spec.archive.content: signature is over another content");
+    assert_eq!(error("twice.jar"), "spec.archive.content: archive has two files of one name");
     assert!(refused("jar", &jar(b"no zip")).contains("archive is not a zip"));
     let spec = RawValue::from_string(jar(&file("rsa.jar")).to_string()).expect("JSON");
     let rules = Rules { max_metadata_bytes: 100, ..Rules::default() };
@@ -548,4 +550,81 @@ fn what_was_stored_is_not_enough_to_be_added() {
         let error = refused(kind, &spec);
         assert!(error.ends_with("is missing, it is required"), "{kind}: {error}");
     }
+}
+
+#[test]
+fn a_pgp_key_must_have_been_good_when_it_signed() {
+    let error = |key, signature| refused("rekord", &rekord("pgp", key, signature));
+    assert!(error("pgp-expired.pub", "pgp-late.asc").contains(", which had expired when it was made"));
+    assert!(error("pgp-revoked.pub", "pgp-p256.asc").contains(", which is revoked"));
+}
+
+/// A packet of the newer form (RFC 9580 §4.2.1).
+fn packet(tag: u8, content: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(content.len()).expect("a short packet");
+    [&[0xc0 | tag, len], content].concat()
+}
+
+#[test]
+fn a_name_that_a_pgp_key_did_not_sign_is_not_its_own() {
+    let two = file("pgp-two.gpg");
+    let key = [two.as_slice(), &packet(13, b"Someone Else <other@example.org>")].concat();
+    let (admitted, _) = good("rekord", &rekord_of("pgp", &key, &file("pgp-ed.asc"), &file("artifact")));
+    assert!(!traced(&admitted).keys[0].identities.contains(&"other@example.org".to_owned()));
+}
+
+#[test]
+fn keys_and_signatures_are_bounded() {
+    let error = |format, key: &[u8], signature: &[u8]| {
+        refused("rekord", &rekord_of(format, key, signature, &file("artifact")))
+    };
+    let key = file("pgp-two.gpg");
+    let many = [key.as_slice(), &packet(13, b"x").repeat(256)].concat();
+    assert!(error("pgp", &many, &file("pgp-ed.asc")).contains("public key is of more than 256 packets"));
+    let long = [key.as_slice(), &vec![0; 128 * 1024]].concat();
+    assert!(error("pgp", &long, &file("pgp-ed.asc")).contains("at most 131072 were expected"));
+    let many = file("pgp-ed.sig").repeat(17);
+    assert!(error("pgp", &file("pgp-ed.pub"), &many).contains("signature is of more than 16 signatures"));
+    let long = [file("ssh-ed25519.pub"), vec![b' '; 64 * 1024]].concat();
+    assert!(error("ssh", &long, &file("ssh-ed25519.sig")).contains("at most 65536 were expected"));
+    let long = [file("minisign.pub"), vec![b'\n'; 16 * 1024]].concat();
+    assert!(error("minisign", &long, &file("minisign.minisig")).contains("at most 16384 were expected"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn one_changed_byte_is_no_panic(at in any::<prop::sample::Index>(), with: u8, which in 0_usize..12) {
+        let changed = |name: &str| {
+            let mut bytes = file(name);
+            let at = at.index(bytes.len());
+            bytes[at] ^= with;
+            bytes
+        };
+        let (kind, spec) = match which {
+            0 => ("rekord", rekord_of("pgp", &changed("pgp-two.gpg"), &file("pgp-rsa.asc"), &file("artifact"))),
+            1 => ("rekord", rekord_of("pgp", &file("pgp-ed.pub"), &changed("pgp-ed.sig"), &file("artifact"))),
+            2 => ("rekord", rekord_of("ssh", &changed("ssh-rsa.pub"), &file("ssh-rsa.sig"), &file("artifact"))),
+            3 => ("rekord", rekord_of("ssh", &file("ssh-rsa.pub"), &changed("ssh-rsa.sig"), &file("artifact"))),
+            4 => ("rekord", rekord_of("minisign", &changed("minisign.pub"), &changed("minisign.minisig"), b"")),
+            5 => ("rpm", rpm(&file("pgp-rsa.pub"), &changed("package.rpm"))),
+            6 => ("alpine", rpm(&file("x509-rsa.pub"), &changed("package.apk"))),
+            7 => ("helm", helm(&file("pgp-rsa.pub"), &changed("hi-0.1.0.tgz.prov"))),
+            8 => ("jar", jar(&changed("rsa.jar"))),
+            9 => ("rfc3161", tsr(&changed("ec.tsr"))),
+            10 => ("cose", cose("x509-p256.pub", &changed("es256-statement.cose"), None)),
+            _ => ("tuf", json!({
+                "root": { "content": base64(&file("root.json")) },
+                "metadata": { "content": base64(&changed("timestamp.json")) },
+            })),
+        };
+        if let Ok(admitted) = judged(kind, &spec) {
+            prop_assert!(traces(&admitted.body, &mut KeyCache::new()).is_ok());
+        }
+    }
+}
+
+fn judged(kind: &str, spec: &Value) -> Result<Admitted, bulla_claims::entry::v1::Refusal> {
+    with(kind, spec, admit)
 }

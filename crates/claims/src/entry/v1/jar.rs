@@ -74,6 +74,11 @@ impl<'a> Jar<'a> {
         if zip.len() > MAX_ENTRIES {
             return Err(wrong(&format!("has {} entries, at most {MAX_ENTRIES} were expected", zip.len())));
         }
+        let start = usize::try_from(zip.central_directory_start()).unwrap_or(usize::MAX);
+        if records(archive.get(start..).unwrap_or_default()) != zip.len() {
+            // Of such files the library reads the last, others read the first.
+            return Err(wrong("has two files of one name"));
+        }
         let names = zip.file_names().map(|name| name.map(Cow::into_owned)).collect::<Result<_, _>>();
         let names = names.map_err(|error| wrong(&format!("has a name that is no text: {error}")))?;
         Ok(Self { zip, names, max_metadata_bytes: rules.max_metadata_bytes, left: MAX_UNPACKED })
@@ -157,6 +162,19 @@ impl<'a> Jar<'a> {
         }
         Ok(())
     }
+}
+
+/// How many files the central directory of a zip lists (APPNOTE 4.3.12).
+fn records(mut directory: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some((record, rest)) =
+        directory.split_at_checked(46).filter(|(record, _)| record.starts_with(b"PK\x01\x02"))
+    {
+        let len = |at: usize| usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
+        directory = rest.get(len(28) + len(30) + len(32)..).unwrap_or_default();
+        count += 1;
+    }
+    count
 }
 
 /// What the manifest says of each file, if the signature file says the same manifest, whole or in each of its parts.
