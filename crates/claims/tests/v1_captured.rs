@@ -99,7 +99,7 @@ fn what_was_proposed_and_what_is_stored_are_searched_for_alike() {
         assert_eq!(stored.template().as_deref(), Ok(body.as_str()), "{name}");
         match stored.admit() {
             Ok(admitted) => {
-                assert_eq!((stored.kind.as_str(), admitted.body), ("hashedrekord", body.into_bytes()))
+                assert_eq!((stored.kind.as_str(), admitted.body), ("hashedrekord", body.into_bytes()));
             }
             Err(error) => {
                 let missing = match stored.kind.as_str() {

@@ -120,7 +120,7 @@ fn leaves_are_found_by_digest_and_by_key() {
         assert_eq!((traces.door, traces.kind), (Door::V2, kind));
         assert_eq!(traces.digests, [digest]);
     }
-    assert!(prehashed.digests[0].starts_with("sha512:db690679579f684f2a5ef0d698c2fc32"));
+    assert!(prehashed.digests[0].starts_with("sha512:db590679579f684f2a5ef0d698c2fc32"));
     // The certificate is remembered, and its key is the bare one of the first entry.
     assert!(Arc::ptr_eq(&envelope.keys[0], &payload.keys[0]));
     assert_eq!(envelope.keys[0].fingerprints[2..], artifact.keys[0].fingerprints[2..]);

@@ -1,5 +1,6 @@
 //! Keys and signatures in the forms that people publish them, beside the bare ones of [`crate::keys`]. A format is a file.
 
+mod armour;
 mod certificate;
 mod email;
 mod fingerprint;

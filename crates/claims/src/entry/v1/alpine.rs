@@ -1,4 +1,4 @@
-//! alpine 0.0.1: an Alpine package (<https://wiki.alpinelinux.org/wiki/Apk_spec>, reference rekor-v1 §6.8). It is three gzip
+//! alpine 0.0.1: an Alpine package (<https://wiki.alpinelinux.org/wiki/Apk_spec>). It is three gzip
 //! members one after the other, each with a tar: a signature of the second member, what the package says of itself with the
 //! hash of the third, and the files.
 

@@ -1,4 +1,4 @@
-//! cose 0.0.1: a message signed by one key in CBOR (`COSE_Sign1`, RFC 9052 §4.2; reference rekor-v1 §6.6). The message itself
+//! cose 0.0.1: a message signed by one key in CBOR (`COSE_Sign1`, RFC 9052 §4.2). The message itself
 //! may be kept beside the log.
 
 use aws_lc_rs::digest::{self, SHA256};

@@ -1,5 +1,5 @@
 //! helm 0.0.1: the provenance file of a Helm chart, which says its hash and is signed in the clear by PGP
-//! (<https://helm.sh/docs/topics/provenance/>, reference rekor-v1 §6.12).
+//! (<https://helm.sh/docs/topics/provenance/>).
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -1,5 +1,5 @@
-//! jar 0.0.1: a signed Java archive (<https://docs.oracle.com/en/java/javase/21/docs/specs/jar/jar.html#signed-jar-file>,
-//! reference rekor-v1 §6.9). Key and signature come in it: PKCS#7 signs a signature file, which has hashes of the manifest,
+//! jar 0.0.1: a signed Java archive (<https://docs.oracle.com/en/java/javase/21/docs/specs/jar/jar.html#signed-jar-file>).
+//! Key and signature come in it: PKCS#7 signs a signature file, which has hashes of the manifest,
 //! which has hashes of the files.
 
 use std::borrow::Cow;

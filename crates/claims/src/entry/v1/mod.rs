@@ -1,5 +1,5 @@
 //! Kinds of entries of the v1 door: what a client proposes, the leaf it becomes, and what the leaf can be found by
-//! (reference rekor-v1 §5, §6). A new kind is a new file here and one line in [`KINDS`].
+//! (reference rekor-v1 §5, §6). A new kind is a new file here and one line in `KINDS`.
 
 use serde_json::value::RawValue;
 

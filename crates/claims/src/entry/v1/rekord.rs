@@ -1,5 +1,4 @@
-//! rekord 0.0.1: a signature over an artifact that comes with it, by a key of any format: x509, PGP, minisign or SSH
-//! (reference rekor-v1 §6.5).
+//! rekord 0.0.1: a signature over an artifact that comes with it, by a key of any format: x509, PGP, minisign or SSH.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! rfc3161 0.0.1: the response of a timestamp authority (RFC 3161 §2.4.2, reference rekor-v1 §6.10), stored whole.
+//! rfc3161 0.0.1: the response of a timestamp authority (RFC 3161 §2.4.2), stored whole.
 
 use der::asn1::AnyRef;
 use der::{Decode as _, Encode as _, Reader as _, SliceReader, Tag, Tagged as _};

@@ -1,5 +1,5 @@
-//! rpm 0.0.1: an RPM package signed by a PGP key (<https://rpm-software-management.github.io/rpm/manual/format_v4.html>,
-//! reference rekor-v1 §6.7). Of the format only what is signed is read, and who signed; a package is a lead, a header of
+//! rpm 0.0.1: an RPM package signed by a PGP key (<https://rpm-software-management.github.io/rpm/manual/format_v4.html>).
+//! Of the format only what is signed is read, and who signed; a package is a lead, a header of
 //! signatures, the header, and a payload.
 
 use std::collections::BTreeMap;

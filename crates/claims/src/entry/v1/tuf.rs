@@ -1,4 +1,4 @@
-//! tuf 0.0.1: TUF metadata and the root whose keys signed it (reference rekor-v1 §6.11).
+//! tuf 0.0.1: TUF metadata and the root whose keys signed it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
