@@ -59,7 +59,9 @@ pub(super) async fn create(door: Arc<Door>, request: Request) -> Result<Response
 
 /// Judges a proposed entry.
 pub(super) fn admit(door: &Door, document: &Document<'_>) -> Result<Admitted, Refusal> {
-    Ok(kinds::admit(&document.proposed()?, &door.settings.v1.rules)?)
+    let admitted = kinds::admit(&document.proposed()?, &door.settings.v1.rules)?;
+    door.settings.guard.judge(&admitted.body)?;
+    Ok(admitted)
 }
 
 /// A leaf with the digests that are named beside it.
