@@ -4,12 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bulla_claims::entry::v1::kinds;
 use bulla_fuzz::{BLOCK, Directory, SIZE, block_on, log, protobuf, seal_journal, vector};
 use bulla_ledger::fsck::{Options, check};
 use bulla_ledger::storage::Storage as _;
 use bulla_rekor::wire::v2::request::from_json;
 use bulla_tlog::{Edge, leaf_hash};
 use prost::Message as _;
+use serde_json::{Value, json};
 
 fn main() {
     tlog();
@@ -51,6 +53,38 @@ fn claims() {
     for name in ["BODY0", "BODY1", "BODY2"] {
         write("leaf", name, &vector(name));
     }
+    for path in files(&crates().join("claims/tests/vectors/v1")) {
+        let vector: Value = serde_json::from_slice(&read(&path)).expect("JSON");
+        let (request, body) = (&vector["request"], vector["body"].as_str().expect("a body"));
+        let text = |member: &str| request[member].as_str().expect("text");
+        let which = kinds().position(|kind| kind == (text("kind"), text("apiVersion"))).expect("a kind");
+        let letter = char::from(b'a' + u8::try_from(which).expect("few kinds"));
+        write("v1_entry", &name(&path), format!("{letter}{}", request["spec"]).as_bytes());
+        let stored: Value = serde_json::from_str(body).expect("JSON");
+        write(
+            "v1_entry",
+            &format!("{}-stored", name(&path)),
+            format!("{letter}{}", stored["spec"]).as_bytes(),
+        );
+        write("traces", &name(&path), body.as_bytes());
+        write("leaf", &name(&path), body.as_bytes());
+    }
+    for name in ["BODY0", "BODY1", "BODY2"] {
+        write("traces", name, &vector(name));
+    }
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1", "subject": [{ "name": "a", "digest": { "sha256": "ab", "sha1": "C" } }],
+        "predicate": {
+            "materials": [{ "uri": "b", "digest": { "gitCommit": "d" } }],
+            "buildDefinition": { "resolvedDependencies": [{ "digest": { "sha512": "e" } }] },
+        },
+    });
+    write("statement", "statement", statement.to_string().as_bytes());
+    let image = json!({ "critical": {
+        "type": "cosign container image signature", "image": { "docker-manifest-digest": "sha256:ab" },
+        "identity": { "docker-reference": "" },
+    }, "optional": null });
+    write("statement", "image", image.to_string().as_bytes());
     for name in ["KEY0", "KEY2", "CERTIFICATE1"] {
         write("key", name, &vector(name));
     }
@@ -74,6 +108,11 @@ fn rekor() {
     }
     for path in files(&tests.join("trust")) {
         write("trust", &name(&path), &read(&path));
+    }
+    for (name, offsets) in [("one", &[7][..]), ("few", &[0, 1, 4095]), ("many", &Vec::from_iter(500..1000))] {
+        let mut row = vec![3];
+        bulla_rekor::search::row::write(offsets, 4096, &mut row);
+        write("search_row", name, &row);
     }
 }
 

@@ -3,7 +3,6 @@
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     if let Ok(facts) = bulla_claims::describe(body) {
-        assert!(!facts.signatures.is_empty());
         for signature in facts.signatures {
             let _any = signature.material.key();
         }

@@ -16,10 +16,11 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         base_url: "https://log.example.org".to_owned(),
         spki: bulla_fuzz::signer().key().spki().to_vec(),
         log_id: Hash([1; 32]),
+        v1_spki: bulla_fuzz::signer().key().spki().to_vec(),
         start: Timestamp::UNIX_EPOCH,
         end: None,
     };
-    let written = trusted_root(&log, &authorities).expect("is written");
+    let written = trusted_root(&[log], &authorities).expect("is written");
     if merged {
         Authorities::default().merge_trusted_root(&written).expect("what was merged can be merged again");
     }

@@ -19,9 +19,9 @@ use crate::command::Failure;
 use crate::text;
 
 /// The commands that read the environment and a file.
-const CONFIGURED: [&str; 4] = ["serve", "trust", "freeze", "witness"];
+const CONFIGURED: [&str; 6] = ["serve", "trust", "freeze", "shard", "reindex", "witness"];
 /// They work on the log of `serve` and may be given its file.
-const SHARING: [&str; 2] = ["trust", "freeze"];
+const SHARING: [&str; 4] = ["trust", "freeze", "shard", "reindex"];
 const OWNER: &str = "serve";
 /// What the file of options cannot itself say.
 const OUTSIDE: [&str; 4] = ["config", "print-config", "help", "version"];

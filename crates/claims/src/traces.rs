@@ -82,14 +82,14 @@ pub(crate) enum KeyForm {
 
 impl KeyForm {
     /// What a key is found by. Of one that cannot be read, the bytes alone are known.
-    fn read(self, bytes: Vec<u8>) -> KeyTraces {
+    fn read(self, bytes: &[u8]) -> KeyTraces {
         let document = match self {
-            Self::Pem => Document::read(&bytes).ok(),
-            Self::Spki => Some(Document::of_spki(bytes.clone())),
-            Self::Certificate => Document::of_chain(vec![bytes.clone()]).ok(),
+            Self::Pem => Document::read(bytes).ok(),
+            Self::Spki => Some(Document::of_spki(bytes.to_vec())),
+            Self::Certificate => Document::of_chain(vec![bytes.to_vec()]).ok(),
         };
         document.map_or_else(
-            || KeyTraces { fingerprints: KeyTraces::fingerprints_of(&bytes), ..KeyTraces::default() },
+            || KeyTraces { fingerprints: KeyTraces::fingerprints_of(bytes), ..KeyTraces::default() },
             |document| document.traces(),
         )
     }
@@ -100,6 +100,8 @@ impl KeyForm {
 #[derive(Default)]
 pub struct KeyCache {
     recent: HashMap<Box<str>, Known>,
+    /// How many bytes of text `recent` has.
+    recent_bytes: usize,
     older: HashMap<Box<str>, Known>,
 }
 
@@ -126,19 +128,19 @@ impl KeyCache {
         if let Some((_, traces)) = self.recent.get(base64).filter(|(known, _)| *known == form) {
             return Ok(traces.clone());
         }
-        let traces = match self.older.remove(base64).filter(|(known, _)| *known == form) {
-            Some((_, traces)) => traces,
-            None => {
-                let bytes = STANDARD.decode(base64).map_err(|_| DescribeError::Value {
-                    kind,
-                    field: "public key",
-                    expected: "padded standard base64",
-                })?;
-                Arc::new(form.read(bytes))
-            }
+        let remembered = self.older.remove(base64).filter(|(known, _)| *known == form);
+        let traces = if let Some((_, traces)) = remembered {
+            traces
+        } else {
+            let expected = "padded standard base64";
+            let bytes = STANDARD.decode(base64);
+            let wrong = |_| DescribeError::Value { kind, field: "public key", expected };
+            Arc::new(form.read(&bytes.map_err(wrong)?))
         };
-        if self.recent.len() >= HALF {
+        self.recent_bytes += base64.len();
+        if self.recent.len() >= HALF || self.recent_bytes > HALF_BYTES {
             self.older = std::mem::take(&mut self.recent);
+            self.recent_bytes = base64.len();
         }
         self.recent.insert(base64.into(), (form, traces.clone()));
         Ok(traces)
@@ -153,8 +155,43 @@ impl fmt::Debug for KeyCache {
 
 /// How many keys each half of the cache remembers.
 const HALF: usize = 2048;
+/// How many bytes of their texts: some 2,000 certificates.
+const HALF_BYTES: usize = 4 << 20;
 
 /// Reads what a leaf can be found by. Nothing is verified.
 pub fn traces(body: &[u8], keys: &mut KeyCache) -> Result<Traces, DescribeError> {
     entry::traces(body, keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_bounded_and_keeps_what_is_used() {
+        let mut cache = KeyCache::new();
+        let used = cache.pem("dXNlZA==", "test").expect("base64");
+        for n in 0..3 * HALF {
+            cache.key(KeyForm::Spki, &STANDARD.encode(n.to_be_bytes()), "test").expect("base64");
+            assert!(Arc::ptr_eq(&used, &cache.pem("dXNlZA==", "test").expect("base64")));
+            assert!(cache.recent.len() <= HALF && cache.older.len() <= HALF);
+        }
+        let long = "A".repeat(HALF_BYTES / 2);
+        for form in [KeyForm::Pem, KeyForm::Spki, KeyForm::Certificate, KeyForm::Pem] {
+            cache.key(form, &long, "test").expect("base64");
+        }
+        let bytes = |half: &HashMap<Box<str>, Known>| half.keys().map(|key| key.len()).sum::<usize>();
+        assert!(bytes(&cache.recent) <= HALF_BYTES && bytes(&cache.older) <= HALF_BYTES);
+    }
+
+    #[test]
+    fn a_text_is_another_key_in_another_form() {
+        let mut cache = KeyCache::new();
+        let spki = cache.key(KeyForm::Spki, "AAAA", "test").expect("base64");
+        let pem = cache.pem("AAAA", "test").expect("base64");
+        // What cannot be read is found by its bytes alone.
+        assert_eq!((spki.fingerprints.len(), pem.fingerprints.len()), (4, 2));
+        assert_eq!(spki.fingerprints[2..], pem.fingerprints[..]);
+        assert!(cache.pem("AAA", "test").is_err());
+    }
 }

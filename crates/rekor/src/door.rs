@@ -124,7 +124,12 @@ impl Settings {
                 rules: v1::Rules::default(),
                 max_attestation_bytes: 100 << 10,
                 search_patience: Duration::from_secs(2),
-                build: Build { version: "unknown", commit: "unknown", tree_state: "unknown", date: "unknown" },
+                build: Build {
+                    version: "unknown",
+                    commit: "unknown",
+                    tree_state: "unknown",
+                    date: "unknown",
+                },
             },
         }
     }

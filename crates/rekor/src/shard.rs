@@ -178,6 +178,11 @@ impl Shards {
         (guard, active)
     }
 
+    /// Whether one shard is following another at this moment: entries wait, and none is refused.
+    pub fn is_turning(&self) -> bool {
+        self.writing.try_read().is_err()
+    }
+
     /// Ends the active shard with `end` and begins the one that it makes. Entries that arrive meanwhile wait and go into
     /// the new one; if `end` fails, they go on in the old one.
     pub async fn rotate<E>(&self, end: impl AsyncFnOnce(Arc<Placed>) -> Result<Shard, E>) -> Result<(), E> {

@@ -16,17 +16,19 @@ use x509_parser::prelude::FromDer as _;
 const TRUSTED_ROOT: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
 const SIGNING_CONFIG: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
 
-/// Who a log is to its clients.
+/// Who a shard of a log is to its clients: a log to those of v2, and another one to those of v1.
 #[derive(Debug, Clone)]
 pub struct LogIdentity {
     /// First line of its checkpoints.
     pub origin: String,
-    /// Where clients reach it, without `/api/v2`.
+    /// Where clients reach it, without `/api/v1` or `/api/v2`.
     pub base_url: String,
     /// Its public key, DER.
     pub spki: Vec<u8>,
-    /// What its entries name as `logId.keyId`.
+    /// What its v2 entries name as `logId.keyId`.
     pub log_id: Hash,
+    /// The public key of its promises and v1 checkpoints, DER; v1 entries name its hash as `logID`.
+    pub v1_spki: Vec<u8>,
     /// When it began to sign.
     pub start: Timestamp,
     /// When it ended, if it has.
@@ -80,7 +82,7 @@ pub enum TrustError {
 #[serde(rename_all = "camelCase")]
 struct TrustedRoot<'a> {
     media_type: &'static str,
-    tlogs: [LogInstance; 1],
+    tlogs: Vec<LogInstance>,
     certificate_authorities: &'a [Value],
     ctlogs: &'a [Value],
     timestamp_authorities: &'a [Value],
@@ -124,7 +126,7 @@ struct SigningConfig<'a> {
     ca_urls: Vec<Service<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     oidc_urls: Vec<Service<'a>>,
-    rekor_tlog_urls: [Service<'a>; 1],
+    rekor_tlog_urls: Vec<Service<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tsa_urls: Vec<Service<'a>>,
     rekor_tlog_config: Selection,
@@ -146,21 +148,41 @@ struct Selection {
     selector: &'static str,
 }
 
-/// Writes `trusted_root.json`.
-pub fn trusted_root(log: &LogIdentity, authorities: &Authorities) -> Result<String, TrustError> {
-    let base_url = base_url(log)?;
+/// The versions of the API that clients may be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Apis {
+    /// The newest that each client knows.
+    #[default]
+    Both,
+    /// Promises and integrated times.
+    V1,
+    /// Tiles, and times from a timestamp authority.
+    V2,
+}
+
+/// Writes `trusted_root.json` for all shards of a log.
+pub fn trusted_root(shards: &[LogIdentity], authorities: &Authorities) -> Result<String, TrustError> {
+    let mut tlogs = Vec::with_capacity(2 * shards.len());
+    for shard in shards {
+        let mut add = |spki: &[u8], log_id: &Hash| {
+            tlogs.push(LogInstance {
+                base_url: base_url(shard)?.to_owned(),
+                hash_algorithm: "SHA2_256",
+                public_key: PublicKeyOf {
+                    raw_bytes: STANDARD.encode(spki),
+                    key_details: key_details(spki)?,
+                    valid_for: ValidFor::of(shard),
+                },
+                log_id: LogId { key_id: log_id.to_base64() },
+            });
+            Ok::<(), TrustError>(())
+        };
+        add(&shard.spki, &shard.log_id)?;
+        add(&shard.v1_spki, &sha256(&shard.v1_spki))?;
+    }
     let document = TrustedRoot {
         media_type: TRUSTED_ROOT,
-        tlogs: [LogInstance {
-            base_url: base_url.to_owned(),
-            hash_algorithm: "SHA2_256",
-            public_key: PublicKeyOf {
-                raw_bytes: STANDARD.encode(&log.spki),
-                key_details: key_details(&log.spki)?,
-                valid_for: ValidFor::of(log),
-            },
-            log_id: LogId { key_id: log.log_id.to_base64() },
-        }],
+        tlogs,
         certificate_authorities: &authorities.certifying,
         ctlogs: &authorities.ctlogs,
         timestamp_authorities: &authorities.timestamping,
@@ -168,15 +190,25 @@ pub fn trusted_root(log: &LogIdentity, authorities: &Authorities) -> Result<Stri
     Ok(pretty(&document))
 }
 
-/// Writes `signing_config.v0.2.json`.
-pub fn signing_config(log: &LogIdentity, services: &Services) -> Result<String, TrustError> {
+/// Writes `signing_config.v0.2.json` for the shard that takes entries.
+pub fn signing_config(log: &LogIdentity, services: &Services, apis: Apis) -> Result<String, TrustError> {
     let url = base_url(log)?;
-    let valid_for = ValidFor::of(log);
+    let versions: &[u32] = match apis {
+        Apis::Both => &[2, 1],
+        Apis::V1 => &[1],
+        Apis::V2 => &[2],
+    };
+    let service = |version: &u32| Service {
+        url,
+        major_api_version: *version,
+        valid_for: ValidFor::of(log),
+        operator: &services.operator,
+    };
     let document = SigningConfig {
         media_type: SIGNING_CONFIG,
         ca_urls: services.list(&services.ca_urls, log),
         oidc_urls: services.list(&services.oidc_urls, log),
-        rekor_tlog_urls: [Service { url, major_api_version: 2, valid_for, operator: &services.operator }],
+        rekor_tlog_urls: versions.iter().map(service).collect(),
         tsa_urls: services.list(&services.tsa_urls, log),
         rekor_tlog_config: Selection { selector: "ANY" },
         tsa_config: (!services.tsa_urls.is_empty()).then_some(Selection { selector: "ANY" }),
@@ -357,23 +389,31 @@ mod tests {
                 .decode("MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=")
                 .expect("base64"),
             log_id: Hash::from_base64("sdtYEz6hIEwKlmY7d6z8L76DNO1idnBvbRifndKG4L0=").expect("hash"),
+            v1_spki: STANDARD
+                .decode("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE2G2Y+2tabdTV5BcGiBIx0a9fAFwrkBbmLSGtks4L3qX6yYY0zufBnhC8Ur/iy55GhWP/9A/bY2LhC30M9+RYtw==")
+                .expect("base64"),
             start: "2026-01-01T00:00:00Z".parse().expect("time"),
             end: None,
         }
     }
 
-    /// The documents of the reference, §9, which sigstore-python was seen to accept.
+    /// Documents that sigstore-python was seen to accept, and the v1 side of the same tree.
     #[test]
     fn documents_are_those_of_the_reference() {
-        let root: Value = serde_json::from_str(&trusted_root(&log(), &Authorities::default()).expect("root"))
-            .expect("JSON");
+        let root: Value =
+            serde_json::from_str(&trusted_root(&[log()], &Authorities::default()).expect("root"))
+                .expect("JSON");
         assert_eq!(
             root,
             json!({"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1",
                 "tlogs":[{"baseUrl":"https://log.example.org","hashAlgorithm":"SHA2_256",
                     "publicKey":{"rawBytes":"MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
                         "keyDetails":"PKIX_ED25519","validFor":{"start":"2026-01-01T00:00:00Z"}},
-                    "logId":{"keyId":"sdtYEz6hIEwKlmY7d6z8L76DNO1idnBvbRifndKG4L0="}}],
+                    "logId":{"keyId":"sdtYEz6hIEwKlmY7d6z8L76DNO1idnBvbRifndKG4L0="}},
+                    {"baseUrl":"https://log.example.org","hashAlgorithm":"SHA2_256",
+                    "publicKey":{"rawBytes":STANDARD.encode(log().v1_spki),
+                        "keyDetails":"PKIX_ECDSA_P256_SHA_256","validFor":{"start":"2026-01-01T00:00:00Z"}},
+                    "logId":{"keyId":"wNI9atQGlz+VWfO6LRygH4QUfY/8W4RFwiT5i5WRgB0="}}],
                 "certificateAuthorities":[],"ctlogs":[],"timestampAuthorities":[]})
         );
         let services = Services {
@@ -383,7 +423,8 @@ mod tests {
             operator: "example.org".into(),
         };
         let config: Value =
-            serde_json::from_str(&signing_config(&log(), &services).expect("config")).expect("JSON");
+            serde_json::from_str(&signing_config(&log(), &services, Apis::V2).expect("config"))
+                .expect("JSON");
         let service = |url: &str, version: u32| json!([{"url":url,"majorApiVersion":version,"validFor":{"start":"2026-01-01T00:00:00Z"},"operator":"example.org"}]);
         assert_eq!(
             config,
@@ -394,6 +435,10 @@ mod tests {
                 "tsaUrls":service("https://tsa.example.org/api/v1/timestamp",1),
                 "rekorTlogConfig":{"selector":"ANY"},"tsaConfig":{"selector":"ANY"}})
         );
+        let both = signing_config(&log(), &services, Apis::Both).expect("config");
+        let both: Value = serde_json::from_str(&both).expect("JSON");
+        let versions = [&both["rekorTlogUrls"][0], &both["rekorTlogUrls"][1]];
+        assert_eq!(versions.map(|service| service["majorApiVersion"].as_u64()), [Some(2), Some(1)]);
     }
 
     #[test]
@@ -402,11 +447,11 @@ mod tests {
             ["https://other.example.org", "log.example.org", "", "https://log.example.org.evil.example"]
         {
             let log = LogIdentity { base_url: base_url.into(), ..log() };
-            let error = trusted_root(&log, &Authorities::default()).expect_err(base_url);
+            let error = trusted_root(&[log], &Authorities::default()).expect_err(base_url);
             assert!(matches!(error, TrustError::Origin { .. }), "{base_url}: {error}");
         }
         let log = LogIdentity { base_url: "http://log.example.org:3000/rekor".into(), ..log() };
-        assert!(trusted_root(&log, &Authorities::default()).is_ok());
+        assert!(trusted_root(&[log], &Authorities::default()).is_ok());
     }
 
     /// The captured clients accepted this trusted root; the same must come out of its parts.

@@ -7,7 +7,9 @@ mod bench;
 mod freeze;
 mod fsck;
 mod inspect;
+mod reindex;
 mod serve;
+mod shard;
 mod trust;
 mod witness;
 
@@ -24,6 +26,10 @@ pub(crate) enum Command {
     Trust(trust::Args),
     /// End a stopped log for good with a final checkpoint
     Freeze(freeze::Args),
+    /// End the active shard and begin the next, or list them
+    Shard(shard::Args),
+    /// Grow the search indexes of a stopped log anew
+    Reindex(reindex::Args),
     /// Check a whole log from public data alone: a directory or a URL
     Fsck(fsck::Args),
     /// Show tiles, bundles, entries, checkpoints and proofs to a person
@@ -40,6 +46,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(*args).await,
         Command::Trust(args) => trust::run(&args),
         Command::Freeze(args) => freeze::run(args).await,
+        Command::Shard(args) => shard::run(args).await,
+        Command::Reindex(args) => reindex::run(args).await,
         Command::Fsck(args) => fsck::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
         Command::Witness(args) => witness::run(args).await,
@@ -51,6 +59,15 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
 pub(crate) fn say(text: &str) {
     let mut out = stdout().lock();
     let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// How results are shown.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// for people
+    Text,
+    /// for programs
+    Json,
 }
 
 /// Why a command did not succeed: one message for a person, and whose fault it is as the exit code.
@@ -74,6 +91,16 @@ impl Failure {
     /// The world did not cooperate, trying again later may help (exit code 3).
     pub(crate) fn unavailable(message: impl fmt::Display) -> Self {
         Self { code: 3, message: message.to_string() }
+    }
+
+    /// What another process ended with.
+    pub(crate) fn with_code(code: u8, message: String) -> Self {
+        Self { code, message }
+    }
+
+    /// The exit code as a number.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
     }
 
     /// The documented exit code.

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,18 +12,18 @@ use std::time::Duration;
 
 use axum::Router;
 use bulla_claims::{AlgorithmSet, DsseRule, LabelRule, Rules};
-use bulla_ledger::storage::StorageError;
-use bulla_ledger::{IndexAt, Log, Options, StartError};
-use bulla_rekor::{Document, Door, Duplicates, Settings};
+use bulla_rekor::{Build, Door, Duplicates, Idempotency, Settings, Shelf, Shelves, V1Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Failure, say};
-use crate::home::{self, Absent, Home, public_url};
+use super::{Failure, say, shard};
+use crate::home::{self, Absent, Home, remember_url};
+use crate::service::control::{self, Order};
 use crate::service::front::{Front, Places};
 use crate::service::health::{self, Expected, Health};
+use crate::service::running::{Following, How, Running};
 use crate::service::trust::{self, Documents};
 use crate::service::{http, metrics, witnesses};
 use crate::text;
@@ -36,7 +37,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     entries: Entries,
     #[command(flatten)]
-    running: Running,
+    running: Upkeep,
     #[command(flatten)]
     witnesses: witnesses::Args,
     #[command(flatten)]
@@ -105,6 +106,12 @@ struct Entries {
     /// Requests with more bytes are refused
     #[arg(long, value_name = "BYTES", default_value = "4194304", value_parser = text::bytes)]
     max_request_body_size: u64,
+    /// Attestations with more bytes are not kept; 0 keeps none
+    #[arg(long, value_name = "BYTES", default_value = "100KiB", value_parser = text::bytes)]
+    max_attestation_size: u64,
+    /// How long a search waits for the newest entries to be indexed
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = text::duration)]
+    search_patience: Duration,
     /// Entries that may wait for the writer; more are told to come back later
     #[arg(long, value_name = "N", default_value = "4096")]
     queue: NonZeroUsize,
@@ -152,7 +159,7 @@ enum Label {
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Running")]
-struct Running {
+struct Upkeep {
     /// How long accepted requests may take to finish when the log is stopped
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = text::duration)]
     stop_timeout: Duration,
@@ -165,6 +172,9 @@ struct Running {
     /// Not ready with less than this free on the disk
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = text::bytes)]
     disk_reserve: u64,
+    /// How long attestations are kept, such as 90d [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = text::duration)]
+    retention: Option<Duration>,
     /// Memory for tiles that are read often
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = text::bytes)]
     cache: u64,
@@ -175,56 +185,52 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let rules = args.entries.rules()?;
     let cosigners = witnesses::open(&args.witnesses)?;
     let home = Home::find(&args.home, Absent::Create)?;
-    let storage = home.open("stop that one first, or pass another --data DIR")?;
+    let is_new = home.is_new();
     let (listener, http_at) = http::bind("--http", args.listen.http).await?;
     let grpc = args.listen.grpc.bind("--grpc").await?;
     let metrics_listener = args.listen.metrics.bind("--metrics").await?;
 
-    let identity = home.identity();
-    let url = public_url(identity.verifier.name(), args.trust.url.as_deref(), http_at.port())?;
-    let documents = Documents::new(&identity, url.clone(), &args.trust)?;
-    let (trusted_root, signing_config) = (documents.trusted_root()?, documents.signing_config()?);
-    home.remember_url(&url)?;
-
     raise_file_limit();
     let counted = metrics::start()?;
-    let (data, is_new) = (home.dir().to_owned(), home.is_new());
-    let mut options = Options::new(
-        Arc::new(home.into_signer()),
-        identity.verifier.clone(),
-        IndexAt::Dir(data.join("index")),
-    );
-    options.queue = args.entries.queue.get();
-    options.max_batch = args.entries.max_batch.get();
-    options.cache_bytes = args.running.cache;
-    options.history_interval = args.running.checkpoint_history_interval;
-    options.cosigners = cosigners;
-    options.read_only = args.entries.read_only;
-    options.progress = say_progress;
-    let log = Log::start(Arc::new(storage), options).await.map_err(start_failure)?;
+    let how = How {
+        cosigners,
+        queue: args.entries.queue.get(),
+        max_batch: args.entries.max_batch.get(),
+        cache_bytes: args.running.cache,
+        history_interval: args.running.checkpoint_history_interval,
+        read_only: args.entries.read_only,
+        progress: say_progress,
+        search: Following::Yes,
+    };
+    let running =
+        Arc::new(Running::start(home, "stop that one first, or pass another --data DIR", how).await?);
+    let data = running.dir().to_owned();
+    let documents =
+        Documents::new(&running.identities(), args.trust.url.as_deref(), http_at.port(), &args.trust)?;
+    let (url, trust) = (documents.url().to_owned(), documents.served()?);
+    remember_url(&data, &url)?;
 
     let expected = Expected {
         writes: !args.entries.read_only,
         disk_reserve_bytes: args.running.disk_reserve,
         checkpoint_within: args.running.checkpoint_within,
     };
-    let health = Arc::new(Health::new(log.clone(), expected));
-    let door = Arc::new(Door::new(
-        log.clone(),
-        identity.verifier.log_id(),
-        args.entries.settings(rules, args.listen.body_timeout),
-        Document::from(trusted_root),
-        Document::from(signing_config),
-    ));
+    let health = Arc::new(Health::new(running.shards().clone(), expected));
+    let settings = args.entries.settings(rules, args.listen.body_timeout);
+    let shelves = args.entries.shelves(&data);
+    let door = Arc::new(Door::new(running.shards().clone(), settings, trust, shelves));
 
-    let front = Front { verifier: identity.verifier, url };
+    let identity = running.identity();
+    let v1_log_id = bulla_tlog::sha256(&identity.v1_spki);
+    let front = Front { verifier: identity.verifier, url, v1_log_id };
     let places = Places {
-        data: std::path::absolute(&data).unwrap_or(data),
+        data: std::path::absolute(&data).unwrap_or_else(|_| data.clone()),
         http: http_at,
         grpc: grpc.as_ref().map(|(_, at)| *at),
         metrics: metrics_listener.as_ref().map(|(_, at)| *at),
     };
-    let size = log.status().size;
+    let log = running.active();
+    let size = running.shards().active().base() + log.status().size;
     let state = if log.status().frozen {
         format!("serves, with its final {size} entries, the frozen log")
     } else if args.entries.read_only {
@@ -237,11 +243,22 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let greeting = front.greeting(&state, &places);
 
     let mut services: Vec<(TcpListener, Router)> = Vec::new();
-    let main = bulla_rekor::api::v2::router(door.clone());
+    let main = bulla_rekor::api::router(door.clone());
     services.push((
         listener,
-        main.merge(health::routes(health.clone())).merge(front.routes(log.reader().clone())),
+        main.merge(health::routes(health.clone())).merge(front.routes(running.shards().clone())),
     ));
+    let keeping_house = tokio::spawn(keep_house(door.clone(), args.running.retention));
+    let controlled = control::listen(&data).map(|socket| {
+        let orders = Orders {
+            running: running.clone(),
+            door: door.clone(),
+            args: args.trust.clone(),
+            port: http_at.port(),
+        };
+        let orders = Arc::new(orders);
+        tokio::spawn(control::serve(socket, Arc::new(move |order| orders.clone().carry_out(order))))
+    });
     if let Some((listener, _)) = grpc {
         let asked = health.clone();
         let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || asked.is_ready()));
@@ -273,9 +290,54 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         again = signals.next() => tracing::warn!(signal = again, "told twice: not waiting for open requests"),
     }
     keeping.abort();
-    log.stop().await.map_err(|error| Failure::unavailable(format!("the log did not settle: {error}")))?;
-    tracing::info!(size = log.status().size, "stopped");
+    keeping_house.abort();
+    if let Some(controlled) = controlled {
+        controlled.abort();
+    }
+    running.stop().await.map_err(|error| Failure::unavailable(format!("the log did not settle: {error}")))?;
+    tracing::info!(size = running.active().status().size, "stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a running log needs to follow an order.
+struct Orders {
+    running: Arc<Running>,
+    door: Arc<Door>,
+    args: trust::Args,
+    port: u16,
+}
+
+impl Orders {
+    async fn carry_out(self: Arc<Self>, order: Order) -> Result<String, Failure> {
+        match order {
+            Order::Rotate { origin } => {
+                let (ended, begun) = self.running.rotate(origin).await?;
+                // A URL that was given for the old name is not that of the new one.
+                let url = self.args.url.as_deref().filter(|_| ended.verifier.name() == begun.verifier.name());
+                let documents = Documents::new(&self.running.identities(), url, self.port, &self.args)?;
+                self.door.trust(documents.served()?);
+                remember_url(self.running.dir(), documents.url())?;
+                tracing::info!(ended = %ended.tree, begun = %begun.tree, "shard rotated");
+                Ok(shard::rotated(&ended, &begun))
+            }
+        }
+    }
+}
+
+/// Throws away, every hour, what is kept beside the log for long enough.
+async fn keep_house(door: Arc<Door>, retention: Option<Duration>) {
+    let mut hours = tokio::time::interval(Duration::from_hours(1));
+    loop {
+        hours.tick().await;
+        let door = door.clone();
+        match tokio::task::spawn_blocking(move || door.sweep(retention)).await {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(files)) => {
+                tracing::info!(files, "threw away attestations and answers that were kept long enough")
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "cannot throw away what was kept long enough"),
+        }
+    }
 }
 
 /// Waits for the listeners' last answers, but not for ever.
@@ -324,10 +386,31 @@ impl Entries {
             max_body_bytes: usize::try_from(self.max_request_body_size).unwrap_or(usize::MAX),
             body_timeout,
             retry_after_seconds: self.retry_after,
+            v1: V1Settings {
+                max_attestation_bytes: usize::try_from(self.max_attestation_size).unwrap_or(usize::MAX),
+                search_patience: self.search_patience,
+                build: BUILD,
+                ..Settings::new(Rules::default()).v1
+            },
             ..Settings::new(rules)
         }
     }
+
+    fn shelves(&self, data: &Path) -> Shelves {
+        Shelves {
+            attestations: (self.max_attestation_size > 0).then(|| Shelf::new(&data.join("attestations"))),
+            idempotency: Some(Idempotency::new(Shelf::new(&data.join("idempotency")))),
+        }
+    }
 }
+
+/// What this program was built from; `build.rs` finds it out.
+const BUILD: Build = Build {
+    version: env!("CARGO_PKG_VERSION"),
+    commit: env!("BULLA_BUILD_COMMIT"),
+    tree_state: env!("BULLA_BUILD_TREE_STATE"),
+    date: env!("BULLA_BUILD_DATE"),
+};
 
 /// The two signals that ask a server to stop.
 struct Signals {
@@ -363,12 +446,5 @@ fn raise_file_limit() {
 fn say_progress(done: u64, total: u64) {
     if done == total || done % (1 << 20) < 4096 {
         tracing::info!(done, total, "rebuilding the deduplication index");
-    }
-}
-
-fn start_failure(error: StartError) -> Failure {
-    match error {
-        StartError::Checkpoint(_) | StartError::Storage(StorageError::Corrupt(_)) => Failure::check(error),
-        other => Failure::unavailable(other),
     }
 }

@@ -4,8 +4,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bulla_rekor::trust::Apis;
+
 use super::{Failure, say};
-use crate::home::{Identity, public_url};
+use crate::home::Identity;
 use crate::service::trust::{self, Documents};
 
 #[derive(clap::Args)]
@@ -19,7 +21,36 @@ enum Document {
     /// Print `trusted_root.json`: whom clients are to believe
     Root(Inputs),
     /// Print `signing_config.v0.2.json`: where clients are to send things
-    SigningConfig(Inputs),
+    SigningConfig(SigningConfig),
+}
+
+#[derive(clap::Args)]
+struct SigningConfig {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Versions of the log's API that clients may use
+    #[arg(long, value_enum, default_value_t = Api::Both)]
+    api: Api,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Api {
+    /// the newest that each client knows
+    Both,
+    /// promises and integrated times
+    V1,
+    /// tiles, and times from a timestamp authority
+    V2,
+}
+
+impl From<Api> for Apis {
+    fn from(api: Api) -> Self {
+        match api {
+            Api::Both => Self::Both,
+            Api::V1 => Self::V1,
+            Api::V2 => Self::V2,
+        }
+    }
 }
 
 #[derive(clap::Args)]
@@ -32,15 +63,14 @@ struct Inputs {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let (Document::Root(inputs) | Document::SigningConfig(inputs)) = &args.document;
-    let identity = Identity::read(&inputs.data)?;
+    let (Document::Root(inputs) | Document::SigningConfig(SigningConfig { inputs, .. })) = &args.document;
+    let shards = Identity::read_all(&inputs.data)?;
     let remembered = Identity::url(&inputs.data);
     let url = inputs.trust.url.as_deref().or(remembered.as_deref());
-    let url = public_url(identity.verifier.name(), url, DEFAULT_PORT)?;
-    let documents = Documents::new(&identity, url, &inputs.trust)?;
+    let documents = Documents::new(&shards, url, DEFAULT_PORT, &inputs.trust)?;
     let text = match &args.document {
         Document::Root(_) => documents.trusted_root()?,
-        Document::SigningConfig(_) => documents.signing_config()?,
+        Document::SigningConfig(SigningConfig { api, .. }) => documents.signing_config((*api).into())?,
     };
     say(&text);
     Ok(ExitCode::SUCCESS)

@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use bulla_ledger::Reader;
+use bulla_rekor::Shards;
+use bulla_tlog::Hash;
 use bulla_tlog::note::Verifier;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
@@ -19,6 +21,8 @@ pub(crate) struct Front {
     pub(crate) verifier: Verifier,
     /// Its public base URL.
     pub(crate) url: String,
+    /// What v1 clients know it by.
+    pub(crate) v1_log_id: Hash,
 }
 
 /// Where everything is, for whoever started the log.
@@ -53,6 +57,7 @@ impl Front {
         line("log ID", &verifier.log_id().to_base64());
         line("", &verifier.log_id().to_string());
         line("vkey", &verifier.vkey());
+        line("v1 log ID", &self.v1_log_id.to_string());
         let (origin, key) = (verifier.name(), public_key_pem(verifier.spki()));
         let near = near(places.http);
         let vkey = places.data.join("log.vkey");
@@ -66,13 +71,19 @@ impl Front {
     }
 
     /// The page at the root, one screen of plain text.
-    pub(crate) fn routes(self, reader: Reader) -> Router {
-        let Self { verifier, url } = self;
+    pub(crate) fn routes(self, shards: Arc<Shards>) -> Router {
+        let Self { verifier, url, .. } = self;
         let page = move || {
-            let size = reader.published().size;
+            let active = shards.active();
+            let size = active.base() + active.log().reader().published().size;
             let page = format!(
                 "This is the transparency log \"{origin}\", with {size} entries.\n\n\
-                 log ID  {id}\nvkey    {vkey}\nURL     {url}\n\n\
+                 log ID  {id}\nvkey    {vkey}\nv1 log  {v1_id}\nURL     {url}\n\n\
+                 POST /api/v1/log/entries                log a signature (Rekor v1)\n\
+                 GET  /api/v1/log/entries?hash=HEX       search by digest; also email=, identity=, key=, kind=, since=, until=\n\
+                 GET  /api/v1/log/entries/UUID           an entry with its proof\n\
+                 GET  /api/v1/log                        the trees and their heads\n\
+                 GET  /swagger.json                      the Rekor v1 API, described\n\
                  POST /api/v2/log/entries                log a signature (Rekor v2)\n\
                  GET  /api/v2/log/entries/INDEX          an entry with its proof\n\
                  GET  /api/v2/log/entries?leafHash=HEX   the same, by leaf hash\n\
@@ -85,6 +96,7 @@ impl Front {
                 origin = verifier.name(),
                 id = verifier.log_id().to_base64(),
                 vkey = verifier.vkey(),
+                v1_id = active.v1_log_id(),
             );
             async move {
                 let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-cache")];

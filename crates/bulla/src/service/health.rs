@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::Router;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
-use bulla_ledger::{Log, Status};
+use bulla_ledger::Status;
+use bulla_rekor::Shards;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::json;
@@ -23,24 +24,26 @@ pub(crate) struct Expected {
     pub(crate) checkpoint_within: Duration,
 }
 
-/// Looks after one log.
+/// Looks after the active shard of a log.
 pub(crate) struct Health {
-    log: Log,
+    shards: Arc<Shards>,
     expected: Expected,
     /// The published size, and since when it has not grown although entries wait.
     waiting: Mutex<Option<(u64, Instant)>>,
 }
 
 impl Health {
-    pub(crate) fn new(log: Log, expected: Expected) -> Self {
-        Self { log, expected, waiting: Mutex::new(None) }
+    pub(crate) fn new(shards: Arc<Shards>, expected: Expected) -> Self {
+        Self { shards, expected, waiting: Mutex::new(None) }
     }
 
     /// How the log is, and what is wrong with it: nothing, if it is ready.
     pub(crate) fn look(&self) -> (Status, Vec<String>) {
-        let status = self.log.status();
+        let status = self.shards.active().log().status();
         let waiting = self.waiting_since(&status).map(|since| since.elapsed());
-        let problems = problems(&status, waiting, self.expected);
+        // While one shard follows another entries wait for a moment: the log is well, although the old shard stops.
+        let problems =
+            if self.shards.is_turning() { Vec::new() } else { problems(&status, waiting, self.expected) };
         (status, problems)
     }
 

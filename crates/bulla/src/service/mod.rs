@@ -1,9 +1,11 @@
 //! What runs as long as a server runs: listeners, health, metrics, and what a browser sees.
 
+pub(crate) mod control;
 pub(crate) mod front;
 pub(crate) mod health;
 pub(crate) mod http;
 pub(crate) mod metrics;
+pub(crate) mod running;
 pub(crate) mod trust;
 pub(crate) mod witness;
 pub(crate) mod witnesses;

@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use bulla_rekor::trust::{Authorities, LogIdentity, Services, TrustError, signing_config, trusted_root};
+use bulla_rekor::trust::{
+    Apis, Authorities, LogIdentity, Services, TrustError, signing_config, trusted_root,
+};
+use bulla_rekor::{Document, Trust};
 use jiff::Timestamp;
 
 use crate::command::Failure;
-use crate::home::Identity;
+use crate::home::{Identity, public_url};
 
 /// The outside authorities, which only go into the trust files.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Trust files")]
 pub(crate) struct Args {
@@ -45,47 +48,86 @@ pub(crate) struct Args {
     operator: Option<String>,
 }
 
-/// Writes the documents of one log.
+/// Writes the documents of a log.
 pub(crate) struct Documents {
-    log: LogIdentity,
+    /// Its shards, oldest first.
+    shards: Vec<LogIdentity>,
     authorities: Authorities,
     services: Services,
 }
 
 impl Documents {
-    /// Reads every file named.
-    pub(crate) fn new(identity: &Identity, base_url: String, args: &Args) -> Result<Self, Failure> {
-        let verifier = &identity.verifier;
-        let start =
-            i64::try_from(identity.created).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-        let start =
-            start.ok_or_else(|| Failure::check("the directory says the log began after the year 9999"))?;
-        let log = LogIdentity {
-            origin: verifier.name().to_owned(),
-            base_url,
-            spki: verifier.spki().to_vec(),
-            log_id: verifier.log_id(),
-            start,
-            end: None,
+    /// Reads every file named. `url` is where the active shard is, `port` where it listens, should nobody have said more.
+    pub(crate) fn new(
+        shards: &[Identity],
+        url: Option<&str>,
+        port: u16,
+        args: &Args,
+    ) -> Result<Self, Failure> {
+        let Some((active, ended)) = shards.split_last() else {
+            return Err(Failure::check("a log without a shard has no trust files"));
         };
+        let url = public_url(active.verifier.name(), url, port)?;
+        let mut all = Vec::with_capacity(shards.len());
+        for shard in ended {
+            all.push(log_identity(shard, with_host(&url, shard.verifier.name())?)?);
+        }
+        all.push(log_identity(active, url)?);
+        let log = &all[all.len() - 1];
         let services = Services {
             ca_urls: args.ca_url.clone(),
             oidc_urls: args.oidc_url.clone(),
             tsa_urls: args.tsa_url.clone(),
             operator: args.operator.clone().unwrap_or_else(|| log.origin.clone()),
         };
-        Ok(Self { authorities: authorities(args, start)?, log, services })
+        Ok(Self { authorities: authorities(args, all[0].start)?, shards: all, services })
+    }
+
+    /// Where clients reach the active shard.
+    pub(crate) fn url(&self) -> &str {
+        self.shards.last().map_or("", |shard| &shard.base_url)
     }
 
     /// `trusted_root.json`.
     pub(crate) fn trusted_root(&self) -> Result<String, Failure> {
-        trusted_root(&self.log, &self.authorities).map_err(Failure::usage)
+        trusted_root(&self.shards, &self.authorities).map_err(Failure::usage)
     }
 
     /// `signing_config.v0.2.json`.
-    pub(crate) fn signing_config(&self) -> Result<String, Failure> {
-        signing_config(&self.log, &self.services).map_err(Failure::usage)
+    pub(crate) fn signing_config(&self, apis: Apis) -> Result<String, Failure> {
+        let active = self.shards.last().ok_or_else(|| Failure::check("a log has a shard"))?;
+        signing_config(active, &self.services, apis).map_err(Failure::usage)
     }
+
+    /// Both, as the log serves them.
+    pub(crate) fn served(&self) -> Result<Trust, Failure> {
+        let trusted_root = Document::from(self.trusted_root()?);
+        Ok(Trust { trusted_root, signing_config: Document::from(self.signing_config(Apis::Both)?) })
+    }
+}
+
+fn log_identity(shard: &Identity, base_url: String) -> Result<LogIdentity, Failure> {
+    let time = |seconds: u64| {
+        let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        time.ok_or_else(|| Failure::check(format!("shard {} begins or ends after the year 9999", shard.tree)))
+    };
+    Ok(LogIdentity {
+        origin: shard.verifier.name().to_owned(),
+        base_url,
+        spki: shard.verifier.spki().to_vec(),
+        log_id: shard.verifier.log_id(),
+        v1_spki: shard.v1_spki.clone(),
+        start: time(shard.created)?,
+        end: shard.ended.map(time).transpose()?,
+    })
+}
+
+/// The same URL on another host.
+fn with_host(url: &str, host: &str) -> Result<String, Failure> {
+    let refused = |problem: &dyn std::fmt::Display| Failure::usage(format!("--url \"{url}\": {problem}"));
+    let mut url: reqwest::Url = url.parse().map_err(|error| refused(&error))?;
+    url.set_host(Some(host)).map_err(|error| refused(&error))?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn authorities(args: &Args, start: Timestamp) -> Result<Authorities, Failure> {

@@ -67,7 +67,7 @@ pub(super) fn admit(proposed: &Dsse, rules: &Rules) -> Result<Admitted, Refusal>
         Refusal::new(SIGNATURE, problem)
     })?;
     // The leaf has but one hash of it all, so what the payload is about must be told now or never.
-    Ok(Admitted { named: named(payload_type, payload, PAYLOAD)?, ..admitted })
+    Ok(Admitted { named: named(Some(payload_type), payload, PAYLOAD)?, ..admitted })
 }
 
 fn at_most(field: &str, what: &str, len: usize, most: usize) -> Result<(), Refusal> {

@@ -195,6 +195,6 @@ const KINDS: &[Kind] = &[hashedrekord::KIND, dsse::KIND];
 
 fn known() -> String {
     let v2 = KINDS.iter().map(|kind| (kind.name, kind.version));
-    let kinds = v2.chain(v1::KINDS.iter().map(|kind| (kind.name, kind.version)));
+    let kinds = v2.chain(v1::kinds());
     kinds.map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", ")
 }

@@ -75,7 +75,7 @@ fn utf8_string(raw: &[u8]) -> Option<String> {
 }
 
 /// The extension "Issuer (V2)", else the one it replaced, which is text without DER around it
-/// (https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md).
+/// (<https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md>).
 fn issuer(certificate: &X509Certificate<'_>) -> Option<String> {
     extension(certificate, "1.3.6.1.4.1.57264.1.8").and_then(utf8_string).or_else(|| {
         let raw = extension(certificate, "1.3.6.1.4.1.57264.1.1")?;

@@ -4,4 +4,6 @@ mod certificate;
 pub(crate) mod pem;
 pub mod x509;
 /// shim
-pub fn fingerprint(_format: &str, content: &[u8]) -> Result<String, String> { x509::PublicKey::parse(content).map(|k| k.traces().fingerprints[0].clone()).map_err(|e| e.problem) }
+pub fn fingerprint(_format: &str, content: &[u8]) -> Result<String, String> {
+    x509::PublicKey::parse(content).map(|k| k.traces().fingerprints[0].clone()).map_err(|e| e.problem)
+}

@@ -1,4 +1,4 @@
-//! Public keys and certificate chains in PEM: what most clients sign with (reference rekor-v1 §7.1).
+//! Public keys and certificate chains in PEM: what most clients sign with.
 
 use std::fmt;
 

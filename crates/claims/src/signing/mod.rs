@@ -12,8 +12,6 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
     EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
 };
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bulla_tlog::note::{self, SignError, VkeyError};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfo};
 
@@ -40,8 +38,15 @@ impl SigningKey {
         let key = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new());
         let key =
             key.expect("32 random bytes are an Ed25519 key, and the library does not return without them");
-        let base64 = STANDARD.encode(key.as_ref());
-        format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n")
+        crate::keys::pem("PRIVATE KEY", key.as_ref())
+    }
+
+    /// Makes a new ECDSA P-256 key: PKCS#8 in PEM.
+    pub fn generate_ecdsa_p256_pem() -> String {
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
+        let key =
+            key.expect("the library makes keys until one is good, and does not return without random bytes");
+        crate::keys::pem("PRIVATE KEY", key.as_ref())
     }
 
     /// Reads the text of a key file: the first private key in it, as PEM of PKCS#8 (`PRIVATE KEY`, `ENCRYPTED PRIVATE

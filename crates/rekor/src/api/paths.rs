@@ -51,7 +51,11 @@ fn of_shard(door: &Door, path: &str, method: &Method) -> Option<(String, Arc<cra
 }
 
 async fn unknown(State(door): State<Arc<Door>>, request: Request) -> Response {
-    if v1::owns(request.uri().path()) { v1::unknown(door, request).await } else { v2::unknown(door, request).await }
+    if v1::owns(request.uri().path()) {
+        v1::unknown(door, request).await
+    } else {
+        v2::unknown(door, request).await
+    }
 }
 
 /// The path without empty and `.` segments and without a slash at its end, if it has any.

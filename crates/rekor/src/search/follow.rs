@@ -68,6 +68,8 @@ impl GrowError {
 /// A failure is tried again after this time, then after twice that, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// So many times larger are the runs written while many leaves are missing: fewer of them cost less to merge.
+const CATCHING_UP: usize = 4;
 /// Spans that a thread may have read ahead of the writer.
 const AHEAD: usize = 2;
 
@@ -322,7 +324,7 @@ impl<L: Leaves> Growth<'_, L> {
                 }
                 let Ok(span) = workers[worker].recv() else { return Err(GrowError::GivenUp) };
                 self.push(span?, u64::from(number) * leaves_per_span)?;
-                self.shared.write_out(self.shared.shape.spans_per_run)?;
+                self.shared.write_out(self.shared.shape.spans_per_run * CATCHING_UP)?;
                 (self.progress)(u64::from(number + 1) * leaves_per_span, published);
             }
             Ok(())

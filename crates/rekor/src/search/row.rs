@@ -150,7 +150,9 @@ mod tests {
             mut offsets in prop::collection::vec(0_u16..4096, 1..600),
             size in prop::sample::select(vec![16_usize, 64, 256, 4096]),
         ) {
-            offsets.iter_mut().for_each(|offset| *offset %= size as u16);
+            for offset in &mut offsets {
+                *offset %= size as u16;
+            }
             offsets.sort_unstable();
             offsets.dedup();
             let leaves = read(&written(&offsets, size), size).expect("is read");
@@ -163,7 +165,9 @@ mod tests {
             offsets in prop::collection::btree_set(0_u16..4096, 0..200), low in 0_u64..5000, high in 0_u64..5000,
         ) {
             let mut leaves = Offsets::none();
-            offsets.iter().for_each(|offset| leaves.add(*offset));
+            for offset in &offsets {
+                leaves.add(*offset);
+            }
             leaves.clip(low, high);
             let kept: Vec<u16> =
                 offsets.into_iter().filter(|offset| (low..high).contains(&u64::from(*offset))).collect();

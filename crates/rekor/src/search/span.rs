@@ -73,16 +73,11 @@ impl Open {
     /// Adds the pairs of leaves that follow, so many.
     pub(crate) fn extend(&mut self, pairs: Vec<Pair>, leaves: u64) {
         self.leaves += leaves;
-        let piece = match self.pieces.last_mut().filter(|piece| piece.len() < PIECE) {
-            Some(piece) => {
-                piece.extend(pairs);
-                piece
-            }
-            None => {
-                self.pieces.push(pairs);
-                self.pieces.last_mut().expect("was just put there")
-            }
-        };
+        if self.pieces.last().is_none_or(|piece| piece.len() >= PIECE) {
+            self.pieces.push(Vec::new());
+        }
+        let Some(piece) = self.pieces.last_mut() else { return };
+        piece.extend(pairs);
         // Stable sorting is quick on what is two sorted runs already.
         piece.sort();
     }

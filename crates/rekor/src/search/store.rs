@@ -33,7 +33,6 @@ pub(crate) struct Store {
     dir: PathBuf,
     leaves_per_span: usize,
     tree: AnyTree,
-    versions: SequenceNumberCounter,
     compactor: Option<JoinHandle<()>>,
     added: Option<SyncSender<()>>,
 }
@@ -95,12 +94,13 @@ impl Store {
         let cursor = match guarded(|| tree.get(CURSOR, SeqNo::MAX))? {
             Some(value) => read_cursor(&value, leaves_per_span)
                 .ok_or_else(|| SearchError::Damaged("its cursor is of another layout".to_owned()))?,
-            None if tree.table_count() == 0 => Cursor::default(),
+            // Without its list of tables the engine begins a new tree between the old ones.
+            None if tree.table_count() == 0 && !has_entries(&dir.join("tables")) => Cursor::default(),
             None => return Err(SearchError::Damaged("its cursor is missing".to_owned())),
         };
         let (added, work) = std::sync::mpsc::sync_channel(1);
         let compactor = {
-            let (tree, versions) = (tree.clone(), versions.clone());
+            let tree = tree.clone();
             std::thread::Builder::new().name("search-compactor".to_owned()).spawn(move || {
                 while work.recv().is_ok() {
                     compact(&tree, &versions);
@@ -113,7 +113,6 @@ impl Store {
             dir: dir.to_owned(),
             leaves_per_span,
             tree,
-            versions,
             compactor: Some(compactor),
             added: Some(added),
         };
@@ -261,6 +260,10 @@ fn classed(error: &lsm_tree::Error) -> SearchError {
         }
         damage => SearchError::Damaged(damage.to_string()),
     }
+}
+
+fn has_entries(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Removes a directory as far as it goes; what is left is met again at the next start.

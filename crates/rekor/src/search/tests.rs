@@ -85,6 +85,9 @@ fn word(word: &str) -> Term {
     Term::new(Door::V1, word)
 }
 
+/// Longer than anything waited for takes, so a test that hangs fails.
+const LONG: Duration = Duration::from_mins(1);
+
 const SMALL: Shape = Shape { leaves_per_span: 64, spans_per_run: 2 };
 
 fn open(dir: &Path, shape: Shape) -> Search {
@@ -331,10 +334,10 @@ async fn the_follower_keeps_up_and_whoever_waits_is_told() {
     let search = open(dir.path(), SMALL);
     let (stop, stopping) = watch::channel(false);
     let follower = search.follow(log.clone(), 2, stopping);
-    assert_eq!(search.wait_for(500, Duration::from_secs(60)).await, 500);
+    assert_eq!(search.wait_for(500, LONG).await, 500);
     for size in 501..1000 {
         log.publish([counted(size - 1)]);
-        assert_eq!(search.wait_for(size, Duration::from_secs(60)).await, size);
+        assert_eq!(search.wait_for(size, LONG).await, size);
         assert_eq!(found(&search, &Query::any([word(&(size - 1).to_string())])), [size - 1]);
     }
     assert_eq!(search.wait_for(1500, Duration::from_millis(1)).await, 999, "nothing more will come");
@@ -384,12 +387,12 @@ async fn a_log_that_cannot_be_read_is_asked_again() {
     let (search, log) = (memory(SMALL), Log::counted(100));
     let (stop, stopping) = watch::channel(false);
     let follower = search.follow(log.clone(), 1, stopping);
-    assert_eq!(search.wait_for(100, Duration::from_secs(60)).await, 100);
+    assert_eq!(search.wait_for(100, LONG).await, 100);
     log.unreadable.store(true, Ordering::Release);
     log.publish((100..300).map(counted));
     assert_eq!(search.wait_for(300, Duration::from_millis(150)).await, 100);
     log.unreadable.store(false, Ordering::Release);
-    assert_eq!(search.wait_for(300, Duration::from_secs(60)).await, 300);
+    assert_eq!(search.wait_for(300, LONG).await, 300);
     assert_counted(&search, 300);
     stop.send(true).expect("is heard");
     follower.await.expect("ends");
@@ -475,7 +478,7 @@ async fn damage_met_while_following_is_mended_by_the_follower() {
         assert_eq!(answer.leaves, if i < answer.complete { vec![i] } else { Vec::new() });
     }
     log.publish([counted(700)]);
-    assert_eq!(search.wait_for(701, Duration::from_secs(60)).await, 701);
+    assert_eq!(search.wait_for(701, LONG).await, 701);
     assert_counted(&search, 701);
     stop.send(true).expect("is heard");
     follower.await.expect("ends");
@@ -496,7 +499,7 @@ async fn a_disk_that_refuses_rows_is_tried_again_and_answers_stay_right() {
     let search = open(&at, SMALL);
     let (stop, stopping) = watch::channel(false);
     let follower = search.follow(log.clone(), 2, stopping);
-    assert_eq!(search.wait_for(700, Duration::from_secs(60)).await, 700);
+    assert_eq!(search.wait_for(700, LONG).await, 700);
     // Directories where the next tables would be: what is there can be read, and nothing can be added.
     let tables = at.join("0/tables");
     let blocked: Vec<PathBuf> = (0..5000)
@@ -504,13 +507,13 @@ async fn a_disk_that_refuses_rows_is_tried_again_and_answers_stay_right() {
         .filter(|table| fs::create_dir(table).is_ok())
         .collect();
     log.publish((700..1400).map(counted));
-    assert_eq!(search.wait_for(768, Duration::from_secs(60)).await, 768);
-    assert_eq!(search.wait_for(1400, Duration::from_millis(300)).await, 768);
-    assert_counted(&search, 768);
+    assert_eq!(search.wait_for(1152, LONG).await, 1152);
+    assert_eq!(search.wait_for(1400, Duration::from_millis(300)).await, 1152);
+    assert_counted(&search, 1152);
     for blocked in blocked {
         fs::remove_dir(blocked).expect("is removed");
     }
-    assert_eq!(search.wait_for(1400, Duration::from_secs(60)).await, 1400);
+    assert_eq!(search.wait_for(1400, LONG).await, 1400);
     assert_counted(&search, 1400);
     stop.send(true).expect("is heard");
     follower.await.expect("ends");

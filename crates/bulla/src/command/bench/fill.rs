@@ -1,18 +1,16 @@
 //! `bulla bench fill`: makes a large log without checking a signature, to measure what size alone costs.
 //! The entries look like real ones and are not; so only a directory that this command began is filled.
 
-use std::sync::Arc;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bulla_ledger::{IndexAt, Log, Options};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use indicatif::ProgressBar;
 
 use crate::command::Failure;
 use crate::home::{self, Absent, Home};
+use crate::service::running::{How, Running};
 
 /// The file that says that a log is made up.
 const MARK: &str = "synthetic";
@@ -31,17 +29,15 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let home = Home::find(&args.home, Absent::Create)?;
     let mark = home.dir().join(MARK);
+    let data = home.dir().to_owned();
     if home.is_new() {
         std::fs::write(&mark, "made by bulla bench fill: nothing in this log was ever signed\n")
             .map_err(Failure::unavailable)?;
     } else if !mark.exists() {
-        return Err(Failure::usage(format!("{} is a real log, it is not filled", home.dir().display())));
+        return Err(Failure::usage(format!("{} is a real log, it is not filled", data.display())));
     }
-    let storage = home.open("stop that one first")?;
-    let index = IndexAt::Dir(home.dir().join("index"));
-    let verifier = home.verifier().clone();
-    let options = Options::new(Arc::new(home.into_signer()), verifier, index);
-    let log = Log::start(Arc::new(storage), options).await.map_err(Failure::unavailable)?;
+    let running = Running::start(home, "stop that one first", How::default()).await?;
+    let log = running.active();
     let first = log.reader().published().size;
     let progress = ProgressBar::new(args.entries).with_position(first).with_message("filling");
     let keys: Vec<String> = (0..16_u64).map(|key| STANDARD.encode(noise(u64::MAX - key, 91))).collect();
@@ -55,7 +51,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         progress.inc(1);
     }
     drop(adds);
-    log.stop().await.map_err(Failure::unavailable)?;
+    running.stop().await.map_err(Failure::unavailable)?;
     progress.finish();
     Ok(())
 }

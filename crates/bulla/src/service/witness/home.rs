@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use bulla_tlog::cosignature::{CosignatureSigner, CosignatureVerifier};
 use bulla_tlog::note::valid_name;
 
-use crate::home::pem;
+use bulla_claims::keys::pem;
 
 /// Why a directory cannot be a witness's.
 #[derive(Debug, thiserror::Error)]

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Home, MAX_BODY, OpenError, Refused, Witness, routes};
-use crate::home::pem;
 use crate::service::{http, witnesses};
+use bulla_claims::keys::pem;
 
 const NAME: &str = "witness.example.org";
 const VKEY: &str = "witness.example.org+0ea12664+BCmsuuFBvMrwsi4alNNNC8c2HlJtC/4SyJeUvJMilm3X";

@@ -1,4 +1,4 @@
-//! dsse 0.0.1: a DSSE envelope, of which the leaf keeps hashes and signatures (reference rekor-v1 §6.2).
+//! dsse 0.0.1: a DSSE envelope, of which the leaf keeps hashes and signatures.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub(super) const KIND: Kind = Kind { name: "dsse", version: "0.0.1", admit, temp
 /// What is proposed, or what a log made of it: never both.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Proposed {
+struct Request {
     proposed_content: Option<Content>,
     envelope_hash: Option<ProposedHash>,
     payload_hash: Option<ProposedHash>,
@@ -38,7 +38,7 @@ struct ProposedSignature {
     verifier: Option<String>,
 }
 
-impl Proposed {
+impl Request {
     fn has_canonical(&self) -> bool {
         self.envelope_hash.is_some()
             || self.payload_hash.is_some()
@@ -66,7 +66,7 @@ struct Signature<'a> {
 }
 
 fn admit(spec: &RawValue, _: &Rules) -> Result<Admitted, Refusal> {
-    let proposed: Proposed = member::spec(spec)?;
+    let proposed: Request = member::spec(spec)?;
     if proposed.proposed_content.is_none() && proposed.has_canonical() {
         let problem = "proposedContent is missing: the canonical form can be searched for, not added";
         return Err(Fault::new(CONTENT, problem).into());
@@ -74,7 +74,7 @@ fn admit(spec: &RawValue, _: &Rules) -> Result<Admitted, Refusal> {
     Ok(verify(proposed)?)
 }
 
-fn verify(proposed: Proposed) -> Result<Admitted, Fault> {
+fn verify(proposed: Request) -> Result<Admitted, Fault> {
     if proposed.has_canonical() {
         let problem = "either proposedContent or envelopeHash, payloadHash and signatures must be present but not \
                        both: send proposedContent alone";
@@ -88,7 +88,7 @@ fn verify(proposed: Proposed) -> Result<Admitted, Fault> {
     let keys = verifiers.into_iter().enumerate().map(|(n, key)| (key, format!("{VERIFIERS}[{n}]")));
     let signers = envelope.verify(keys.collect(), Rest::Ignored)?;
     envelope.judge(&signers, ENVELOPE)?;
-    let named = named(&envelope.payload_type, &envelope.payload, ENVELOPE)?;
+    let named = named(Some(&envelope.payload_type), &envelope.payload, ENVELOPE)?;
     // Signers come in the order of the texts of their signatures.
     let signature = |(signature, verifier): (String, String)| Signature {
         signature: signature.into(),
@@ -103,7 +103,7 @@ fn verify(proposed: Proposed) -> Result<Admitted, Fault> {
 }
 
 fn template(spec: &RawValue, _: &Rules) -> Result<Vec<u8>, Refusal> {
-    let proposed: Proposed = member::spec(spec)?;
+    let proposed: Request = member::spec(spec)?;
     if proposed.proposed_content.is_some() {
         return Ok(verify(proposed)?.body);
     }

@@ -1,4 +1,4 @@
-//! DSSE envelopes (https://github.com/secure-systems-lab/dsse/blob/master/protocol.md) and who signed them.
+//! DSSE envelopes (<https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>) and who signed them.
 
 use std::collections::BTreeMap;
 
@@ -63,6 +63,10 @@ impl Envelope {
             let problem = || format!("could not verify envelope: {name} is not base64, with padding");
             member::dsse_base64(text).ok_or_else(|| Fault::new(format!("{field}.{name}"), problem()))
         };
+        if signatures.is_empty() {
+            let problem = "could not verify envelope: no signatures found, at least one was expected";
+            return Err(Fault::new(field, problem));
+        }
         at_most(signatures.len(), "signatures", &format!("{field}.signatures"))?;
         let payload = decode(payload, "payload")?;
         let signatures = signatures.into_iter().enumerate().map(|(n, text)| {
@@ -122,14 +126,8 @@ impl Envelope {
         Ok(signers)
     }
 
-    /// Refuses an envelope that has a signature of nobody in the list, or none at all.
+    /// Refuses an envelope that has a signature of nobody in the list.
     pub(super) fn judge(&self, signers: &BTreeMap<String, String>, field: &str) -> Result<(), Fault> {
-        if self.signatures.is_empty() {
-            return Err(Fault::new(
-                field,
-                "could not verify envelope: no signatures found, at least one was expected",
-            ));
-        }
         match self.signatures.iter().position(|(text, _)| !signers.contains_key(text)) {
             None => Ok(()),
             Some(n) => {

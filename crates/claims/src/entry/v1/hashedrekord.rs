@@ -1,4 +1,4 @@
-//! hashedrekord 0.0.1: a signature over the digest of an artifact, which the log does not see (reference rekor-v1 §6.1).
+//! hashedrekord 0.0.1: a signature over the digest of an artifact, which the log does not see.
 
 use std::borrow::Cow;
 

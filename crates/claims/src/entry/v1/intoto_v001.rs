@@ -1,5 +1,5 @@
 //! intoto 0.0.1: a DSSE envelope with one key. The leaf keeps hashes of the envelope and its payload and the key, but no
-//! signature; the payload may be kept beside the log (reference rekor-v1 §6.3).
+//! signature; the payload may be kept beside the log.
 
 use std::borrow::Cow;
 
@@ -61,7 +61,7 @@ fn verify(proposed: Proposed) -> Result<Admitted, Fault> {
     let key = member::public_key(proposed.public_key, PUBLIC_KEY)?;
     let mut envelope = Envelope::parse(&text, ENVELOPE)?;
     envelope.signed_by(&key, ENVELOPE)?;
-    let named = named(&envelope.payload_type, &envelope.payload, ENVELOPE)?;
+    let named = named(Some(&envelope.payload_type), &envelope.payload, ENVELOPE)?;
     let payload_hash = Hash::of(&envelope.payload);
     let attestation = Attestation { key: payload_hash.trace(), bytes: envelope.payload };
     let spec = Spec {

@@ -1,5 +1,5 @@
 //! intoto 0.0.2: a DSSE envelope in parts, a key beside each signature. The leaf keeps all but the payload, of which it has
-//! the hash; the payload may be kept beside the log (reference rekor-v1 §6.4).
+//! the hash; the payload may be kept beside the log.
 
 use std::borrow::Cow;
 
@@ -149,7 +149,7 @@ fn verify(mut read: Read) -> Result<Admitted, Fault> {
     });
     let signers = envelope.verify(keys.collect(), Rest::Tried)?;
     envelope.judge(&signers, SIGNATURES)?;
-    let named = named(&envelope.payload_type, &envelope.payload, ENVELOPE)?;
+    let named = named(Some(&envelope.payload_type), &envelope.payload, ENVELOPE)?;
     let payload_hash = Hash::of(&envelope.payload);
     let attestation = Attestation { key: payload_hash.trace(), bytes: envelope.payload };
     Ok(Admitted { body: read.body(payload_hash), named, attestation: Some(attestation) })

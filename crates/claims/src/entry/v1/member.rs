@@ -20,12 +20,12 @@ pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a str, field: &str) -> Result
     // The path costs time, so it is only looked for when there is something to say.
     serde_json::from_str(text).map_err(|plain| {
         let mut parser = serde_json::Deserializer::from_str(text);
-        match serde_path_to_error::deserialize::<_, T>(&mut parser) {
-            Err(error) if error.path().iter().next().is_some() => {
-                Fault::new(format!("{field}.{}", error.path()), error.inner().to_string())
-            }
-            _ => Fault::new(field, plain.to_string()),
-        }
+        let traced = serde_path_to_error::deserialize::<_, T>(&mut parser).err();
+        let path = traced.map(|error| error.path().to_string()).unwrap_or_default();
+        // Where the text itself breaks off, its last part is a question mark.
+        let path = path.trim_end_matches(['.', '?']);
+        let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+        Fault::new(format!("{field}{dot}{path}"), plain.to_string())
     })
 }
 

@@ -1,5 +1,5 @@
 //! Kinds of entries of the v1 door: what a client proposes, the leaf it becomes, and what the leaf can be found by
-//! (reference rekor-v1 §5, §6). A new kind is a new file here and one line in [`KINDS`].
+//! (reference rekor-v1 §5, §6). A new kind is a new file here and one line in `KINDS`.
 
 use serde_json::value::RawValue;
 
@@ -89,7 +89,7 @@ pub enum Refusal {
         kind: String,
     },
     /// The kind has no such version.
-    #[error("unable to locate entry for version {version} of kind {kind}, {known} is known")]
+    #[error("unable to locate entry for version {version} of kind {kind}, known are {known}")]
     Version {
         /// The kind.
         kind: String,
@@ -130,6 +130,11 @@ pub(super) struct Kind {
 
 /// Every kind of the v1 door, those with several versions side by side.
 pub(super) const KINDS: &[Kind] = &[hashedrekord::KIND, dsse::KIND, intoto_v001::KIND, intoto_v002::KIND];
+
+/// Names and versions of every kind.
+pub fn kinds() -> impl ExactSizeIterator<Item = (&'static str, &'static str)> {
+    KINDS.iter().map(|kind| (kind.name, kind.version))
+}
 
 /// Judges a proposed entry and makes its leaf.
 pub fn admit(proposed: &Proposed<'_>, rules: &Rules) -> Result<Admitted, Refusal> {

@@ -1,4 +1,4 @@
-//! Which keys may sign with which hash function in a hashedrekord: the operator's list (reference rekor-v1 §7.6).
+//! Which keys may sign with which hash function in a hashedrekord: the operator's list.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
 //! What a signed payload is about: the subjects and materials of an in-toto statement
-//! (https://github.com/in-toto/attestation), the image of a cosign signature. The search finds entries by these digests.
+//! (<https://github.com/in-toto/attestation>), the image of a cosign signature. The search finds entries by these digests.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,25 +11,22 @@ use super::Fault;
 /// The payload type of in-toto statements in DSSE envelopes.
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// The most bytes of all digests that one entry names, a line each.
-pub(in crate::entry) const MAX_NAMED: usize = 1 << 20;
+const MAX_NAMED: usize = 1 << 20;
 /// The longest digest that is looked up.
 const MAX_DIGEST: usize = 512;
 
-/// Digests, `<algorithm>:<value>` in lower case, that a payload of that type names. One that cannot be read names none.
-/// `field` is where the payload stands.
-pub(in crate::entry) fn named(payload_type: &str, payload: &[u8], field: &str) -> Result<Vec<String>, Fault> {
+/// Digests, `<algorithm>:<value>` in lower case, that a payload names: a statement if its type says so, an image if it is
+/// a cosign payload, whatever type it has or none. One that cannot be read names none. `field` is where it stands.
+pub(in crate::entry) fn named(
+    payload_type: Option<&str>,
+    payload: &[u8],
+    field: &str,
+) -> Result<Vec<String>, Fault> {
     let mut names = Names::default();
-    if payload_type == IN_TOTO {
+    if payload_type == Some(IN_TOTO) {
         statement(payload, &mut names);
     }
     image(payload, &mut names);
-    names.finish(field)
-}
-
-/// Digests that an artifact of no known type names: the image, if it is a cosign payload.
-pub(in crate::entry) fn named_by_artifact(artifact: &[u8], field: &str) -> Result<Vec<String>, Fault> {
-    let mut names = Names::default();
-    image(artifact, &mut names);
     names.finish(field)
 }
 
@@ -163,7 +160,7 @@ mod tests {
     use super::*;
 
     fn names(payload: &serde_json::Value) -> Vec<String> {
-        named(IN_TOTO, payload.to_string().as_bytes(), "payload").expect("few")
+        named(Some(IN_TOTO), payload.to_string().as_bytes(), "payload").expect("few")
     }
 
     #[test]
@@ -191,8 +188,8 @@ mod tests {
         assert_eq!(names(&statement), expected);
         // Of another type it is no statement.
         let text = statement.to_string();
-        assert_eq!(named("application/json", text.as_bytes(), "payload"), Ok(vec![]));
-        assert_eq!(named_by_artifact(text.as_bytes(), "payload"), Ok(vec![]));
+        assert_eq!(named(Some("application/json"), text.as_bytes(), "payload"), Ok(vec![]));
+        assert_eq!(named(None, text.as_bytes(), "payload"), Ok(vec![]));
     }
 
     #[test]
@@ -215,7 +212,7 @@ mod tests {
         {
             assert_eq!(names(&payload), [""; 0]);
         }
-        assert_eq!(named(IN_TOTO, b"\xff{", "payload"), Ok(vec![]));
+        assert_eq!(named(Some(IN_TOTO), b"\xff{", "payload"), Ok(vec![]));
         // None of these could be looked up, and a line break would be two names.
         let odd = json!({ "subject": [{ "digest": { "": "aa", "sha256": "", "a": "b\nsha256:cc", "b": "x".repeat(600) } }] });
         assert_eq!(names(&odd), [""; 0]);
@@ -233,16 +230,17 @@ mod tests {
         let digest = format!("sha256:{}", "AB".repeat(32));
         for type_ in ["cosign container image signature", "atomic container signature"] {
             let payload = payload(type_, &digest);
-            for payload_type in ["application/vnd.dev.cosign.simplesigning.v1+json", IN_TOTO, ""] {
+            for payload_type in
+                [None, Some(IN_TOTO), Some("application/vnd.dev.cosign.simplesigning.v1+json")]
+            {
                 let names = named(payload_type, payload.as_bytes(), "payload").expect("one");
                 assert_eq!(names, [digest.to_lowercase()]);
             }
-            assert_eq!(named_by_artifact(payload.as_bytes(), "data").expect("one"), [digest.to_lowercase()]);
         }
         for (type_, digest) in
             [("another signature", digest.as_str()), ("atomic container signature", "abcd")]
         {
-            assert_eq!(named_by_artifact(payload(type_, digest).as_bytes(), "data"), Ok(vec![]));
+            assert_eq!(named(None, payload(type_, digest).as_bytes(), "data"), Ok(vec![]));
         }
     }
 
@@ -255,8 +253,8 @@ mod tests {
         };
         // Each is 71 bytes and a newline.
         let most = (MAX_NAMED + 1) / 72;
-        assert_eq!(named(IN_TOTO, subjects(most).as_bytes(), "p").expect("they fit").len(), most);
-        let error = named(IN_TOTO, subjects(most + 1).as_bytes(), "p").expect_err("one more than fits");
+        assert_eq!(named(Some(IN_TOTO), subjects(most).as_bytes(), "p").expect("they fit").len(), most);
+        let error = named(Some(IN_TOTO), subjects(most + 1).as_bytes(), "p").expect_err("one more than fits");
         assert_eq!(
             error.to_string(),
             "p: payload names 14564 digests in 1048607 bytes, at most 1048576 bytes can be searched for: \
@@ -267,7 +265,7 @@ mod tests {
     proptest! {
         #[test]
         fn names_are_sorted_lines(payload in "\\PC{0,200}", algorithm in "\\PC{0,9}", value in "\\PC{0,9}") {
-            drop(named(IN_TOTO, payload.as_bytes(), "payload"));
+            drop(named(Some(IN_TOTO), payload.as_bytes(), "payload"));
             let names = names(&json!({ "subject": [{ "digest": { algorithm: value } }] }));
             prop_assert!(names.iter().all(|name| !name.contains(char::is_whitespace) && *name == name.to_lowercase()));
         }

@@ -55,7 +55,8 @@ async fn batch(door: &Door, api: Api, request: Request) -> Result<Response, Refu
         Api::V1 => "v1",
         Api::V2 => "v2",
     };
-    let unavailable = |error: std::io::Error| Refusal::Unavailable { cause: format!("Idempotency-Key: {error}") };
+    let unavailable =
+        |error: std::io::Error| Refusal::Unavailable { cause: format!("Idempotency-Key: {error}") };
     match kept.begin(scope, &key, &body, virtual_size(door)).map_err(unavailable)? {
         Turn::Again(answer) => respond(answer),
         Turn::OtherBody => Err(Refusal::OtherBody),
@@ -140,7 +141,11 @@ async fn carry_out(door: &Door, api: Api, body: &[u8], own: u64) -> Result<Answe
     let status = if all_new { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
     let entries: Vec<String> = outcomes.iter().map(|outcome| outcome.write(api)).collect();
     let size = placed.log().reader().published().size;
-    let body = format!("{{\"entries\":[{}],\"treeID\":\"{}\",\"treeSize\":{size}}}\n", entries.join(","), placed.tree());
+    let body = format!(
+        "{{\"entries\":[{}],\"treeID\":\"{}\",\"treeSize\":{size}}}\n",
+        entries.join(","),
+        placed.tree()
+    );
     Ok(Answer { status: status.as_u16(), body })
 }
 

@@ -57,9 +57,8 @@ struct Asked {
 }
 
 /// What a search may say.
-const PARAMETERS: [&str; 11] = [
-    "hash", "email", "identity", "subject", "issuer", "key", "kind", "since", "until", "page", "pageSize",
-];
+const PARAMETERS: [&str; 11] =
+    ["hash", "email", "identity", "subject", "issuer", "key", "kind", "since", "until", "page", "pageSize"];
 
 impl Asked {
     /// Reads a search; `None` if nothing is asked for.
@@ -67,7 +66,8 @@ impl Asked {
         let mut asked = Self { groups: Vec::new(), since: None, until: None, page: 1, page_size: PAGE_SIZE };
         let mut sought = false;
         for (name, value) in parameters(query) {
-            let value = value.ok_or_else(|| Refusal::Argument(format!("{name} in query is not UTF-8 text")))?;
+            let value =
+                value.ok_or_else(|| Refusal::Argument(format!("{name} in query is not UTF-8 text")))?;
             if value.is_empty() || name == "logIndex" {
                 continue;
             }
@@ -82,7 +82,8 @@ impl Asked {
                 "until" => asked.until = Some(time("until", &value)?),
                 "page" => asked.page = request::required_number("page", Some(&value), 1)?,
                 "pageSize" => {
-                    asked.page_size = request::required_number("pageSize", Some(&value), 1)?.min(MAX_PAGE_SIZE);
+                    asked.page_size =
+                        request::required_number("pageSize", Some(&value), 1)?.min(MAX_PAGE_SIZE);
                 }
                 other if sought => {
                     let problem = format!("{other:?} in query is not known, {} are", PARAMETERS.join(", "));
@@ -214,15 +215,13 @@ pub(super) async fn lookup(door: Arc<Door>, request: Request) -> Result<Response
     let body = received(&door, request).await?;
     let Lookup { mut terms, key, all } = Lookup::read(&body)?;
     if let Some((format, content)) = key {
-        let problem = |problem| Refusal::Argument(format!("public key provided could not be parsed: {problem}"));
+        let problem =
+            |problem| Refusal::Argument(format!("public key provided could not be parsed: {problem}"));
         terms.push(bulla_claims::pki::fingerprint(&format, &content).map_err(problem)?);
     }
     let group = |text: &String| through.iter().map(|door| Term::new(*door, text)).collect::<Vec<_>>();
-    let groups: Vec<Vec<Term>> = if all {
-        terms.iter().map(group).collect()
-    } else {
-        vec![terms.iter().flat_map(group).collect()]
-    };
+    let groups: Vec<Vec<Term>> =
+        if all { terms.iter().map(group).collect() } else { vec![terms.iter().flat_map(group).collect()] };
     let complete = complete(&door).await;
     let shards = if terms.is_empty() { VecDeque::new() } else { door.shards.all().iter().cloned().collect() };
     let mut ids = Ids { groups, shards, from: 0, begun: false };

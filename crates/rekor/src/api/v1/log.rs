@@ -72,9 +72,8 @@ pub(super) async fn consistency(door: Arc<Door>, request: Request) -> Result<Res
     let published = reader.published();
     if last > published.size {
         let now = published.size;
-        let problem = format!(
-            "the tree size requested({last}) was greater than what is currently observable({now})"
-        );
+        let problem =
+            format!("the tree size requested({last}) was greater than what is currently observable({now})");
         return Err(Refusal::Argument(problem));
     }
     let hashes = if first == last { Vec::new() } else { reader.consistency_proof(first, last).await? };

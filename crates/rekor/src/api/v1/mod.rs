@@ -98,12 +98,14 @@ where
 
 /// The methods that a known path does not take, and OPTIONS, which browsers ask before they post.
 fn others(allowed: &'static str) -> MethodRouter<Arc<Door>> {
-    axum::routing::options(preflight).fallback(async move |State(door): State<Arc<Door>>, request: Request| {
-        answered(door, Route::Unknown, request, async |_, request| {
-            Err(Refusal::Method { method: request.method().to_string(), allowed })
-        })
-        .await
-    })
+    axum::routing::options(preflight).fallback(
+        async move |State(door): State<Arc<Door>>, request: Request| {
+            answered(door, Route::Unknown, request, async |_, request| {
+                Err(Refusal::Method { method: request.method().to_string(), allowed })
+            })
+            .await
+        },
+    )
 }
 
 async fn preflight() -> Response {
@@ -169,8 +171,7 @@ where
 }
 
 /// Headers a page of another origin may read.
-const EXPOSED: &str =
-    "ETag, Location, Retry-After, X-Request-Id, X-Complete-Tree-Size, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset";
+const EXPOSED: &str = "ETag, Location, Retry-After, X-Request-Id, X-Complete-Tree-Size, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset";
 
 static NEVER_CACHED: [(HeaderName, &str); 4] = [
     (CACHE_CONTROL, "no-cache, no-store, no-transform, must-revalidate, private, max-age=0"),
@@ -193,7 +194,8 @@ fn accepts(headers: &HeaderMap, offered: &str) -> bool {
                 continue;
             }
             any = true;
-            let refused = parts.any(|part| matches!(part.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+            let refused = parts
+                .any(|part| matches!(part.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
             let fits = range == "*/*"
                 || range.eq_ignore_ascii_case(offered)
                 || range.strip_suffix("/*").is_some_and(|range| range.eq_ignore_ascii_case(family));

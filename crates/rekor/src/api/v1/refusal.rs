@@ -80,7 +80,9 @@ impl Refusal {
             }
             Self::Request(RequestError::TooMany) => same(StatusCode::UNPROCESSABLE_ENTITY, "too-many"),
             Self::Request(RequestError::Malformed { .. }) => same(StatusCode::BAD_REQUEST, "malformed"),
-            Self::Request(RequestError::Id(_)) | Self::Argument(_) => same(StatusCode::BAD_REQUEST, "argument"),
+            Self::Request(RequestError::Id(_)) | Self::Argument(_) => {
+                same(StatusCode::BAD_REQUEST, "argument")
+            }
             Self::Entry(_) => same(StatusCode::BAD_REQUEST, "entry"),
             Self::Denied(denied) => same(denied.row().0, denied.row().2),
             Self::Kind { .. } => same(StatusCode::UNPROCESSABLE_ENTITY, "type"),

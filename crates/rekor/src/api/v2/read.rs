@@ -19,8 +19,8 @@ use serde::Serialize;
 use super::entries::number;
 use super::refusal::Refusal;
 use crate::api::query::parameter;
-use crate::shard::{Placed, Shard};
 use crate::door::{Document, Door, entity_tag};
+use crate::shard::{Placed, Shard};
 
 const OCTETS: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -133,7 +133,8 @@ pub(super) async fn checkpoint_of_size(door: Arc<Door>, request: Request) -> Res
     let size = number("tree size", request.uri().path().rsplit('/').next().unwrap_or_default())?;
     let shard = asked(&door, &request);
     let published = shard.log().reader().published();
-    let bytes = if published.size == size { Some(published.note.clone()) } else { kept(&shard, size).await? };
+    let bytes =
+        if published.size == size { Some(published.note.clone()) } else { kept(&shard, size).await? };
     let bytes =
         bytes.ok_or_else(|| Refusal::Absent(format!("no checkpoint of tree size {size} was kept")))?;
     let etag = entity_tag(&bytes);

@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_refused() {
-        for text in ["", "00", &LEAF[1..], &format!("{LEAF}0"), &format!("+{}", &LEAF[1..]), &"é".repeat(32)] {
+        for text in ["", "00", &LEAF[1..], &format!("{LEAF}0"), &format!("+{}", &LEAF[1..]), &"é".repeat(32)]
+        {
             assert_eq!(text.parse::<Named>(), Err(IdError::Form), "{text}");
         }
         assert_eq!(format!("ffffffffffffffff{LEAF}").parse::<Named>(), Err(IdError::Tree));

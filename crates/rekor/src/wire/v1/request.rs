@@ -168,7 +168,8 @@ fn at_most<T>(name: &str, list: Option<Vec<Option<T>>>) -> Result<Vec<T>, Reques
         let message = format!("{name} in body should have at most {MAX_QUERIES} items");
         return Err(broken(Rule::TooMany, message));
     }
-    let member = |(n, member): (usize, Option<T>)| member.ok_or_else(|| required(&format!("{name}.{n}"), "body"));
+    let member =
+        |(n, member): (usize, Option<T>)| member.ok_or_else(|| required(&format!("{name}.{n}"), "body"));
     list.into_iter().enumerate().map(member).collect()
 }
 
@@ -237,7 +238,10 @@ impl Lookup {
                 }
                 let content = content.unwrap_or_default();
                 let malformed = |_| {
-                    broken(Rule::Type, "publicKey.content in body must be of type byte: not base64".to_owned())
+                    broken(
+                        Rule::Type,
+                        "publicKey.content in body must be of type byte: not base64".to_owned(),
+                    )
                 };
                 Some((format, base64(&content).map_err(malformed)?))
             }
@@ -280,7 +284,8 @@ fn checked_subject(subject: &str) -> Result<String, RequestError> {
 /// A digest as the index has it, `algorithm:hex`; the algorithm may be left out, its length says it.
 pub fn digest_term(at: &str, text: &str) -> Result<String, RequestError> {
     let lower = text.to_ascii_lowercase();
-    let (algorithm, hex) = lower.split_once(':').map_or((None, lower.as_str()), |(name, hex)| (Some(name), hex));
+    let (algorithm, hex) =
+        lower.split_once(':').map_or((None, lower.as_str()), |(name, hex)| (Some(name), hex));
     let implied = match hex.len() {
         40 => Some("sha1"),
         64 => Some("sha256"),
@@ -366,7 +371,10 @@ mod tests {
         let retrieve = |text: &str| message(Retrieve::read(text.as_bytes()));
         let lookup = |text: &str| message(Lookup::read(text.as_bytes()));
         assert_eq!(retrieve(""), "602 entry in body is required");
-        assert_eq!(retrieve(r#"{"logIndexes":[1,-1]}"#), "609 logIndexes.1 in body should be greater than or equal to 0");
+        assert_eq!(
+            retrieve(r#"{"logIndexes":[1,-1]}"#),
+            "609 logIndexes.1 in body should be greater than or equal to 0"
+        );
         assert_eq!(
             retrieve(r#"{"entryUUIDs":["x"]}"#),
             "605 entryUUIDs.0 in body should match '^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$'"
@@ -379,8 +387,12 @@ mod tests {
             retrieve(r#"{"logIndexes":[1,2,3,4,5,6],"entries":[{},{},{},{},{}]}"#),
             "400 more than max allowed 10 entries in request"
         );
-        assert!(retrieve(r#"{"logIndexes":[1,]}"#).starts_with("400 parsing entry body from \"\" failed, because"));
-        for fine in ["{}", r#"{"entryUUIDs":null,"logIndexes":null,"entries":null}"#, r#"{"logIndexes":[]}"#] {
+        assert!(
+            retrieve(r#"{"logIndexes":[1,]}"#)
+                .starts_with("400 parsing entry body from \"\" failed, because")
+        );
+        for fine in ["{}", r#"{"entryUUIDs":null,"logIndexes":null,"entries":null}"#, r#"{"logIndexes":[]}"#]
+        {
             assert_eq!(retrieve(fine), "is accepted");
         }
         assert_eq!(lookup(r#"{"email":"nobody"}"#), "601 email in body must be of type email: \"nobody\"");
@@ -390,7 +402,10 @@ mod tests {
         let long = format!(r#"{{"subject":"{}"}}"#, "x".repeat(513));
         assert_eq!(lookup(&long), "603 subject in body should be at most 512 chars long");
         assert_eq!(lookup(r#"{"subject":""}"#), "604 subject in body should be at least 1 chars long");
-        assert_eq!(message(number("logIndex", Some("abc"), 0)), "601 logIndex in query must be of type int64: \"abc\"");
+        assert_eq!(
+            message(number("logIndex", Some("abc"), 0)),
+            "601 logIndex in query must be of type int64: \"abc\""
+        );
         assert_eq!(message(required_number("lastSize", None, 1)), "602 lastSize in query is required");
         assert_eq!(
             message(number("logIndex", Some("-1"), 0)),
@@ -400,7 +415,9 @@ mod tests {
 
     #[test]
     fn a_digest_is_completed_by_its_length() {
-        for (text, term) in [("AA".repeat(20), "sha1:"), ("bB".repeat(48), "sha384:"), ("0".repeat(128), "sha512:")] {
+        for (text, term) in
+            [("AA".repeat(20), "sha1:"), ("bB".repeat(48), "sha384:"), ("0".repeat(128), "sha512:")]
+        {
             assert_eq!(digest_term("hash", &text), Ok(format!("{term}{}", text.to_lowercase())));
         }
         let hex = "0".repeat(64);

@@ -1,0 +1,129 @@
+//! `bulla shard`: the trees of a log over time. `rotate` ends the one that takes entries and begins the next, while the log runs
+//! or while it is stopped; `list` shows them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Failure, say};
+use crate::home::{self, Absent, Home, Identity};
+use crate::service::control::{self, Order};
+use crate::service::running::{How, Running};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// End the active shard and begin the next, without downtime
+    Rotate(Rotate),
+    /// Show every shard, oldest first
+    List(ListArgs),
+}
+
+#[derive(clap::Args)]
+struct Rotate {
+    /// Directory that holds the log; it may be running
+    #[arg(long, value_name = "DIR", default_value = "bulla-data")]
+    data: PathBuf,
+    /// Name that the new shard signs under: the host name of its public URL [default: that of the one before]
+    #[arg(long, value_name = "NAME")]
+    next_origin: Option<String>,
+}
+
+#[derive(clap::Args)]
+struct ListArgs {
+    /// Directory that holds the log; it may be running
+    #[arg(long, value_name = "DIR", default_value = "bulla-data")]
+    data: PathBuf,
+    /// How to show them
+    #[arg(long, value_enum, default_value_t = super::Output::Text)]
+    output: super::Output,
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    match args.what {
+        What::Rotate(args) => rotate(args).await,
+        What::List(args) => list(&args),
+    }
+}
+
+async fn rotate(args: Rotate) -> Result<ExitCode, Failure> {
+    let order = Order::Rotate { origin: args.next_origin.clone() };
+    let done = match control::tell(&args.data, &order).await? {
+        Some(done) => done,
+        None => {
+            let home = Home::find(&home::Args::of(&args.data), Absent::Refuse)?;
+            let running = Running::start(
+                home,
+                "it cannot be reached: stop it, rotate, and start it again",
+                How::default(),
+            )
+            .await?;
+            let (ended, begun) = running.rotate(args.next_origin).await?;
+            running.stop().await.map_err(Failure::unavailable)?;
+            rotated(&ended, &begun)
+        }
+    };
+    say(&done);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is said of a rotation.
+pub(crate) fn rotated(ended: &Identity, begun: &Identity) -> String {
+    format!(
+        "ended  shard {} \"{}\"\nactive shard {} \"{}\"\n\nClients need the new trust files: bulla trust root, bulla trust signing-config\n",
+        ended.tree,
+        ended.verifier.name(),
+        begun.tree,
+        begun.verifier.name()
+    )
+}
+
+fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
+    let all = Identity::read_all(&args.data)?;
+    let time = |seconds: u64| {
+        i64::try_from(seconds)
+            .ok()
+            .and_then(|seconds| Timestamp::from_second(seconds).ok())
+            .unwrap_or_default()
+    };
+    let text = match args.output {
+        super::Output::Json => {
+            let shards: Vec<_> = all
+                .iter()
+                .map(|one| {
+                    json!({
+                        "treeID": one.tree.to_string(),
+                        "origin": one.verifier.name(),
+                        "began": time(one.created).to_string(),
+                        "ended": one.ended.map(|ended| time(ended).to_string()),
+                        "v1LogID": bulla_tlog::sha256(&one.v1_spki).to_string(),
+                        "v2LogID": one.verifier.log_id().to_base64(),
+                        "vkey": one.verifier.vkey(),
+                    })
+                })
+                .collect();
+            format!("{}\n", json!({ "shards": shards }))
+        }
+        super::Output::Text => {
+            let line = |one: &Identity| {
+                let until = one.ended.map_or("active".to_owned(), |ended| format!("ended {}", time(ended)));
+                format!(
+                    "{:<20} {}  began {}  {until}\n",
+                    one.tree.to_string(),
+                    one.verifier.name(),
+                    time(one.created)
+                )
+            };
+            all.iter().map(line).collect()
+        }
+    };
+    say(&text);
+    Ok(ExitCode::SUCCESS)
+}

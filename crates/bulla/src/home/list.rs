@@ -1,0 +1,139 @@
+//! The list of shards in a data directory (`shards.json`): which trees the log has had, oldest first, and whether one is about
+//! to follow. It is replaced as a whole, so after a crash it says what was before or what came after.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use bulla_rekor::wire::v1::id::TreeId;
+use serde::{Deserialize, Serialize};
+
+use crate::command::Failure;
+
+/// See the module.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct List {
+    /// Oldest first; the last takes entries. Never empty.
+    pub(crate) shards: Vec<Listed>,
+    /// The shard that is about to follow: the active one is being ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<Next>,
+}
+
+/// A shard in the list.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listed {
+    /// Its ID.
+    #[serde(with = "decimal")]
+    pub(crate) tree: TreeId,
+    /// When it ended, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<u64>,
+}
+
+/// A shard that is about to be.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Next {
+    /// Its ID.
+    #[serde(with = "decimal")]
+    pub(crate) tree: TreeId,
+    /// The name that it signs under.
+    pub(crate) origin: String,
+}
+
+/// Tree IDs as text: they do not fit the numbers of JSON.
+mod decimal {
+    use bulla_rekor::wire::v1::id::TreeId;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(tree: &TreeId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(tree)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TreeId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|()| D::Error::custom(format!("{text:?} is no tree ID")))
+    }
+}
+
+const FILE: &str = "shards.json";
+
+impl List {
+    /// The list of a directory, if it has one.
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, Failure> {
+        let path = dir.join(FILE);
+        let damaged = |problem: &dyn std::fmt::Display| {
+            Failure::check(format!("{}: {problem}: restore it from a copy", path.display()))
+        };
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))?,
+        };
+        let list: Self = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
+        if list.shards.is_empty() {
+            return Err(damaged(&"lists no shard"));
+        }
+        Ok(Some(list))
+    }
+
+    /// The list of a directory; a new log begins with one tree.
+    pub(super) fn read_or_begin(dir: &Path, new: bool) -> Result<Self, Failure> {
+        match Self::read(dir)? {
+            Some(list) => Ok(list),
+            None if new => {
+                let list = Self { shards: vec![Listed { tree: new_tree()?, ended: None }], next: None };
+                list.write(dir)?;
+                Ok(list)
+            }
+            None => {
+                let path = dir.join(FILE);
+                let problem = "is missing: restore it from a copy, it says which trees the log has";
+                Err(Failure::check(format!("{} {problem}", path.display())))
+            }
+        }
+    }
+
+    /// Replaces the list, durably.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), Failure> {
+        let path = dir.join(FILE);
+        let unfinished = dir.join("shards.json.new");
+        let write = || {
+            let mut text = serde_json::to_vec_pretty(self)?;
+            text.push(b'\n');
+            let mut file = File::create(&unfinished)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&unfinished, &path)?;
+            File::open(dir)?.sync_all()
+        };
+        write().map_err(|error: io::Error| Failure::unavailable(format!("{}: {error}", path.display())))
+    }
+}
+
+/// A tree ID that nobody else has.
+pub(crate) fn new_tree() -> Result<TreeId, Failure> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_| Failure::unavailable("the system gives no random bytes"))?;
+    // The highest bit must not be set; zero would be as unlikely as meeting another log's.
+    let number = (u64::from_be_bytes(bytes) >> 1).max(1);
+    TreeId::new(number).ok_or_else(|| Failure::unavailable("the system gives no random bytes"))
+}
+
+/// Where a shard lies: the first in the directory itself.
+pub(super) fn place(dir: &Path, list: &List, tree: TreeId) -> PathBuf {
+    if list.shards.first().is_some_and(|first| first.tree == tree) {
+        dir.to_owned()
+    } else {
+        later_place(dir, tree)
+    }
+}
+
+/// Where a later shard lies.
+pub(crate) fn later_place(dir: &Path, tree: TreeId) -> PathBuf {
+    dir.join("shards").join(tree.to_string())
+}
