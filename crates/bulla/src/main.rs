@@ -4,6 +4,7 @@ mod command;
 mod config;
 mod home;
 mod logging;
+mod rekor_environment;
 mod service;
 mod target;
 mod text;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
     // Whoever asks for TLS later gets this provider; a second installation would be a second program.
     let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match config::parse::<Cli>(std::env::args_os()) {
-        Ok(config::Parsed::Run(cli)) => finish(run(cli)),
+        Ok(config::Parsed::Run(cli, honoured)) => finish(run(cli, &honoured)),
         Ok(config::Parsed::Show(text)) => {
             command::say(&text);
             ExitCode::SUCCESS
@@ -41,8 +42,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode, Failure> {
+fn run(cli: Cli, honoured: &[String]) -> Result<ExitCode, Failure> {
     logging::start(&cli.logging);
+    for line in honoured {
+        tracing::info!("{line}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
