@@ -299,7 +299,9 @@ async fn only_entries_of_allowed_signers_are_taken_by_either_door() {
 #[tokio::test]
 async fn an_identity_is_allowed_by_pattern_and_issuer() {
     let captured = concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/vectors/v1/sigstore-python-4.5.1-sign-v1.json");
-    let request = std::fs::read_to_string(captured).expect("a captured request");
+    let captured = std::fs::read_to_string(captured).expect("a captured request");
+    let captured: serde_json::Value = serde_json::from_str(&captured).expect("JSON");
+    let request = captured["request"].to_string();
     let write = async |identity: &str, issuer: Option<&str>| {
         let identities = vec![identity.parse().expect("a pattern")];
         let issuers = issuer.into_iter().map(|issuer| issuer.parse().expect("an issuer")).collect();
