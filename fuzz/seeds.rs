@@ -112,6 +112,13 @@ fn rekor() {
     for path in files(&tests.join("trust")) {
         write("trust", &name(&path), &read(&path));
     }
+    for (name, line) in [
+        ("list", "203.0.113.99, [2001:db8::7]:4711, 10.0.0.2"),
+        ("standard", "for=198.51.100.7;proto=https;by=_x, For=\"[2001:db8::17]:4711\""),
+        ("open-quote", "for=203.0.113.99;x=\""),
+    ] {
+        write("forwarded", name, line.as_bytes());
+    }
     for (name, offsets) in [("one", &[7][..]), ("few", &[0, 1, 4095]), ("many", &Vec::from_iter(500..1000))] {
         let mut row = vec![3];
         bulla_rekor::search::row::write(offsets, 4096, &mut row);

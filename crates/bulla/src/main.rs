@@ -7,6 +7,7 @@ mod known;
 mod logging;
 mod materials;
 mod rekor_cli;
+mod rekor_environment;
 mod server;
 mod service;
 mod target;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         return rekor_cli::main();
     }
     match config::parse::<Cli>(std::env::args_os()) {
-        Ok(config::Parsed::Run(cli)) => finish(run(cli)),
+        Ok(config::Parsed::Run(cli, honoured)) => finish(run(cli, &honoured)),
         Ok(config::Parsed::Show(text)) => {
             command::say(&text);
             ExitCode::SUCCESS
@@ -48,8 +49,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode, Failure> {
+fn run(cli: Cli, honoured: &[String]) -> Result<ExitCode, Failure> {
     logging::start(&cli.logging);
+    for line in honoured {
+        tracing::info!("{line}");
+    }
     complete(command::run(cli.command))
 }
 

@@ -25,7 +25,7 @@ use crate::service::front::{Front, Places};
 use crate::service::health::{self, Expected, Health};
 use crate::service::running::{Following, How, Running};
 use crate::service::trust::{self, Documents};
-use crate::service::{http, metrics, witnesses};
+use crate::service::{guard, http, metrics, witnesses};
 use crate::text;
 
 #[derive(clap::Args)]
@@ -36,6 +36,8 @@ pub(crate) struct Args {
     listen: Listen,
     #[command(flatten)]
     entries: Entries,
+    #[command(flatten)]
+    guard: guard::Args,
     #[command(flatten)]
     running: Upkeep,
     #[command(flatten)]
@@ -194,6 +196,7 @@ struct Upkeep {
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let rules = args.entries.rules()?;
+    let (guard, kinds) = (Arc::new(args.guard.open()?), args.guard.kinds()?);
     let cosigners = witnesses::open(&args.witnesses)?;
     let home = Home::find(&args.home, Absent::Create)?;
     let is_new = home.is_new();
@@ -230,7 +233,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         checkpoint_within: args.running.checkpoint_within,
     };
     let health = Arc::new(Health::new(running.shards().clone(), expected));
-    let settings = args.entries.settings(rules, args.listen.body_timeout);
+    let mut settings = args.entries.settings(rules, args.listen.body_timeout);
+    settings.guard = guard;
+    settings.v1.rules.kinds = kinds;
     let shelves = args.entries.shelves(&data);
     let door = Arc::new(Door::new(running.shards().clone(), settings, trust, shelves));
 

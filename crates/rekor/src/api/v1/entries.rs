@@ -63,7 +63,9 @@ pub(super) fn admit(door: &Door, document: &Document<'_>) -> Result<Admitted, Re
     if !kinds::kinds().any(|(name, _)| name == document.kind()) {
         return Err(Refusal::Kind { kind: document.kind().chars().take(80).collect() });
     }
-    Ok(kinds::admit(&document.proposed()?, &door.settings.v1.rules)?)
+    let admitted = kinds::admit(&document.proposed()?, &door.settings.v1.rules)?;
+    door.settings.guard.judge(&admitted.body)?;
+    Ok(admitted)
 }
 
 /// A leaf with the digests that are named beside it.
