@@ -39,7 +39,9 @@ pub(crate) fn read(
             // As if it were not set; compose files pass on what nobody gave.
             _ if value.is_empty() => {}
             Some(known) => {
-                let value = value.into_string().map_err(|_| format!("{known} is not UTF-8 text: correct or unset it"))?;
+                let value = value
+                    .into_string()
+                    .map_err(|_| format!("{known} is not UTF-8 text: correct or unset it"))?;
                 named.push((known, value));
             }
             None if name.starts_with("REKOR_DB_") => {
@@ -83,10 +85,17 @@ fn file(path: &str, is_file: impl Fn(&Path) -> bool) -> Result<Setting, String> 
 fn retention(value: &str) -> Result<Setting, String> {
     let days = value.parse().ok().filter(|days| (1..=MAX_DAYS).contains(days));
     let Some(days) = days else {
-        return Err(format!("{RETENTION} is {value:?}, 1 to {MAX_DAYS} days were expected: unset it to keep for ever"));
+        return Err(format!(
+            "{RETENTION} is {value:?}, 1 to {MAX_DAYS} days were expected: unset it to keep for ever"
+        ));
     };
     let meaning = format!("what is kept beside the log may be deleted after {days} days, an entry never");
-    Ok(Setting { variable: RETENTION, meaning, options: vec![("retention", format!("{days}d"))], over_file: true })
+    Ok(Setting {
+        variable: RETENTION,
+        meaning,
+        options: vec![("retention", format!("{days}d"))],
+        over_file: true,
+    })
 }
 
 fn mode(log_type: Option<&str>, dev_mode: Option<&str>) -> Result<Option<Setting>, String> {
@@ -105,7 +114,9 @@ fn mode(log_type: Option<&str>, dev_mode: Option<&str>) -> Result<Option<Setting
     let is_dev = match (by_type, by_mode) {
         (Some(a), Some(b)) if a != b => {
             let (log_type, dev_mode) = (log_type.unwrap_or_default(), dev_mode.unwrap_or_default());
-            return Err(format!("{LOG_TYPE}={log_type} and {DEV_MODE}={dev_mode} contradict each other: unset one"));
+            return Err(format!(
+                "{LOG_TYPE}={log_type} and {DEV_MODE}={dev_mode} contradict each other: unset one"
+            ));
         }
         (Some(is_dev), _) | (None, Some(is_dev)) => is_dev,
         (None, None) => return Ok(None),
@@ -140,8 +151,24 @@ mod tests {
             (vec![("REKOR_DEV_MODE", "true")], "log-format=human write-limit=0"),
             (vec![("REKOR_LOG_TYPE", "prod"), ("REKOR_DEV_MODE", "false")], "log-format=json"),
             (vec![("REKOR_DB_FILE", "")], ""),
-            (vec![("REKOR_REKOR_SERVER", "x"), ("REKOR_FORMAT", "json"), ("REKOR_TIMEOUT", "x"), ("REKOR_TYPE", "x")], ""),
-            (vec![("REKOR_STORE_TREE_STATE", "x"), ("REKOR_CONFIG", "x"), ("REKOR_RETRY", "x"), ("HOME", "x")], ""),
+            (
+                vec![
+                    ("REKOR_REKOR_SERVER", "x"),
+                    ("REKOR_FORMAT", "json"),
+                    ("REKOR_TIMEOUT", "x"),
+                    ("REKOR_TYPE", "x"),
+                ],
+                "",
+            ),
+            (
+                vec![
+                    ("REKOR_STORE_TREE_STATE", "x"),
+                    ("REKOR_CONFIG", "x"),
+                    ("REKOR_RETRY", "x"),
+                    ("HOME", "x"),
+                ],
+                "",
+            ),
         ] {
             let settings = read_all(&variables).expect("good");
             let options = settings.iter().flat_map(|setting| &setting.options);

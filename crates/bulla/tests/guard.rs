@@ -37,8 +37,12 @@ fn a_hundred_writes_a_minute_unless_it_is_said_otherwise() {
     let log = Served::on(&data);
     let (code, headers, _) = log_entry(&log.http);
     assert_eq!(code, 201);
-    assert!(headers.contains("ratelimit-limit: 100\r\nratelimit-remaining: 99\r\nratelimit-reset: 1"), "{headers}");
-    let (code, headers, _) = post(&log.http, BATCH, "", &format!("{{\"entries\":[{ENTRY},{ENTRY},{ENTRY}]}}"));
+    assert!(
+        headers.contains("ratelimit-limit: 100\r\nratelimit-remaining: 99\r\nratelimit-reset: 1"),
+        "{headers}"
+    );
+    let (code, headers, _) =
+        post(&log.http, BATCH, "", &format!("{{\"entries\":[{ENTRY},{ENTRY},{ENTRY}]}}"));
     assert_eq!(code, 207);
     assert!(headers.contains("ratelimit-remaining: 98"), "three entries are one write: {headers}");
     assert_eq!(log.stop().0, Some(0));
@@ -80,8 +84,9 @@ fn a_token_is_asked_for_and_never_logged() {
     let file = folder.path().join("tokens");
     fs::write(&file, "# who may write\nci: very-secret-token\n").expect("writes");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("sets");
-    let log =
-        Served::start(serve_command(&data).arg("--write-token-file").arg(&file).args(["--log-level", "debug"]));
+    let log = Served::start(
+        serve_command(&data).arg("--write-token-file").arg(&file).args(["--log-level", "debug"]),
+    );
     for path in [V1, V2, BATCH] {
         let (code, headers, _) = post(&log.http, path, "", "{}");
         assert_eq!(code, 401, "{path}");
@@ -124,11 +129,23 @@ fn options_that_cannot_be_followed_are_refused() {
     fs::write(&empty, "").expect("writes");
     let path = empty.display();
     for (args, said) in [
-        (["--kinds", "hashedrecord"], "bulla: --kinds: \"hashedrecord\" is none of hashedrekord, ".to_owned()),
-        (["--trusted-proxy", "10.0.0.1/8"], "has bits set behind its prefix, 10.0.0.0/8 was expected".to_owned()),
-        (["--allow-key", "ab"], "the SHA-256 of a key in PEM or DER was expected, 64 hexadecimal digits".to_owned()),
+        (
+            ["--kinds", "hashedrecord"],
+            "bulla: --kinds: \"hashedrecord\" is none of hashedrekord, ".to_owned(),
+        ),
+        (
+            ["--trusted-proxy", "10.0.0.1/8"],
+            "has bits set behind its prefix, 10.0.0.0/8 was expected".to_owned(),
+        ),
+        (
+            ["--allow-key", "ab"],
+            "the SHA-256 of a key in PEM or DER was expected, 64 hexadecimal digits".to_owned(),
+        ),
         (["--allow-issuer", "me"], "the URL of an issuer was expected".to_owned()),
-        (["--write-token-file", empty.to_str().expect("text")], format!("bulla: write tokens {path}: has no token")),
+        (
+            ["--write-token-file", empty.to_str().expect("text")],
+            format!("bulla: write tokens {path}: has no token"),
+        ),
     ] {
         let (code, _, errors) = run(serve_command(&data).args(args));
         assert_eq!(code, 2, "{errors}");
@@ -162,7 +179,11 @@ fn the_environment_of_a_rekor_server_is_read_and_overruled() {
         (&dev, "log-format", "log-format = \"human\" # environment REKOR_DEV_MODE"),
         (&dev, "http", "http = \"127.0.0.1:3000\" # default"),
         (&[("REKOR_LOG_TYPE", "prod")], "log-format", "log-format = \"json\" # environment REKOR_LOG_TYPE"),
-        (&[("REKOR_REKOR_SERVER", "https://x"), ("REKOR_FORMAT", "json")], "data", "data = \"bulla-data\" # default"),
+        (
+            &[("REKOR_REKOR_SERVER", "https://x"), ("REKOR_FORMAT", "json")],
+            "data",
+            "data = \"bulla-data\" # default",
+        ),
     ] {
         assert_eq!(in_force(&mut serve(variables), option), expected);
     }
@@ -176,7 +197,8 @@ fn the_environment_of_a_rekor_server_is_read_and_overruled() {
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("bulla.toml");
     fs::write(&file, "data = \"/f\"\nwrite-limit = 7\n").expect("writes");
-    let with_file = |variables: &[(&str, &str)], option| in_force(serve(variables).arg("--config").arg(&file), option);
+    let with_file =
+        |variables: &[(&str, &str)], option| in_force(serve(variables).arg("--config").arg(&file), option);
     assert_eq!(with_file(&database, "data"), "data = \"/tmp/none/rekor.db\" # environment REKOR_DB_FILE");
     assert_eq!(with_file(&dev, "write-limit"), format!("write-limit = 7 # {}", file.display()));
     // Other commands that work on the log find it, and those that do not are left alone.
@@ -190,7 +212,11 @@ fn the_environment_of_a_rekor_server_is_read_and_overruled() {
 #[test]
 fn an_environment_that_cannot_be_honoured_is_refused() {
     for (name, value, said) in [
-        ("REKOR_DB_HOST", "db", "of REKOR_DB_… there are REKOR_DB_DRIVER, REKOR_DB_FILE and REKOR_DB_RETENTION_DAYS"),
+        (
+            "REKOR_DB_HOST",
+            "db",
+            "of REKOR_DB_… there are REKOR_DB_DRIVER, REKOR_DB_FILE and REKOR_DB_RETENTION_DAYS",
+        ),
         ("REKOR_DB_DRIVER", "mysql", "set sqlite3, or unset it"),
         ("REKOR_DB_FILE", "/etc/hosts", "where there is a file: the log is a directory"),
         ("REKOR_DB_RETENTION_DAYS", "soon", "1 to 36500 days were expected"),
@@ -210,7 +236,9 @@ fn serve_says_what_it_honours() {
     let mut command = bulla();
     command.args(["serve", "--http", free, "--grpc", free, "--metrics", free, "--write-limit", "50"]);
     command.env("REKOR_DB_DRIVER", "sqlite3").env("REKOR_DB_FILE", &place).env("REKOR_LOG_TYPE", "dev");
-    let log = Served::start(command.env("REKOR_REKOR_SERVER", "https://elsewhere.example").env("BULLA_DISK_RESERVE", "0"));
+    let log = Served::start(
+        command.env("REKOR_REKOR_SERVER", "https://elsewhere.example").env("BULLA_DISK_RESERVE", "0"),
+    );
     assert!(place.join("log.key").exists(), "the log is there");
     let (_, headers, _) = exchange(&log.http, "POST", V2, "{}");
     assert!(headers.contains("ratelimit-limit: 50"), "{headers}");

@@ -63,7 +63,10 @@ impl Args {
         if let Some(other) = self.kinds.iter().find(|kind| !known.contains(kind)) {
             let nearest = text::nearest(other, known.iter().map(String::as_str));
             let meant = nearest.map_or(String::new(), |name| format!(", did you mean \"{name}\"?"));
-            return Err(Failure::usage(format!("--kinds: \"{other}\" is none of {}{meant}", known.join(", "))));
+            return Err(Failure::usage(format!(
+                "--kinds: \"{other}\" is none of {}{meant}",
+                known.join(", ")
+            )));
         }
         Ok(self.kinds.clone())
     }
@@ -72,8 +75,9 @@ impl Args {
 const LARGEST_FILE: u64 = 2 << 20;
 
 fn read_tokens(path: &Path) -> Result<Tokens, Failure> {
-    let failed =
-        |problem: &dyn std::fmt::Display| Failure::usage(format!("write tokens {}: {problem}", path.display()));
+    let failed = |problem: &dyn std::fmt::Display| {
+        Failure::usage(format!("write tokens {}: {problem}", path.display()))
+    };
     let metadata = fs::metadata(path).map_err(|error| failed(&error))?;
     if metadata.len() > LARGEST_FILE {
         return Err(failed(&format!("is {} bytes, at most {LARGEST_FILE} were expected", metadata.len())));

@@ -120,7 +120,9 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum Denied {
     /// The address wrote too often.
-    #[error("too many writes from your address, at most {limit} a minute are taken: try again in {wait_seconds} s")]
+    #[error(
+        "too many writes from your address, at most {limit} a minute are taken: try again in {wait_seconds} s"
+    )]
     Rate { limit: u32, wait_seconds: u64 },
     /// No token, or in no form that is known.
     #[error("writing to this log needs a token: send it as Authorization: Bearer TOKEN")]

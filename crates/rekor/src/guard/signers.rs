@@ -49,7 +49,9 @@ impl FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if !(1..=LONGEST).contains(&text.len()) {
-            return Err(format!("an identity was expected, such as *@example.org, of at most {LONGEST} bytes"));
+            return Err(format!(
+                "an identity was expected, such as *@example.org, of at most {LONGEST} bytes"
+            ));
         }
         Ok(Self { parts: text.to_lowercase().split('*').map(str::to_owned).collect() })
     }
@@ -141,7 +143,8 @@ const SHOWN: usize = 128;
 fn described(key: &KeyTraces) -> String {
     // The last is the one of the DER form, where there is one.
     let print = key.fingerprints.last().map_or("a key", String::as_str);
-    let shown = |text: &str| text.chars().filter(|character| !character.is_control()).take(SHOWN).collect::<String>();
+    let shown =
+        |text: &str| text.chars().filter(|character| !character.is_control()).take(SHOWN).collect::<String>();
     let mut names: Vec<String> = key.identities.iter().take(NAMED).map(|name| shown(name)).collect();
     names.extend(key.issuer.as_ref().map(|issuer| format!("issuer {}", shown(issuer))));
     if names.is_empty() { print.to_owned() } else { format!("{print} ({})", names.join(", ")) }

@@ -97,7 +97,11 @@ mod tests {
         assert_eq!(bearer("Bearer s3cret-of-ci"), Ok("ci"));
         assert_eq!(bearer("bearer   plain-token=="), Ok("line 4"));
         for wrong in ["Bearer s3cret-of-c", "Bearer s3cret-of-cix", "Bearer ci:s3cret-of-ci", "Bearer \t"] {
-            assert_eq!(bearer(wrong), Err(if wrong == "Bearer \t" { Denied::NoToken } else { Denied::Token }), "{wrong}");
+            assert_eq!(
+                bearer(wrong),
+                Err(if wrong == "Bearer \t" { Denied::NoToken } else { Denied::Token }),
+                "{wrong}"
+            );
         }
         for none in ["", "Bearer", "Basic s3cret-of-ci", "s3cret-of-ci"] {
             assert_eq!(bearer(none), Err(Denied::NoToken), "{none}");
@@ -108,13 +112,22 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_followed_is_refused_by_line_and_without_the_secret() {
         let long = "x".repeat(MAX_TOKEN + 1);
-        let many: String = (0..=MAX_TOKENS).map(|n| format!("token-{n}\n")).collect();
+        let many = (0..=MAX_TOKENS).map(|n| format!("token-{n}")).collect::<Vec<_>>().join("\n");
         for (text, problem) in [
             ("", "has no token: write one a line, such as `openssl rand -hex 32` makes"),
             ("# nothing\n", "has no token: write one a line, such as `openssl rand -hex 32` makes"),
-            ("good\nhush hush\n", "line 2 has no token that can be sent: 1 to 1024 letters, digits and -._~+/= were expected"),
-            ("ci:\n", "line 1 has no token that can be sent: 1 to 1024 letters, digits and -._~+/= were expected"),
-            (&long, "line 1 has no token that can be sent: 1 to 1024 letters, digits and -._~+/= were expected"),
+            (
+                "good\nhush hush\n",
+                "line 2 has no token that can be sent: 1 to 1024 letters, digits and -._~+/= were expected",
+            ),
+            (
+                "ci:\n",
+                "line 1 has no token that can be sent: 1 to 1024 letters, digits and -._~+/= were expected",
+            ),
+            (
+                &long,
+                "line 1 has no token that can be sent: 1 to 1024 letters, digits and -._~+/= were expected",
+            ),
             (":hush\n", "line 1 has a name that is not 1 to 64 characters"),
             ("a:hush\nb:hush\n", "line 2 has the token of \"a\" again"),
             (&many, "has more than 1000 tokens"),

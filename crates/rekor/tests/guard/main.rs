@@ -68,8 +68,10 @@ async fn send(router: &axum::Router, request: Request) -> Answer {
     let response = router.clone().oneshot(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
-    let value = |name: &str| parts.headers.get(name).map_or("-", |value| value.to_str().expect("text")).to_owned();
-    let limits = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after"].map(value).join(" ");
+    let value =
+        |name: &str| parts.headers.get(name).map_or("-", |value| value.to_str().expect("text")).to_owned();
+    let limits =
+        ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after"].map(value).join(" ");
     let body = String::from_utf8_lossy(&body).into_owned();
     Answer { status: parts.status.as_u16(), limits, headers: parts.headers, body }
 }
@@ -102,11 +104,15 @@ struct Entry {
 fn entry() -> Entry {
     let values = String::from_utf8(fixture("vectors/values.txt")).expect("text");
     let value = |name: &str| {
-        values.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect("a value").to_owned()
+        values
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .expect("a value")
+            .to_owned()
     };
     let (digest, signature, key) = (value("DIGEST0"), value("SIGNATURE0"), value("KEY0"));
     let decoded = |text: &str| STANDARD.decode(text).expect("base64");
-    let hex: String = decoded(&digest).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = bulla_tlog::Hash::from_slice(&decoded(&digest)).expect("32 bytes").to_string();
     let pem = STANDARD.encode(public_key_pem(&decoded(&key)));
     Entry {
         v1: format!(
@@ -135,7 +141,11 @@ async fn every_way_to_write_is_one_write_whatever_becomes_of_it() {
     for (n, (path, status)) in WRITES.into_iter().zip([422, 400, 422, 422]).enumerate() {
         let answer = send(&router, post(path, "{}")).await;
         let left = 5 - n;
-        assert_eq!((answer.status, answer.limits), (status, format!("6 {left} {} -", 10 * (n + 1))), "{path}");
+        assert_eq!(
+            (answer.status, answer.limits),
+            (status, format!("6 {left} {} -", 10 * (n + 1))),
+            "{path}"
+        );
     }
     let untyped = post_from("192.0.2.1", V1, &[("content-type", "text/plain")], "{}");
     assert_eq!(send(&router, untyped).await.limits, "6 1 50 -");
@@ -298,7 +308,8 @@ async fn only_entries_of_allowed_signers_are_taken_by_either_door() {
 
 #[tokio::test]
 async fn an_identity_is_allowed_by_pattern_and_issuer() {
-    let captured = concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/vectors/v1/sigstore-python-4.5.1-sign-v1.json");
+    let captured =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/vectors/v1/sigstore-python-4.5.1-sign-v1.json");
     let captured = std::fs::read_to_string(captured).expect("a captured request");
     let captured: serde_json::Value = serde_json::from_str(&captured).expect("JSON");
     let request = captured["request"].to_string();

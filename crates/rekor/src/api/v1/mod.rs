@@ -116,7 +116,10 @@ async fn preflight() -> Response {
         &[
             (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
             (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, HEAD"),
-            (ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, X-Requested-With, Idempotency-Key"),
+            (
+                ACCESS_CONTROL_ALLOW_HEADERS,
+                "Accept, Authorization, Content-Type, X-Requested-With, Idempotency-Key",
+            ),
             (ACCESS_CONTROL_MAX_AGE, "86400"),
         ],
     );

@@ -60,7 +60,9 @@ fn admit(door: &Door, proposed: &Proposed) -> Result<Addition, Refusal> {
     };
     if !door.settings.v1.rules.kinds.iter().any(|enabled| enabled == kind) {
         let problem = match proposed {
-            Proposed::HashedRekord(_) => "hashedRekordRequestV002 is not enabled for submission on this server",
+            Proposed::HashedRekord(_) => {
+                "hashedRekordRequestV002 is not enabled for submission on this server"
+            }
             Proposed::Dsse(_) => "dsseRequestV002 is not enabled for submission on this server",
         };
         return Err(RequestError::Type(problem).into());
