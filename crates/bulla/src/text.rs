@@ -1,5 +1,6 @@
 //! Words and numbers as people type them: sizes, durations, and the name that was probably meant.
 
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 /// Reads a duration such as `250ms`, `30s`, `5m`, `2h`, `90d`.
@@ -46,6 +47,20 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
         .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 4).max(2))
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// Adds a line of a report: a name, and what is said of it.
+pub(crate) fn line(text: &mut String, name: &str, value: impl Display) {
+    // Writing to a string cannot fail.
+    writeln!(text, "{name:<11} {value}").unwrap_or_default();
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
 }
 
 /// How many characters must be added, dropped or changed.

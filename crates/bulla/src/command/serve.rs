@@ -111,6 +111,9 @@ struct Entries {
     /// Attestations with more bytes are not kept; 0 keeps none
     #[arg(long, value_name = "BYTES", default_value = "100KiB", value_parser = text::bytes)]
     max_attestation_size: u64,
+    /// Whether entries can be searched for
+    #[arg(long, value_enum, default_value_t = Searching::On)]
+    search: Searching,
     /// How long a search waits for the newest entries to be indexed
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = text::duration)]
     search_patience: Duration,
@@ -133,6 +136,14 @@ struct Entries {
         default_missing_value = "true"
     )]
     read_only: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Searching {
+    /// an index follows the log
+    On,
+    /// no index, and 501 to those who search
+    Off,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -203,7 +214,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         history_interval: args.running.checkpoint_history_interval,
         read_only: args.entries.read_only,
         progress: say_progress,
-        search: Following::Yes,
+        search: match args.entries.search {
+            Searching::On => Following::Yes,
+            Searching::Off => Following::No,
+        },
     };
     let running =
         Arc::new(Running::start(home, "stop that one first, or pass another --data DIR", how).await?);

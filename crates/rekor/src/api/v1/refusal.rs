@@ -52,6 +52,8 @@ pub(crate) enum Refusal {
     /// Not there; answered without a word, as clients expect.
     #[error("not found")]
     Absent,
+    #[error("{0} API not enabled in this Rekor instance")]
+    NotEnabled(&'static str),
     /// An idempotency key that was used for another request.
     #[error("Idempotency-Key was used for a request with another body: use a new one")]
     OtherBody,
@@ -94,6 +96,7 @@ impl Refusal {
             Self::Accept { .. } => same(StatusCode::NOT_ACCEPTABLE, "accept"),
             Self::Path(_) | Self::Absent => same(StatusCode::NOT_FOUND, "not-found"),
             Self::Method { .. } => same(StatusCode::METHOD_NOT_ALLOWED, "method"),
+            Self::NotEnabled(_) => same(StatusCode::NOT_IMPLEMENTED, "not-enabled"),
             Self::OtherBody => same(StatusCode::UNPROCESSABLE_ENTITY, "other-body"),
             Self::Running => same(StatusCode::CONFLICT, "running"),
             Self::Frozen => same(StatusCode::METHOD_NOT_ALLOWED, "frozen"),
