@@ -56,6 +56,15 @@ def hashedrekord(artifact, key=None, pem=None):
         "signature": {"content": b64(key.sign(artifact)), "publicKey": {"content": b64(pem or key.pem)}}}}
 
 
+def as_v2(artifact, key):
+    """The same as a request of the v2 door."""
+    der = key.private.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return {"hashedRekordRequestV002": {"digest": b64(sha256(artifact)), "signature": {
+        "content": b64(key.sign(artifact)),
+        "verifier": {"publicKey": {"rawBytes": b64(der)}, "keyDetails": "PKIX_ECDSA_P256_SHA_256"}}}}
+
+
 def envelope(payload, key, payload_type="application/vnd.in-toto+json"):
     """A DSSE envelope with one signature, as a value."""
     kind = payload_type.encode()

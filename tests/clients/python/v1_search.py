@@ -13,7 +13,7 @@ from cryptography import x509
 from authority import IDENTITY, ISSUER
 from replay import root_from
 from tap import end, expect, shown
-from v1 import ENTRIES, Door, Key, b64, compact, dsse, hashedrekord, refused, sha256, statement, unb64, unique
+from v1 import ENTRIES, Door, Key, as_v2, b64, compact, dsse, hashedrekord, refused, sha256, statement, unb64, unique
 
 
 def search(door):
@@ -136,10 +136,7 @@ def proofs(door):
 def both_doors(door):
     with shown("an entry of the v2 door is read through v1, one of the v1 door through v2, byte for byte"):
         key, artifact = Key(), unique(b"through the other door")
-        der = unb64("".join(key.pem.decode().split("\n")[1:-2]))
-        request = {"hashedRekordRequestV002": {"digest": b64(sha256(artifact)), "signature": {
-            "content": b64(key.sign(artifact)), "verifier": {"publicKey": {"rawBytes": b64(der)}, "keyDetails": "PKIX_ECDSA_P256_SHA_256"}}}}
-        written = door.post("/api/v2/log/entries", request)
+        written = door.post("/api/v2/log/entries", as_v2(artifact, key))
         expect(written.status_code == 201, written.text)
         body = unb64(written.json()["canonicalizedBody"])
         entry_id, entry = door.check_entry(door.get(f"{ENTRIES}/{sha256(bytes(1) + body).hex()}").text, body)

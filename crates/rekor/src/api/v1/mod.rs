@@ -142,11 +142,12 @@ where
     let started = Instant::now();
     let id = request_id::given(request.headers()).unwrap_or_else(|| door.request_ids.make());
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let offered = if request.uri().path().ends_with("/publicKey") { log::PEM_FILE } else { JSON };
-    let answer = if accepts(request.headers(), offered) || !request.uri().path().starts_with("/api/") {
+    let offered = offered(request.uri().path());
+    let acceptable = offered.iter().any(|offered| accepts(request.headers(), offered));
+    let answer = if acceptable || !request.uri().path().starts_with("/api/") {
         handler(door.clone(), request).await
     } else {
-        Err(Refusal::Accept { offered })
+        Err(Refusal::Accept { offered: offered.join(", ") })
     };
     let mut response = answer.unwrap_or_else(|refusal| {
         refusal.note(id.to_str().unwrap_or_default());
@@ -173,6 +174,15 @@ static NEVER_CACHED: [(HeaderName, &str); 4] = [
 ];
 
 const JSON: &str = "application/json";
+
+/// What a path has. Clients that ask for JSON everywhere get keys and files nevertheless.
+fn offered(path: &str) -> &'static [&'static str] {
+    match path {
+        path if path.ends_with("/publicKey") => &[JSON, log::PEM_FILE],
+        path if path.ends_with(entries::PROOF_FILE) => &[JSON, "text/plain"],
+        _ => &[JSON],
+    }
+}
 
 /// Whether a client takes what is offered (RFC 9110 §12.5.1).
 fn accepts(headers: &HeaderMap, offered: &str) -> bool {
