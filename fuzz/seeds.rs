@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bulla_claims::entry::v1::kinds;
 use bulla_fuzz::{BLOCK, Directory, SIZE, block_on, log, protobuf, seal_journal, vector};
 use bulla_ledger::fsck::{Options, check};
@@ -85,6 +87,7 @@ fn claims() {
         "identity": { "docker-reference": "" },
     }, "optional": null });
     write("statement", "image", image.to_string().as_bytes());
+    packages();
     for name in ["KEY0", "KEY2", "CERTIFICATE1"] {
         write("key", name, &vector(name));
     }
@@ -108,6 +111,13 @@ fn rekor() {
     }
     for path in files(&tests.join("trust")) {
         write("trust", &name(&path), &read(&path));
+    }
+    for (name, line) in [
+        ("list", "203.0.113.99, [2001:db8::7]:4711, 10.0.0.2"),
+        ("standard", "for=198.51.100.7;proto=https;by=_x, For=\"[2001:db8::17]:4711\""),
+        ("open-quote", "for=203.0.113.99;x=\""),
+    ] {
+        write("forwarded", name, line.as_bytes());
     }
     for (name, offsets) in [("one", &[7][..]), ("few", &[0, 1, 4095]), ("many", &Vec::from_iter(500..1000))] {
         let mut row = vec![3];
@@ -151,6 +161,74 @@ fn ledger() {
     write("fsck_state", "sound", &read(&state));
     for (which, (path, bytes)) in log().objects.iter().enumerate() {
         write("fsck_object", &path.replace('/', "-"), &[&[which as u8], bytes.as_ref()].concat());
+    }
+}
+
+/// Keys, signatures and packages that other programs made.
+fn packages() {
+    let folder = crates().join("claims/tests/vectors/packages");
+    let file = |name: &str| read(&folder.join(name));
+    let content = |name: &str| json!({ "content": STANDARD.encode(file(name)) });
+    let rekord = |format: &str, key: &str, signature: &str| {
+        json!({
+            "signature": {
+                "format": format, "content": STANDARD.encode(file(signature)), "publicKey": content(key),
+            },
+            "data": content("artifact"),
+        })
+    };
+    let package = |key: &str, package: &str| json!({ "publicKey": content(key), "package": content(package) });
+    let json = |name: &str| serde_json::from_slice::<Value>(&file(name)).expect("JSON");
+    let entries = [
+        ("rekord", "x509", rekord("x509", "x509-p256.pub", "x509-p256.sig")),
+        ("rekord", "pgp", rekord("pgp", "pgp-ed.pub", "pgp-ed.asc")),
+        ("rekord", "minisign", rekord("minisign", "minisign.pub", "minisign.minisig")),
+        ("rekord", "ssh", rekord("ssh", "ssh-ed25519.pub", "ssh-ed25519.sig")),
+        ("alpine", "package", package("x509-rsa.pub", "package.apk")),
+        ("rpm", "package", package("pgp-rsa.pub", "package.rpm")),
+        ("jar", "rsa", json!({ "archive": content("rsa.jar") })),
+        ("rfc3161", "ec", json!({ "tsr": content("ec.tsr") })),
+        (
+            "helm",
+            "chart",
+            json!({ "publicKey": content("pgp-rsa.pub"), "chart": { "provenance": content("hi-0.1.0.tgz.prov") } }),
+        ),
+        (
+            "cose",
+            "statement",
+            json!({
+                "publicKey": STANDARD.encode(file("x509-p256.pub")),
+                "message": STANDARD.encode(file("es256-statement.cose")),
+                "data": {},
+            }),
+        ),
+        (
+            "tuf",
+            "timestamp",
+            json!({ "root": { "content": json("root.json") }, "metadata": { "content": json("timestamp.json") } }),
+        ),
+    ];
+    for (kind, name, spec) in entries {
+        let which = kinds().position(|(known, _)| known == kind).expect("a kind");
+        let letter = char::from(b'a' + u8::try_from(which).expect("few kinds"));
+        write("v1_entry", &format!("{kind}-{name}"), format!("{letter}{spec}").as_bytes());
+    }
+    // The letters are those of the target.
+    for (letter, names) in [
+        (b'a', ["pgp-rsa.pub", "pgp-two.gpg"].as_slice()),
+        (b'b', &["x509-rsa.pub"]),
+        (b'c', &["minisign.pub", "signify.pub"]),
+        (b'd', &["ssh-rsa.pub", "ssh-ecdsa-384.pub"]),
+        (b'e', &["root.json"]),
+        (b'f', &["pgp-rsa.asc", "pgp-ed.sig"]),
+        (b'g', &["minisign.minisig", "signify.sig"]),
+        (b'h', &["ssh-rsa.sig", "ssh-ecdsa-384.sig"]),
+        (b'i', &["rsa.pkcs7"]),
+        (b'j', &["hi-0.1.0.tgz.prov"]),
+    ] {
+        for name in names {
+            write("v1_keys", name, &[&[letter], file(name).as_slice()].concat());
+        }
     }
 }
 

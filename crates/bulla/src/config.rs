@@ -1,6 +1,8 @@
 //! Where the value of an option comes from: the command line, else the environment (`BULLA_…`), else one TOML file
 //! (`--config`), else the default. The same names everywhere, and no name that means nothing.
 //!
+//! The environment of Rekor's own server is understood too, where it has something to say about a log of ours.
+//!
 //! The file's values become defaults of the options that the command line knows, so that each is read and refused by
 //! the same code whichever way it came. Tools that ask about other people's logs take flags only: what is set for a
 //! service must not change what they check.
@@ -16,6 +18,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use crate::command::Failure;
+use crate::rekor_environment::{self, Setting};
 use crate::text;
 
 /// The commands that read the environment and a file.
@@ -23,14 +26,16 @@ const CONFIGURED: [&str; 6] = ["serve", "trust", "freeze", "shard", "reindex", "
 /// They work on the log of `serve` and may be given its file.
 const SHARING: [&str; 4] = ["trust", "freeze", "shard", "reindex"];
 const OWNER: &str = "serve";
+/// The variables of Rekor's server speak to whoever works on that log.
+const REKOR: [&str; 5] = ["serve", "trust", "freeze", "shard", "reindex"];
 /// What the file of options cannot itself say.
 const OUTSIDE: [&str; 4] = ["config", "print-config", "help", "version"];
 const LARGEST_FILE: u64 = 1 << 20;
 
 /// What a command line asks for.
 pub(crate) enum Parsed<C> {
-    /// To run this.
-    Run(C),
+    /// To run this, having said in the log which variables of Rekor's were honoured.
+    Run(C, Vec<String>),
     /// To print this.
     Show(String),
 }
@@ -39,8 +44,8 @@ pub(crate) enum Parsed<C> {
 pub(crate) enum Refused {
     /// The command line, or a request for help, in clap's words.
     CommandLine(Box<clap::Error>, Option<String>),
-    /// The file.
-    File(Failure),
+    /// The file, or a variable of Rekor's.
+    Given(Failure),
 }
 
 impl Refused {
@@ -55,7 +60,7 @@ impl Refused {
                 }
                 Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)))
             }
-            Self::File(failure) => Err(failure),
+            Self::Given(failure) => Err(failure),
         }
     }
 }
@@ -75,24 +80,31 @@ pub(crate) fn parse<C: CommandFactory + FromArgMatches>(
     let found = command.clone().ignore_errors(true).try_get_matches_from(&args)?;
     let (names, leaf) = innermost(&found);
     let file = match path_of_file(leaf) {
-        Some(path) => Some(File::read(&path, &known(&command, &names)).map_err(Refused::File)?),
+        Some(path) => Some(File::read(&path, &known(&command, &names)).map_err(Refused::Given)?),
         None => None,
     };
-    if let Some(file) = &file {
-        command = with_file(command, &names, file);
-    }
+    let first = names.first().map(String::as_str).unwrap_or_default();
+    let rekor = if REKOR.contains(&first) {
+        let read = rekor_environment::read(std::env::vars_os(), Path::is_file);
+        read.map_err(|problem| Refused::Given(Failure::usage(problem)))?
+    } else {
+        Vec::new()
+    };
+    let given = given(file.as_ref(), &rekor);
+    command = with_given(command, &names, &given);
     let matches = match command.clone().try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) => {
-            let from = origin_of_wrong_value(&error, file.as_ref());
+            let from = origin_of_wrong_value(&error, &given);
             return Err(Refused::CommandLine(Box::new(error), from));
         }
     };
     let (names, leaf) = innermost(&matches);
     if is_set(leaf, "print-config") {
-        return Ok(Parsed::Show(in_force(&command, &names, leaf, file.as_ref())));
+        return Ok(Parsed::Show(in_force(&command, &names, leaf, &given)));
     }
-    Ok(Parsed::Run(C::from_arg_matches(&matches)?))
+    let honoured = if first == OWNER { honoured(leaf, &given, &rekor) } else { Vec::new() };
+    Ok(Parsed::Run(C::from_arg_matches(&matches)?, honoured))
 }
 
 /// Gives every option of a configured command its variable, and the two options that are about options.
@@ -182,20 +194,77 @@ fn known(command: &Command, names: &[String]) -> Vec<String> {
     known
 }
 
-fn with_file(command: Command, names: &[String], file: &File) -> Command {
-    let command = command.mut_args(|arg| with_value(arg, file));
+/// Values that were neither typed nor set as `BULLA_…`, by the long names of options.
+type Given = BTreeMap<String, (Vec<String>, Source)>;
+
+/// Who gave a value.
+#[derive(Clone, PartialEq, Eq)]
+enum Source {
+    File(PathBuf),
+    /// A variable of Rekor's.
+    Variable(&'static str),
+}
+
+/// What the file and the variables of Rekor's say; of two, what is later here.
+fn given(file: Option<&File>, rekor: &[Setting]) -> Given {
+    let of_rekor = |over_file: bool| {
+        rekor.iter().filter(move |setting| setting.over_file == over_file).flat_map(|setting| {
+            let source = Source::Variable(setting.variable);
+            let option = move |(long, value): &(&str, String)| {
+                ((*long).to_owned(), (vec![value.clone()], source.clone()))
+            };
+            setting.options.iter().map(option)
+        })
+    };
+    let of_file = file.into_iter().flat_map(|file| {
+        let source = Source::File(file.path.clone());
+        file.values.iter().map(move |(long, values)| (long.clone(), (values.clone(), source.clone())))
+    });
+    of_rekor(false).chain(of_file).chain(of_rekor(true)).collect()
+}
+
+fn with_given(command: Command, names: &[String], given: &Given) -> Command {
+    let command = command.mut_args(|arg| with_value(arg, given));
     match names {
         [] => command,
-        [name, rest @ ..] => command.mut_subcommand(name, |sub| with_file(sub, rest, file)),
+        [name, rest @ ..] => command.mut_subcommand(name, |sub| with_given(sub, rest, given)),
     }
 }
 
-fn with_value(arg: Arg, file: &File) -> Arg {
-    let values = arg.get_long().and_then(|long| file.values.get(long)).cloned();
+fn with_value(arg: Arg, given: &Given) -> Arg {
+    let values = arg.get_long().and_then(|long| given.get(long)).cloned();
     match values {
-        Some(values) => arg.required(false).default_values(values),
+        Some((values, _)) => arg.required(false).default_values(values),
         None => arg,
     }
+}
+
+/// Whether the value in force is that of the file or of a variable of Rekor's.
+fn is_given(leaf: &ArgMatches, id: &str) -> bool {
+    leaf.try_contains_id(id).is_ok() && leaf.value_source(id) == Some(ValueSource::DefaultValue)
+}
+
+/// What is to be said about each variable of Rekor's.
+fn honoured(leaf: &ArgMatches, given: &Given, rekor: &[Setting]) -> Vec<String> {
+    let line = |setting: &Setting| {
+        let overruled: Vec<_> = setting
+            .options
+            .iter()
+            .filter(|(long, _)| {
+                let is_its_own =
+                    given.get(*long).is_some_and(|(_, from)| *from == Source::Variable(setting.variable));
+                !is_its_own || !is_given(leaf, &long.replace('-', "_"))
+            })
+            .map(|(long, _)| format!("--{long}"))
+            .collect();
+        let but = if overruled.is_empty() {
+            String::new()
+        } else {
+            format!("; {} is set otherwise, which counts", overruled.join(", "))
+        };
+        format!("{} is honoured: {}{but}", setting.variable, setting.meaning)
+    };
+    rekor.iter().map(line).collect()
 }
 
 /// A TOML file of options, flattened: `witness.policy` is `witness-policy`.
@@ -257,7 +326,7 @@ fn scalar(name: &str, value: &toml::Value) -> Result<String, String> {
 }
 
 /// Says where a value that the command refused was set, when it was not typed.
-fn origin_of_wrong_value(error: &clap::Error, file: Option<&File>) -> Option<String> {
+fn origin_of_wrong_value(error: &clap::Error, given: &Given) -> Option<String> {
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
     let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else { return None };
     let long = shown.strip_prefix("--")?.split([' ', '=', '[']).next()?;
@@ -265,20 +334,24 @@ fn origin_of_wrong_value(error: &clap::Error, file: Option<&File>) -> Option<Str
     if std::env::var(&variable).is_ok_and(|set| set == *value) {
         return Some(format!("the environment variable {variable}"));
     }
-    let file = file?;
-    file.values.get(long)?.contains(value).then(|| format!("{}, option \"{long}\"", file.path.display()))
+    let (_, source) = given.get(long).filter(|(values, _)| values.contains(value))?;
+    Some(match source {
+        Source::File(path) => format!("{}, option \"{long}\"", path.display()),
+        Source::Variable(name) => format!("the environment variable {name}"),
+    })
 }
 
 /// One line for each option: a line of a TOML file, and where the value came from.
-fn in_force(command: &Command, names: &[String], leaf: &ArgMatches, file: Option<&File>) -> String {
+fn in_force(command: &Command, names: &[String], leaf: &ArgMatches, given: &Given) -> String {
     let mut lines = String::new();
     for arg in options(command, names) {
         let Some(long) = arg.get_long().filter(|long| !OUTSIDE.contains(long)) else { continue };
         let from = match leaf.value_source(arg.get_id().as_str()) {
             Some(ValueSource::CommandLine) => "command line".to_owned(),
             Some(ValueSource::EnvVariable) => format!("environment {}", variable(long)),
-            Some(_) => match file.filter(|file| file.values.contains_key(long)) {
-                Some(file) => file.path.display().to_string(),
+            Some(_) => match given.get(long) {
+                Some((_, Source::File(path))) => path.display().to_string(),
+                Some((_, Source::Variable(name))) => format!("environment {name}"),
                 None => "default".to_owned(),
             },
             None => "not set".to_owned(),

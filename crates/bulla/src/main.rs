@@ -3,7 +3,12 @@
 mod command;
 mod config;
 mod home;
+mod known;
 mod logging;
+mod materials;
+mod rekor_cli;
+mod rekor_environment;
+mod server;
 mod service;
 mod target;
 mod text;
@@ -31,8 +36,11 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 what was checked is not as it mu
 fn main() -> ExitCode {
     // Whoever asks for TLS later gets this provider; a second installation would be a second program.
     let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if rekor_cli::is_invoked() {
+        return rekor_cli::main();
+    }
     match config::parse::<Cli>(std::env::args_os()) {
-        Ok(config::Parsed::Run(cli)) => finish(run(cli)),
+        Ok(config::Parsed::Run(cli, honoured)) => finish(run(cli, &honoured)),
         Ok(config::Parsed::Show(text)) => {
             command::say(&text);
             ExitCode::SUCCESS
@@ -41,13 +49,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode, Failure> {
+fn run(cli: Cli, honoured: &[String]) -> Result<ExitCode, Failure> {
     logging::start(&cli.logging);
+    for line in honoured {
+        tracing::info!("{line}");
+    }
+    complete(command::run(cli.command))
+}
+
+/// Runs to the end what waits for the world.
+fn complete<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::unavailable(format!("cannot start threads: {error}")))?;
-    let ended = runtime.block_on(command::run(cli.command));
+    let ended = runtime.block_on(task);
     // What a stopped service left behind in a blocking call must not keep the process.
     runtime.shutdown_background();
     ended

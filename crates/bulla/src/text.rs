@@ -1,17 +1,19 @@
 //! Words and numbers as people type them: sizes, durations, and the name that was probably meant.
 
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-/// Reads a duration such as `250ms`, `30s`, `5m`, `2h`.
+/// Reads a duration such as `250ms`, `30s`, `5m`, `2h`, `90d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
-    let wrong = || "a number and ms, s, m or h was expected, such as 30s".to_owned();
+    let wrong = || "a number and ms, s, m, h or d was expected, such as 30s".to_owned();
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let milliseconds = match unit {
         "ms" => Some(number),
         "s" => number.checked_mul(1_000),
         "m" => number.checked_mul(60_000),
         "h" => number.checked_mul(3_600_000),
+        "d" => number.checked_mul(86_400_000),
         _ => return Err(wrong()),
     };
     milliseconds.map(Duration::from_millis).ok_or_else(|| "longer than can be counted".to_owned())
@@ -47,6 +49,20 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
         .map(|(_, candidate)| candidate)
 }
 
+/// Adds a line of a report: a name, and what is said of it.
+pub(crate) fn line(text: &mut String, name: &str, value: impl Display) {
+    // Writing to a string cannot fail.
+    writeln!(text, "{name:<11} {value}").unwrap_or_default();
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
+}
+
 /// How many characters must be added, dropped or changed.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
@@ -71,6 +87,7 @@ mod tests {
     fn durations_and_sizes_have_units() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
+        assert_eq!(duration("90d"), Ok(Duration::from_hours(90 * 24)));
         assert!(duration("30").is_err(), "a bare number could be anything");
         assert!(duration("99999999999999999999h").is_err());
         assert!(duration("18446744073709551615h").is_err());

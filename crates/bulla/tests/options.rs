@@ -7,8 +7,23 @@ use std::fmt::Write as _;
 use common::{bulla, run};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
-const COMMANDS: [&str; 9] =
-    ["serve", "trust root", "trust signing-config", "freeze", "fsck", "inspect", "witness", "bench", ""];
+const COMMANDS: [&str; 15] = [
+    "serve",
+    "trust root",
+    "trust signing-config",
+    "freeze",
+    "entry upload",
+    "entry get",
+    "entry search",
+    "entry verify",
+    "log info",
+    "log proof",
+    "fsck",
+    "inspect",
+    "witness",
+    "bench",
+    "",
+];
 
 #[test]
 fn the_reference_lists_every_option() {

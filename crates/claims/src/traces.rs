@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::entry::{self, DescribeError};
+use crate::pki::Format;
 use crate::pki::x509::Document;
 
 /// Through which door an entry came, by its kind.
@@ -69,6 +70,16 @@ pub(crate) fn hex_onto(bytes: &[u8], text: &mut String) {
     text.extend(digits.map(|digit| char::from(DIGITS[usize::from(digit)])));
 }
 
+/// Bytes of hex in either case.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16).map(|digit| digit as u8);
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
 /// In what form a key stands in a body, in base64.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum KeyForm {
@@ -78,15 +89,23 @@ pub(crate) enum KeyForm {
     Spki,
     /// One DER certificate.
     Certificate,
+    /// A format of its own.
+    Other(Format),
 }
 
 impl KeyForm {
+    /// In what form keys of that format stand.
+    pub(crate) fn of(format: Format) -> Self {
+        if format == Format::X509 { Self::Pem } else { Self::Other(format) }
+    }
+
     /// What a key is found by. Of one that cannot be read, the bytes alone are known.
     fn read(self, bytes: &[u8]) -> KeyTraces {
         let document = match self {
             Self::Pem => Document::read(bytes).ok(),
             Self::Spki => Some(Document::of_spki(bytes.to_vec())),
             Self::Certificate => Document::of_chain(vec![bytes.to_vec()]).ok(),
+            Self::Other(format) => return format.traces(bytes),
         };
         document.map_or_else(
             || KeyTraces { fingerprints: KeyTraces::fingerprints_of(bytes), ..KeyTraces::default() },

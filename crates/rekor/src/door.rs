@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::api::meter::Meter;
 use crate::api::request_id::RequestIds;
 use crate::api::v1::about::Build;
+use crate::guard::Guard;
 use crate::idempotency::Idempotency;
 use crate::shard::Shards;
 use crate::shelf::Shelf;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// When a client that was pushed back should come again.
     pub retry_after_seconds: u32,
+    /// Who may write.
+    pub guard: Arc<Guard>,
     /// What concerns the v1 door only.
     pub v1: V1Settings,
 }
@@ -107,7 +110,8 @@ pub(crate) fn entity_tag(bytes: &[u8]) -> Arc<str> {
 }
 
 impl Settings {
-    /// The defaults, with these rules: duplicates refused, 4 MiB (a DSSE envelope may come whole), 20 s, retry after 1 s.
+    /// The defaults, with these rules: duplicates refused, 4 MiB (a DSSE envelope may come whole), 20 s, retry after
+    /// 1 s, everybody may write.
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
@@ -115,6 +119,7 @@ impl Settings {
             max_body_bytes: 4 << 20,
             body_timeout: Duration::from_secs(20),
             retry_after_seconds: 1,
+            guard: Arc::default(),
             v1: V1Settings {
                 rules: v1::Rules::default(),
                 max_attestation_bytes: 100 << 10,

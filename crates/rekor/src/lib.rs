@@ -3,6 +3,7 @@
 pub mod api;
 pub mod client;
 mod door;
+pub mod guard;
 mod idempotency;
 pub mod search;
 mod shard;

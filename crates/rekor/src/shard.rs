@@ -25,7 +25,7 @@ pub struct Shard {
     origin: String,
     v1_key: SigningKey,
     v1_log_id: Hash,
-    search: Arc<Search>,
+    search: Option<Arc<Search>>,
     /// The newest head that was signed for v1 clients.
     head: ArcSwapOption<Head>,
 }
@@ -45,7 +45,7 @@ impl Shard {
         v2_log_id: Hash,
         origin: String,
         v1_key: SigningKey,
-        search: Arc<Search>,
+        search: Option<Arc<Search>>,
     ) -> Self {
         let v1_log_id = sha256(v1_key.spki());
         Self { tree, log, v2_log_id, origin, v1_key, v1_log_id, search, head: ArcSwapOption::empty() }
@@ -76,9 +76,9 @@ impl Shard {
         self.v1_key.spki()
     }
 
-    /// Its search index.
-    pub fn search(&self) -> &Arc<Search> {
-        &self.search
+    /// Its search index, if it has one.
+    pub fn search(&self) -> Option<&Search> {
+        self.search.as_deref()
     }
 
     /// The v1 checkpoint of a published tree. Each head is signed once, when it is first asked for.

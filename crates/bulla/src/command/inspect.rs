@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::fsck::Output;
 use crate::target::{self, Target, failure};
+use crate::text::{hex, line};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -352,16 +353,4 @@ fn cosigned_at(line: &Signature) -> Option<String> {
     let seconds =
         i64::try_from(u64::from_be_bytes(*time)).ok().filter(|_| matches!(rest.len(), 64 | 2420))?;
     Some(jiff::Timestamp::from_second(seconds).ok()?.to_string())
-}
-
-fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
-    // Writing to a string cannot fail.
-    writeln!(text, "{name:<11} {value}").unwrap_or_default();
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").unwrap_or_default();
-        text
-    })
 }

@@ -4,9 +4,11 @@
 //! line in each of the two lists below. A command receives its own arguments and nothing else.
 
 mod bench;
+mod entry;
 mod freeze;
 mod fsck;
 mod inspect;
+mod log;
 mod reindex;
 mod serve;
 mod shard;
@@ -26,6 +28,12 @@ pub(crate) enum Command {
     Trust(trust::Args),
     /// End a stopped log for good with a final checkpoint
     Freeze(freeze::Args),
+    /// Log signatures, find them again, and check that they are in the log
+    #[command(subcommand)]
+    Entry(Box<entry::Command>),
+    /// Ask a log for its heads and proofs, and check them
+    #[command(subcommand)]
+    Log(log::Command),
     /// End the active shard and begin the next, or list them
     Shard(shard::Args),
     /// Grow the search indexes of a stopped log anew
@@ -46,6 +54,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(*args).await,
         Command::Trust(args) => trust::run(&args),
         Command::Freeze(args) => freeze::run(args).await,
+        Command::Entry(command) => entry::run(*command).await,
+        Command::Log(command) => log::run(command).await,
         Command::Shard(args) => shard::run(args).await,
         Command::Reindex(args) => reindex::run(args).await,
         Command::Fsck(args) => fsck::run(args).await,
@@ -91,6 +101,11 @@ impl Failure {
     /// The world did not cooperate, trying again later may help (exit code 3).
     pub(crate) fn unavailable(message: impl fmt::Display) -> Self {
         Self { code: 3, message: message.to_string() }
+    }
+
+    /// Whether it is about what was examined.
+    pub(crate) fn is_check(&self) -> bool {
+        self.code == 1
     }
 
     /// What another process ended with.

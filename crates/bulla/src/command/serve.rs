@@ -25,7 +25,7 @@ use crate::service::front::{Front, Places};
 use crate::service::health::{self, Expected, Health};
 use crate::service::running::{Following, How, Running};
 use crate::service::trust::{self, Documents};
-use crate::service::{http, metrics, witnesses};
+use crate::service::{guard, http, metrics, witnesses};
 use crate::text;
 
 #[derive(clap::Args)]
@@ -36,6 +36,8 @@ pub(crate) struct Args {
     listen: Listen,
     #[command(flatten)]
     entries: Entries,
+    #[command(flatten)]
+    guard: guard::Args,
     #[command(flatten)]
     running: Upkeep,
     #[command(flatten)]
@@ -109,6 +111,9 @@ struct Entries {
     /// Attestations with more bytes are not kept; 0 keeps none
     #[arg(long, value_name = "BYTES", default_value = "100KiB", value_parser = text::bytes)]
     max_attestation_size: u64,
+    /// Whether entries can be searched for
+    #[arg(long, value_enum, default_value_t = Searching::On)]
+    search: Searching,
     /// How long a search waits for the newest entries to be indexed
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = text::duration)]
     search_patience: Duration,
@@ -131,6 +136,14 @@ struct Entries {
         default_missing_value = "true"
     )]
     read_only: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Searching {
+    /// an index follows the log
+    On,
+    /// no index, and 501 to those who search
+    Off,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -183,6 +196,7 @@ struct Upkeep {
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let rules = args.entries.rules()?;
+    let (guard, kinds) = (Arc::new(args.guard.open()?), args.guard.kinds()?);
     let cosigners = witnesses::open(&args.witnesses)?;
     let home = Home::find(&args.home, Absent::Create)?;
     let is_new = home.is_new();
@@ -200,7 +214,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         history_interval: args.running.checkpoint_history_interval,
         read_only: args.entries.read_only,
         progress: say_progress,
-        search: Following::Yes,
+        search: match args.entries.search {
+            Searching::On => Following::Yes,
+            Searching::Off => Following::No,
+        },
     };
     let running =
         Arc::new(Running::start(home, "stop that one first, or pass another --data DIR", how).await?);
@@ -216,7 +233,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         checkpoint_within: args.running.checkpoint_within,
     };
     let health = Arc::new(Health::new(running.shards().clone(), expected));
-    let settings = args.entries.settings(rules, args.listen.body_timeout);
+    let mut settings = args.entries.settings(rules, args.listen.body_timeout);
+    settings.guard = guard;
+    settings.v1.rules.kinds = kinds;
     let shelves = args.entries.shelves(&data);
     let door = Arc::new(Door::new(running.shards().clone(), settings, trust, shelves));
 

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bulla_rekor::guard::Peer;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -49,7 +51,7 @@ pub(crate) async fn bind(option: &str, addr: SocketAddr) -> Result<(TcpListener,
     })
 }
 
-/// Serves until `stop` becomes true, then lets every connection finish the requests it has.
+/// Serves until `stop` becomes true, each request with the address that it came from, then lets every connection finish the requests it has.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: axum::Router,
@@ -67,7 +69,7 @@ pub(crate) async fn serve(
             // An error means that whoever could say stop is gone.
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let (stream, slot) = match accepted {
+        let (stream, peer, slot) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: what is open goes on, and frees some.
@@ -80,6 +82,10 @@ pub(crate) async fn serve(
         let _not_fatal = stream.set_nodelay(true);
         let stream = TokioIo::new(Opening::new(stream, limits.header_timeout));
         let (builder, service, watcher) = (builder.clone(), service.clone(), graceful.watcher());
+        let service = service_fn(move |mut request: hyper::Request<_>| {
+            request.extensions_mut().insert(peer);
+            service.call(request)
+        });
         tokio::spawn(async move {
             let connection = builder.serve_connection(stream, service).into_owned();
             if let Err(error) = watcher.watch(connection).await {
@@ -95,10 +101,10 @@ pub(crate) async fn serve(
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
     let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
+    let (stream, from) = listener.accept().await?;
+    Ok((stream, Peer(from.ip()), slot))
 }
 
 fn connection_builder(limits: Limits) -> auto::Builder<TokioExecutor> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod control;
 pub(crate) mod front;
+pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod http;
 pub(crate) mod metrics;

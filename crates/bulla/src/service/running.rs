@@ -44,7 +44,7 @@ pub(crate) struct How {
 pub(crate) enum Following {
     /// It does.
     Yes,
-    /// Nobody will search: the command ends soon.
+    /// It does not, and nobody can search.
     No,
 }
 
@@ -250,16 +250,16 @@ async fn started(
         return Err(Failure::check(problem));
     }
     let (search, follower) = match how.search {
-        Following::No => (Search::memory(), None),
+        Following::No => (None, None),
         Following::Yes => {
             let search = Search::open(&dir.join("search")).map_err(Failure::unavailable)?;
             let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             let follower = search.follow(log.reader().clone(), threads, stopping.clone());
-            (search, Some(follower))
+            (Some(Arc::new(search)), Some(follower))
         }
     };
     let (log_id, origin) = (verifier.log_id(), verifier.name().to_owned());
-    Ok((Shard::new(id, log, log_id, origin, v1_key, Arc::new(search)), follower))
+    Ok((Shard::new(id, log, log_id, origin, v1_key, search), follower))
 }
 
 /// Why a log does not start, as a command ends with it.

@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 /// The program with no options of the tester's.
 pub(crate) fn bulla() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bulla"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BULLA_")) {
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("BULLA_") || name.starts_with("REKOR_"))
+    {
         command.env_remove(name);
     }
     command

@@ -62,7 +62,7 @@ fn integer(input: &[u8]) -> Option<&[u8]> {
 }
 
 /// The DER of a signature that came as two halves.
-fn der_of_halves(signature: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn der_of_halves(signature: &[u8]) -> Option<Vec<u8>> {
     if signature.len() > MAX_HALVES || !signature.len().is_multiple_of(2) {
         return None;
     }

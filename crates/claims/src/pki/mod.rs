@@ -1,9 +1,17 @@
 //! Keys and signatures in the forms that people publish them, beside the bare ones of [`crate::keys`]. A format is a file.
 
+mod armour;
 mod certificate;
+mod email;
+mod fingerprint;
+mod format;
+pub mod minisign;
 pub(crate) mod pem;
+pub mod pgp;
+pub mod pkcs7;
+pub mod ssh;
+pub mod tuf;
 pub mod x509;
-/// shim
-pub fn fingerprint(_format: &str, content: &[u8]) -> Result<String, String> {
-    x509::PublicKey::parse(content).map(|k| k.traces().fingerprints[0].clone()).map_err(|e| e.problem)
-}
+
+pub use fingerprint::{Problem, fingerprint};
+pub(crate) use format::Format;

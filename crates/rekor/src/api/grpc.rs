@@ -11,6 +11,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use crate::api::grpc_guard::Guarded;
 use crate::api::v2::refusal::Refusal;
 use crate::api::v2::{read, write};
 use crate::door::Door;
@@ -34,7 +35,8 @@ pub fn grpc(door: Arc<Door>, serving: Serving) -> Result<Routes, tonic_reflectio
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let limit = door.settings.max_body_bytes;
-    Ok(Routes::new(RekorServer::new(Service { door }).max_decoding_message_size(limit))
+    let rekor = RekorServer::new(Service { door: door.clone() }).max_decoding_message_size(limit);
+    Ok(Routes::new(Guarded { service: rekor, door })
         .add_service(HealthServer::new(Truth { serving }))
         .add_service(reflection().build_v1()?)
         // Deployed clients, Python's among them, still ask the older name.
@@ -103,12 +105,16 @@ impl Service {
             }
             status
         });
-        let code = answer.as_ref().map_or_else(Status::code, |_| tonic::Code::Ok) as i32;
-        metrics::counter!("bulla_grpc_requests_total", "method" => method, "code" => code.to_string())
-            .increment(1);
+        count(method, answer.as_ref().map_or_else(Status::code, |_| tonic::Code::Ok));
         metrics::histogram!("bulla_grpc_request_seconds", "method" => method).record(started.elapsed());
         answer
     }
+}
+
+/// Counts a call.
+pub(super) fn count(method: &'static str, code: tonic::Code) {
+    let code = (code as i32).to_string();
+    metrics::counter!("bulla_grpc_requests_total", "method" => method, "code" => code).increment(1);
 }
 
 fn http_body(content_type: &str, data: Vec<u8>) -> HttpBody {

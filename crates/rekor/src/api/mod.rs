@@ -2,6 +2,7 @@
 
 mod body;
 pub mod grpc;
+mod grpc_guard;
 pub(crate) mod meter;
 mod paths;
 mod query;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use bulla_ledger::{ReadError, Reader};
@@ -141,7 +141,7 @@ impl Search {
         let size = *leaves.published().borrow();
         let growth =
             Growth { shared: &self.shared, leaves, runtime: Handle::current(), threads, stop, progress };
-        growth.grow(size).map_err(GrowError::told)
+        growth.grow(size, &mut Kept::new(&self.shared)).map_err(GrowError::told)
     }
 }
 
@@ -155,13 +155,27 @@ struct Growth<'a, L> {
     progress: &'a (dyn Fn(u64, u64) + Sync),
 }
 
+/// What a writer keeps from one growth to the next.
+struct Kept {
+    read_terms: ReadTerms,
+    /// Is known to be of this log.
+    checked: Weak<Store>,
+}
+
+impl Kept {
+    fn new(shared: &Shared) -> Kept {
+        Kept { read_terms: (shared.read_terms)(), checked: Weak::new() }
+    }
+}
+
 impl<L: Leaves> Growth<'_, L> {
     fn follow(&self, mut published: watch::Receiver<u64>) {
         let mut retry = FIRST_RETRY;
         let mut failing = false;
+        let mut kept = Kept::new(self.shared);
         while !self.stopped() {
             let size = *published.borrow_and_update();
-            match self.grow(size) {
+            match self.grow(size, &mut kept) {
                 Ok(()) => {
                     if failing {
                         tracing::info!("search index grows again");
@@ -210,9 +224,8 @@ impl<L: Leaves> Growth<'_, L> {
     }
 
     /// Takes leaves until there are as many as published, or it is told to stop.
-    fn grow(&self, published: u64) -> Result<(), GrowError> {
-        self.ready(published)?;
-        let mut read_terms = (self.shared.read_terms)();
+    fn grow(&self, published: u64, kept: &mut Kept) -> Result<(), GrowError> {
+        self.ready(published, &mut kept.checked)?;
         let leaves_per_span = self.shared.shape.leaves_per_span as u64;
         while !self.stopped() {
             // If the disk refused them, they come first.
@@ -226,14 +239,14 @@ impl<L: Leaves> Growth<'_, L> {
             if complete.is_multiple_of(leaves_per_span) && !whole.is_empty() {
                 self.grow_by_spans(whole, published)?;
             } else {
-                self.grow_by_leaves(complete, &mut read_terms)?;
+                self.grow_by_leaves(complete, &mut kept.read_terms)?;
             }
         }
         Ok(())
     }
 
     /// Sees to it that there is a store if there should be one, and that it was grown from this log.
-    fn ready(&self, published: u64) -> Result<(), GrowError> {
+    fn ready(&self, published: u64, checked: &mut Weak<Store>) -> Result<(), GrowError> {
         let Shared { dir, shape, .. } = self.shared;
         let (store, stored) = {
             let state = self.shared.read();
@@ -244,21 +257,23 @@ impl<L: Leaves> Growth<'_, L> {
             let (store, stored) = Store::open(dir, shape.leaves_per_span)?;
             self.shared
                 .change(|state| *state = State { store: Some(Arc::new(store)), stored, ..State::default() });
-            return self.ready(published);
+            return self.ready(published, checked);
         };
         let size = u64::from(stored.spans) * shape.leaves_per_span as u64;
-        if size == 0 {
+        if std::ptr::eq(checked.as_ptr(), Arc::as_ptr(&store)) {
             return Ok(());
         }
-        let last = size - 1;
-        let same = size <= published && {
-            let bundle = self.bundle(last / WIDTH)?;
-            bundle.get((last % WIDTH) as usize).is_some_and(|(leaf, _)| span::mark(leaf) == stored.mark)
-        };
+        let same = size == 0
+            || size <= published && {
+                let last = size - 1;
+                let bundle = self.bundle(last / WIDTH)?;
+                bundle.get((last % WIDTH) as usize).is_some_and(|(leaf, _)| span::mark(leaf) == stored.mark)
+            };
         if !same {
             self.shared.give_up(Some(&store), "was grown from another log");
-            return self.ready(published);
+            return self.ready(published, checked);
         }
+        *checked = Arc::downgrade(&store);
         Ok(())
     }
 

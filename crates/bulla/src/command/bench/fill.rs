@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use indicatif::ProgressBar;
 
+use super::prepare::{self, Api};
 use crate::command::Failure;
 use crate::home::{self, Absent, Home};
 use crate::service::running::{How, Running};
@@ -24,6 +25,9 @@ pub(super) struct Args {
     /// Entries the log has in the end
     #[arg(long)]
     entries: u64,
+    /// Of which door the entries are
+    #[arg(long, value_enum, default_value_t = Api::V2)]
+    api: Api,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
@@ -40,9 +44,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let log = running.active();
     let first = log.reader().published().size;
     let progress = ProgressBar::new(args.entries).with_position(first).with_message("filling");
-    let keys: Vec<String> = (0..16_u64).map(|key| STANDARD.encode(noise(u64::MAX - key, 91))).collect();
+    let keys: Vec<String> = (0..16_u64).map(|key| self::key(args.api, key)).collect();
     let adds = (first..args.entries).map(|number| {
-        let (log, entry) = (log.clone(), entry(number, &keys[(number % 16) as usize]));
+        let (log, entry) = (log.clone(), entry(args.api, number, &keys[(number % 16) as usize]));
         async move { log.add(entry).await }
     });
     let mut adds = futures_util::stream::iter(adds).buffer_unordered(AT_ONCE);
@@ -56,9 +60,22 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An entry of 489 bytes whose digest and signature are noise.
-fn entry(number: u64, key: &str) -> Bytes {
-    let (digest, signature) = (STANDARD.encode(noise(number, 32)), STANDARD.encode(noise(!number, 71)));
+/// A key as entries have it; the point on the curve is noise.
+fn key(api: Api, number: u64) -> String {
+    let raw = noise(u64::MAX - number, 91);
+    match api {
+        Api::V2 => STANDARD.encode(raw),
+        Api::V1 => STANDARD.encode(bulla_claims::keys::pem("PUBLIC KEY", &raw)),
+    }
+}
+
+/// An entry of about 490 or 560 bytes whose digest and signature are noise.
+fn entry(api: Api, number: u64, key: &str) -> Bytes {
+    let signature = STANDARD.encode(noise(!number, 71));
+    if api == Api::V1 {
+        return Bytes::from(prepare::v1_entry(&noise(number, 32), &signature, key));
+    }
+    let digest = STANDARD.encode(noise(number, 32));
     Bytes::from(format!(
         "{{\"apiVersion\":\"0.0.2\",\"kind\":\"hashedrekord\",\"spec\":{{\"hashedRekordV002\":{{\"data\":{{\
          \"algorithm\":\"SHA2_256\",\"digest\":\"{digest}\"}},\"signature\":{{\"content\":\"{signature}\",\
@@ -67,7 +84,7 @@ fn entry(number: u64, key: &str) -> Bytes {
 }
 
 /// `len` bytes that nothing compresses, the same for the same number.
-fn noise(number: u64, len: usize) -> Vec<u8> {
+pub(super) fn noise(number: u64, len: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len + 32);
     for part in 0_u8.. {
         if bytes.len() >= len {

@@ -35,9 +35,15 @@ enum What {
         /// What the entries are verified with
         #[arg(long, value_enum, default_value_t = prepare::Kind::Key)]
         kind: prepare::Kind,
+        /// Through which door
+        #[arg(long, value_enum, default_value_t = prepare::Api::V2)]
+        api: prepare::Api,
         /// Different keys among the entries
         #[arg(long, default_value_t = 16)]
         keys: usize,
+        /// Entries in a request, at most 100; more than one go to the batch endpoint
+        #[arg(long, default_value_t = 1)]
+        batch: usize,
         /// Directory on the log's disk, to measure one fdatasync there
         #[arg(long, value_name = "DIR")]
         disk: Option<PathBuf>,
@@ -52,8 +58,11 @@ enum What {
         #[arg(long, default_value = "tile/0/000")]
         path: String,
         /// Read entries with their proofs instead, at random below this index
-        #[arg(long, value_name = "SIZE")]
+        #[arg(long, value_name = "SIZE", conflicts_with = "digests_below")]
         entries_below: Option<u64>,
+        /// Search for the digests of filled entries instead, at random below this index
+        #[arg(long, value_name = "SIZE")]
+        digests_below: Option<u64>,
     },
 }
 
@@ -84,23 +93,26 @@ struct Common {
 /// Measures and prints.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.what {
-        What::Write { common, entries, kind, keys, disk } => {
+        What::Write { common, entries, kind, api, keys, batch, disk } => {
             let target = Target::parse(&common.url)?;
             let before = machine::limits(disk.as_deref())?;
-            let requests = prepare::requests(&target, kind, entries, keys)?;
+            let wanted = prepare::Wanted { api, kind, entries, keys, batch };
+            let requests = prepare::requests(&target, wanted)?;
             let runs = measure(&common, &target, &requests, true).await?;
             let after = machine::limits(disk.as_deref())?;
-            report::print(common.output, &runs, Some(&before.with(after)), requests.body_len);
+            report::print(common.output, &runs, Some(&before.with(after)), &requests);
         }
         What::Fill(args) => fill::run(args).await?,
-        What::Read { common, path, entries_below } => {
+        What::Read { common, path, entries_below, digests_below } => {
             let target = Target::parse(&common.url)?;
-            let requests = match entries_below {
-                Some(size) => prepare::entries(&target, size)?,
+            let entries = entries_below.map(|size| (size, prepare::By::Index));
+            let entries = entries.or(digests_below.map(|size| (size, prepare::By::Digest)));
+            let requests = match entries {
+                Some((size, by)) => prepare::entries(&target, size, by)?,
                 None => prepare::read(&target, &path),
             };
-            let runs = measure(&common, &target, &requests, entries_below.is_some()).await?;
-            report::print(common.output, &runs, None, 0);
+            let runs = measure(&common, &target, &requests, entries.is_some()).await?;
+            report::print(common.output, &runs, None, &requests);
         }
     }
     Ok(ExitCode::SUCCESS)

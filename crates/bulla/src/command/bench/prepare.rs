@@ -19,56 +19,120 @@ pub(super) enum Kind {
     Certificate,
 }
 
+/// Through which door entries are sent.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Api {
+    /// hashedrekord 0.0.1
+    V1,
+    /// hashedrekord 0.0.2
+    V2,
+}
+
+/// What entries are to be like.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) api: Api,
+    pub(super) kind: Kind,
+    /// How many in all.
+    pub(super) entries: usize,
+    /// Different keys among them.
+    pub(super) keys: usize,
+    /// Entries in a request; with more than one they go to the batch endpoint.
+    pub(super) batch: usize,
+}
+
 /// Requests ready to be sent.
 pub(super) struct Requests {
     pub(super) wire: Vec<Bytes>,
-    /// Bytes of the entry that the log makes of each.
+    /// Bytes of each entry that the log makes.
     pub(super) body_len: usize,
+    /// Entries in each request.
+    pub(super) batch: usize,
 }
 
 /// A certificate as Fulcio issues has about this many bytes.
 const CERTIFICATE_LEN: usize = 1_730;
 /// What an entry has around its base64 fields.
 const BODY_FRAME: usize = 225;
+/// The same at the v1 door, with the digest.
+const V1_BODY_FRAME: usize = 235;
 
 struct Identity {
     pair: EcdsaKeyPair,
+    /// How a request of the v2 door names the key.
     verifier: String,
-    verifier_len: usize,
+    /// The key in base64 as an entry has it.
+    encoded: String,
 }
 
-/// `count` different entries by `keys` different keys.
-pub(super) fn requests(target: &Target, kind: Kind, count: usize, keys: usize) -> Result<Requests, Failure> {
-    let identities = (0..keys.max(1)).map(|_| identity(kind)).collect::<Result<Vec<_>, _>>()?;
+/// Different entries by different keys.
+pub(super) fn requests(target: &Target, wanted: Wanted) -> Result<Requests, Failure> {
+    let Wanted { api, kind, entries: count, keys, batch } = wanted;
+    let identities = (0..keys.max(1)).map(|_| identity(api, kind)).collect::<Result<Vec<_>, _>>()?;
     let random = SystemRandom::new();
     let mut seed = [0_u8; 16];
     aws_lc_rs::rand::fill(&mut seed).map_err(Failure::unavailable)?;
     let progress = indicatif::ProgressBar::new(count as u64).with_message("signing");
-    let mut wire = Vec::with_capacity(count);
+    let mut proposed = Vec::with_capacity(count);
     let mut body_len = 0;
     for (number, identity) in (0..count).zip(identities.iter().cycle()) {
         let artifact = [&seed[..], &number.to_be_bytes()].concat();
         let signature = identity.pair.sign(&random, &artifact).map_err(Failure::unavailable)?;
-        let (digest, signature) =
-            (STANDARD.encode(digest(&SHA256, &artifact)), STANDARD.encode(signature.as_ref()));
-        let json = format!(
-            "{{\"hashedRekordRequestV002\":{{\"digest\":\"{digest}\",\"signature\":{{\"content\":\"{signature}\",\
-             \"verifier\":{{{},\"keyDetails\":\"PKIX_ECDSA_P256_SHA_256\"}}}}}}}}",
-            identity.verifier
-        );
-        body_len = BODY_FRAME + digest.len() + signature.len() + identity.verifier_len;
-        wire.push(Bytes::from(format!(
-            "POST /api/v2/log/entries HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
-            target.host,
-            json.len()
-        )));
+        let (digest, signature) = (digest(&SHA256, &artifact), STANDARD.encode(signature.as_ref()));
+        let Identity { verifier, encoded, .. } = identity;
+        proposed.push(match api {
+            Api::V2 => {
+                let digest = STANDARD.encode(digest);
+                body_len = BODY_FRAME + digest.len() + signature.len() + encoded.len();
+                format!(
+                    "{{\"hashedRekordRequestV002\":{{\"digest\":\"{digest}\",\"signature\":{{\"content\":\"{signature}\",\
+                     \"verifier\":{{{verifier},\"keyDetails\":\"PKIX_ECDSA_P256_SHA_256\"}}}}}}}}"
+                )
+            }
+            Api::V1 => {
+                body_len = V1_BODY_FRAME + signature.len() + encoded.len();
+                v1_entry(digest.as_ref(), &signature, encoded)
+            }
+        });
         progress.inc(1);
     }
     progress.finish_and_clear();
-    Ok(Requests { wire, body_len })
+    let path = match api {
+        Api::V1 => "/api/v1/log/entries",
+        Api::V2 => "/api/v2/log/entries",
+    };
+    let batch = batch.max(1);
+    let wire = match batch {
+        1 => proposed.iter().map(|json| post(target, path, json)).collect(),
+        _ => proposed
+            .chunks(batch)
+            .map(|entries| {
+                let json = format!("{{\"entries\":[{}]}}", entries.join(","));
+                post(target, &format!("{path}/batch"), &json)
+            })
+            .collect(),
+    };
+    Ok(Requests { wire, body_len, batch })
 }
 
-fn identity(kind: Kind) -> Result<Identity, Failure> {
+fn post(target: &Target, path: &str, json: &str) -> Bytes {
+    Bytes::from(format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+        target.host,
+        json.len()
+    ))
+}
+
+/// A hashedrekord 0.0.1, which is its own canonical body.
+pub(super) fn v1_entry(digest: &[u8], signature: &str, key: &str) -> String {
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "{{\"apiVersion\":\"0.0.1\",\"kind\":\"hashedrekord\",\"spec\":{{\"data\":{{\"hash\":{{\"algorithm\":\"sha256\",\
+         \"value\":\"{digest}\"}}}},\"signature\":{{\"content\":\"{signature}\",\"publicKey\":{{\"content\":\"{key}\"}}}}}}}}"
+    )
+}
+
+fn identity(api: Api, kind: Kind) -> Result<Identity, Failure> {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(Failure::unavailable)?;
     let (name, der) = match kind {
         Kind::Key => {
@@ -82,9 +146,12 @@ fn identity(kind: Kind) -> Result<Identity, Failure> {
         }
         Kind::Certificate => ("x509Certificate", certificate(&pair)?),
     };
-    let encoded = STANDARD.encode(der);
-    let verifier_len = encoded.len();
-    Ok(Identity { pair, verifier: format!("\"{name}\":{{\"rawBytes\":\"{encoded}\"}}"), verifier_len })
+    let encoded = match (api, kind) {
+        (Api::V2, _) => STANDARD.encode(der),
+        (Api::V1, Kind::Key) => STANDARD.encode(bulla_claims::keys::pem("PUBLIC KEY", &der)),
+        (Api::V1, Kind::Certificate) => STANDARD.encode(bulla_claims::keys::pem("CERTIFICATE", &der)),
+    };
+    Ok(Identity { pair, verifier: format!("\"{name}\":{{\"rawBytes\":\"{encoded}\"}}"), encoded })
 }
 
 fn certificate(pair: &EcdsaKeyPair) -> Result<Vec<u8>, Failure> {
@@ -104,17 +171,34 @@ fn certificate(pair: &EcdsaKeyPair) -> Result<Vec<u8>, Failure> {
 /// The same read again and again.
 pub(super) fn read(target: &Target, path: &str) -> Requests {
     let wire = format!("GET /{path} HTTP/1.1\r\nHost: {}\r\n\r\n", target.host);
-    Requests { wire: vec![Bytes::from(wire)], body_len: 0 }
+    Requests { wire: vec![Bytes::from(wire)], body_len: 0, batch: 1 }
+}
+
+/// How entries are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// By index, at the v2 door.
+    Index,
+    /// By the digest of the artifact, at the v1 door; of entries that [`super::fill`] made.
+    Digest,
 }
 
 /// Reads of a million entries at random places.
-pub(super) fn entries(target: &Target, size: u64) -> Result<Requests, Failure> {
+pub(super) fn entries(target: &Target, size: u64, by: By) -> Result<Requests, Failure> {
     let mut wire = Vec::with_capacity(1_000_000);
     for _ in 0..1_000_000 {
         let mut random = [0_u8; 8];
         aws_lc_rs::rand::fill(&mut random).map_err(Failure::unavailable)?;
         let index = u64::from_be_bytes(random) % size.max(1);
-        wire.push(read(target, &format!("api/v2/log/entries/{index}")).wire.remove(0));
+        let path = match by {
+            By::Index => format!("api/v2/log/entries/{index}"),
+            By::Digest => {
+                let digest = super::fill::noise(index, 32);
+                let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("api/v1/log/entries?hash={hex}")
+            }
+        };
+        wire.push(read(target, &path).wire.remove(0));
     }
-    Ok(Requests { wire, body_len: 0 })
+    Ok(Requests { wire, body_len: 0, batch: 1 })
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::load::Load;
 use super::machine::{Limits, Machine, Usage};
+use super::prepare::Requests;
 
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -49,20 +50,23 @@ struct Report<'a> {
     machine: Machine,
     limits: Option<&'a Limits>,
     entry_bytes: usize,
+    entries_a_request: usize,
     runs: Vec<Figures>,
 }
 
 /// Prints the runs.
-pub(super) fn print(output: Output, runs: &[Run], limits: Option<&Limits>, entry_bytes: usize) {
-    let runs = runs.iter().map(|run| figures(run, limits, entry_bytes)).collect();
-    let report = Report { machine: Machine::here(), limits, entry_bytes, runs };
+pub(super) fn print(output: Output, runs: &[Run], limits: Option<&Limits>, requests: &Requests) {
+    let runs = runs.iter().map(|run| figures(run, limits, requests)).collect();
+    let (entry_bytes, entries_a_request) = (requests.body_len, requests.batch);
+    let report = Report { machine: Machine::here(), limits, entry_bytes, entries_a_request, runs };
     match output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default()),
         Output::Human => human(&report),
     }
 }
 
-fn figures(run: &Run, limits: Option<&Limits>, entry_bytes: usize) -> Figures {
+fn figures(run: &Run, limits: Option<&Limits>, requests: &Requests) -> Figures {
+    let (entry_bytes, batch) = (requests.body_len, requests.batch as f64);
     let load = &run.load;
     let answered = load.latencies.len();
     let good = answered - load.refused.values().sum::<usize>();
@@ -91,9 +95,9 @@ fn figures(run: &Run, limits: Option<&Limits>, entry_bytes: usize) -> Figures {
         server: run.used,
         server_cpu_us_per_request: per_request,
         requests_per_server_cpu_second: cpu.map(|cpu| good as f64 / cpu),
-        cpu_over_verify: per_request.zip(limits).map(|(cpu, limits)| cpu / limits.verify_cpu_us),
-        rate_over_verify: limits.map(|limits| per_second / limits.verify_per_second),
-        written_over_entry: written.map(|written| written / (good.max(1) * entry_bytes) as f64),
+        cpu_over_verify: per_request.zip(limits).map(|(cpu, limits)| cpu / batch / limits.verify_cpu_us),
+        rate_over_verify: limits.map(|limits| per_second * batch / limits.verify_per_second),
+        written_over_entry: written.map(|written| written / batch / (good.max(1) * entry_bytes) as f64),
     }
 }
 
@@ -108,7 +112,7 @@ fn human(report: &Report<'_>) {
         if let Some((p50, p99)) = limits.fdatasync_p50_us.zip(limits.fdatasync_p99_us) {
             println!("            one fdatasync p50 {p50:.0} us, p99 {p99:.0} us");
         }
-        println!("entries     {} bytes each", report.entry_bytes);
+        println!("entries     {} bytes each, {} a request", report.entry_bytes, report.entries_a_request);
     }
     for run in &report.runs {
         println!();

@@ -61,7 +61,7 @@ impl Hash<'_> {
     }
 
     pub(super) fn facts(&self, kind: &'static str) -> Result<FactsDigest, DescribeError> {
-        let bytes = super::member::unhex(&self.value);
+        let bytes = crate::traces::unhex(&self.value);
         let bytes = bytes.ok_or(DescribeError::Value { kind, field: "value", expected: "hex" })?;
         Ok(FactsDigest { algorithm: self.algorithm.clone().into_owned(), bytes })
     }

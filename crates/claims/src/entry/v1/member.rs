@@ -9,6 +9,7 @@ use super::Fault;
 use super::body::Hash;
 use crate::keys::HashAlgorithm;
 use crate::pki::x509::PublicKey;
+use crate::traces::unhex;
 
 /// The `spec` as its type. Absent and `null` are the same; unknown members are passed over.
 pub(super) fn spec<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Fault> {
@@ -113,14 +114,4 @@ pub(super) fn name(function: HashAlgorithm) -> &'static str {
         HashAlgorithm::Sha384 => "sha384",
         HashAlgorithm::Sha512 => "sha512",
     }
-}
-
-/// Bytes of hex in either case.
-pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |c: u8| char::from(c).to_digit(16).map(|digit| digit as u8);
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }

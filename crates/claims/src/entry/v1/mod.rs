@@ -3,15 +3,24 @@
 
 use serde_json::value::RawValue;
 
+mod alpine;
 mod body;
+mod content;
+mod cose;
 mod dsse;
 mod envelope;
 mod hashedrekord;
+mod helm;
 mod intoto_v001;
 mod intoto_v002;
+mod jar;
 mod member;
 mod policy;
+mod rekord;
+mod rfc3161;
+mod rpm;
 pub(super) mod statement;
+mod tuf;
 
 pub use policy::{AlgorithmPolicy, UnknownPair};
 
@@ -129,7 +138,20 @@ pub(super) struct Kind {
 }
 
 /// Every kind of the v1 door, those with several versions side by side.
-pub(super) const KINDS: &[Kind] = &[hashedrekord::KIND, dsse::KIND, intoto_v001::KIND, intoto_v002::KIND];
+pub(super) const KINDS: &[Kind] = &[
+    hashedrekord::KIND,
+    dsse::KIND,
+    intoto_v001::KIND,
+    intoto_v002::KIND,
+    rekord::KIND,
+    alpine::KIND,
+    cose::KIND,
+    helm::KIND,
+    jar::KIND,
+    rfc3161::KIND,
+    rpm::KIND,
+    tuf::KIND,
+];
 
 /// Names and versions of every kind.
 pub fn kinds() -> impl ExactSizeIterator<Item = (&'static str, &'static str)> {

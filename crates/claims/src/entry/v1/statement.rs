@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::Fault;
 
 /// The payload type of in-toto statements in DSSE envelopes.
-const IN_TOTO: &str = "application/vnd.in-toto+json";
+pub(super) const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// The most bytes of all digests that one entry names, a line each.
 const MAX_NAMED: usize = 1 << 20;
 /// The longest digest that is looked up.

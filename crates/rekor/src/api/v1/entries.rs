@@ -59,7 +59,13 @@ pub(super) async fn create(door: Arc<Door>, request: Request) -> Result<Response
 
 /// Judges a proposed entry.
 pub(super) fn admit(door: &Door, document: &Document<'_>) -> Result<Admitted, Refusal> {
-    Ok(kinds::admit(&document.proposed()?, &door.settings.v1.rules)?)
+    // Of all that may be wrong this is told first, as the reference server does.
+    if !kinds::kinds().any(|(name, _)| name == document.kind()) {
+        return Err(Refusal::Kind { kind: document.kind().chars().take(80).collect() });
+    }
+    let admitted = kinds::admit(&document.proposed()?, &door.settings.v1.rules)?;
+    door.settings.guard.judge(&admitted.body)?;
+    Ok(admitted)
 }
 
 /// A leaf with the digests that are named beside it.

@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::{entries, json, received};
 use crate::api::query::{parameter, parameters};
 use crate::door::Door;
-use crate::search::{Query, SearchError, Start, Term};
+use crate::search::{Query, Search, SearchError, Start, Term};
 use crate::shard::Placed;
 use crate::wire::v1::id::EntryId;
 use crate::wire::v1::request::{self, Lookup};
@@ -152,23 +152,28 @@ fn midnight(date: Date) -> Result<i64, jiff::Error> {
 }
 
 /// Waits for the indexes to have what is published now, and says up to where the log is complete in them.
-async fn complete(door: &Door) -> u64 {
+async fn complete(door: &Door) -> Result<u64, Refusal> {
     let mut complete = 0;
     for placed in door.shards.all().iter() {
         let size = placed.log().reader().published().size;
-        let found = placed.search().wait_for(size, door.settings.v1.search_patience).await.min(size);
+        let found = index_of(placed)?.wait_for(size, door.settings.v1.search_patience).await.min(size);
         complete = placed.base() + found;
         if found < size {
             tracing::warn!(tree = %placed.tree(), found, size, "search answers without the newest entries");
             break;
         }
     }
-    complete
+    Ok(complete)
+}
+
+/// The search index of a shard.
+fn index_of(placed: &Placed) -> Result<&Search, Refusal> {
+    placed.search().ok_or(Refusal::NotEnabled("Search Index"))
 }
 
 /// Answers a page of entries.
 async fn search(door: &Door, asked: Asked) -> Result<Response, Refusal> {
-    let complete = complete(door).await;
+    let complete = complete(door).await?;
     let mut skip = (asked.page - 1).saturating_mul(asked.page_size);
     // One more than fits tells whether there is another page.
     let wanted = asked.page_size as usize + 1;
@@ -176,13 +181,13 @@ async fn search(door: &Door, asked: Asked) -> Result<Response, Refusal> {
     for placed in door.shards.all().iter().filter(|placed| placed.base() < complete) {
         let query = asked.query(placed).await?;
         if skip > 0 {
-            let (matches, _) = placed.search().count(&query)?;
+            let (matches, _) = index_of(placed)?.count(&query)?;
             if matches <= skip {
                 skip -= matches;
                 continue;
             }
         }
-        let leaves = placed.search().find(&query, Start::Skip(skip), wanted - found.len())?.leaves;
+        let leaves = index_of(placed)?.find(&query, Start::Skip(skip), wanted - found.len())?.leaves;
         skip = 0;
         found.extend(leaves.into_iter().map(|leaf| (placed.clone(), leaf)));
         if found.len() == wanted {
@@ -228,7 +233,7 @@ pub(super) async fn lookup(door: Arc<Door>, request: Request) -> Result<Response
     let group = |text: &String| through.iter().map(|door| Term::new(*door, text)).collect::<Vec<_>>();
     let groups: Vec<Vec<Term>> =
         if all { terms.iter().map(group).collect() } else { vec![terms.iter().flat_map(group).collect()] };
-    let complete = complete(&door).await;
+    let complete = complete(&door).await?;
     let shards = if terms.is_empty() { VecDeque::new() } else { door.shards.all().iter().cloned().collect() };
     let mut ids = Ids { groups, shards, from: 0, begun: false };
     // The first part before anything is answered, so that most failures have a status.
@@ -276,7 +281,7 @@ impl Ids {
                 return Ok(Some(text.into()));
             };
             let query = Query { groups: self.groups.clone(), range: 0..u64::MAX };
-            let leaves = placed.search().find(&query, Start::At(self.from), STREAMED)?.leaves;
+            let leaves = index_of(&placed)?.find(&query, Start::At(self.from), STREAMED)?.leaves;
             let Some(last) = leaves.last() else {
                 self.shards.pop_front();
                 self.from = 0;

@@ -30,6 +30,7 @@ use crate::api::body;
 use crate::api::meter::Route;
 use crate::api::request_id::{self, X_REQUEST_ID};
 use crate::door::Door;
+use crate::guard::Admission;
 
 const READ: &str = "GET";
 const WRITE: &str = "POST";
@@ -115,7 +116,10 @@ async fn preflight() -> Response {
         &[
             (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
             (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, HEAD"),
-            (ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Content-Type, X-Requested-With, Idempotency-Key"),
+            (
+                ACCESS_CONTROL_ALLOW_HEADERS,
+                "Accept, Authorization, Content-Type, X-Requested-With, Idempotency-Key",
+            ),
             (ACCESS_CONTROL_MAX_AGE, "86400"),
         ],
     );
@@ -128,7 +132,7 @@ fn insert(headers: &mut HeaderMap, values: &[(HeaderName, &'static str)]) {
     }
 }
 
-/// Runs a handler and does what every answer needs: what the client accepts is compared with what there is, refusals become
+/// Runs a handler, if the client may ask it, and does what every answer needs: what the client accepts is compared with what there is, refusals become
 /// answers, the request is named, counted and timed.
 async fn answered<F>(
     door: Arc<Door>,
@@ -144,7 +148,13 @@ where
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let offered = offered(request.uri().path());
     let acceptable = offered.iter().any(|offered| accepts(request.headers(), offered));
-    let answer = if acceptable || !request.uri().path().starts_with("/api/") {
+    let admission = match route {
+        Route::Create => door.settings.guard.admission(request.headers(), request.extensions()),
+        _ => Admission::free(),
+    };
+    let answer = if let Err(denied) = &admission.verdict {
+        Err(denied.clone().into())
+    } else if acceptable || !request.uri().path().starts_with("/api/") {
         handler(door.clone(), request).await
     } else {
         Err(Refusal::Accept { offered: offered.join(", ") })
@@ -158,6 +168,7 @@ where
     if reads {
         insert(headers, &NEVER_CACHED);
     }
+    admission.note_on(headers);
     headers.insert(X_REQUEST_ID, id);
     door.v1_meter.answered(route, response.status(), started.elapsed());
     response

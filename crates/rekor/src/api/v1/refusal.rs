@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 
 use crate::api::body::Unreceived;
 use crate::door::Door;
+use crate::guard::Denied;
 use crate::wire::v1::entry::quoted;
 use crate::wire::v1::id::EntryId;
 use crate::wire::v1::request::{RequestError, TreeError};
@@ -23,6 +24,9 @@ pub(crate) enum Refusal {
     /// The entry is not admitted.
     #[error("error processing entry: {0}")]
     Entry(String),
+    /// The client may not write, or not so often, or not this.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// No entry is of this kind.
     #[error("invalid kind value: {kind:?}")]
     Kind { kind: String },
@@ -48,6 +52,8 @@ pub(crate) enum Refusal {
     /// Not there; answered without a word, as clients expect.
     #[error("not found")]
     Absent,
+    #[error("{0} API not enabled in this Rekor instance")]
+    NotEnabled(&'static str),
     /// An idempotency key that was used for another request.
     #[error("Idempotency-Key was used for a request with another body: use a new one")]
     OtherBody,
@@ -80,6 +86,7 @@ impl Refusal {
                 same(StatusCode::BAD_REQUEST, "argument")
             }
             Self::Entry(_) => same(StatusCode::BAD_REQUEST, "entry"),
+            Self::Denied(denied) => same(denied.row().0, denied.row().2),
             Self::Kind { .. } => same(StatusCode::UNPROCESSABLE_ENTITY, "type"),
             Self::Duplicate(_) => same(StatusCode::CONFLICT, "duplicate"),
             Self::TooLarge { .. } => same(StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
@@ -89,6 +96,7 @@ impl Refusal {
             Self::Accept { .. } => same(StatusCode::NOT_ACCEPTABLE, "accept"),
             Self::Path(_) | Self::Absent => same(StatusCode::NOT_FOUND, "not-found"),
             Self::Method { .. } => same(StatusCode::METHOD_NOT_ALLOWED, "method"),
+            Self::NotEnabled(_) => same(StatusCode::NOT_IMPLEMENTED, "not-enabled"),
             Self::OtherBody => same(StatusCode::UNPROCESSABLE_ENTITY, "other-body"),
             Self::Running => same(StatusCode::CONFLICT, "running"),
             Self::Frozen => same(StatusCode::METHOD_NOT_ALLOWED, "frozen"),
@@ -129,6 +137,9 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Self::Denied(denied) = self {
+            denied.note_on(headers);
+        }
         let mut insert = |name, value: String| {
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(name, value);

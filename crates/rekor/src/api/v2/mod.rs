@@ -22,6 +22,7 @@ use self::refusal::Refusal;
 use crate::api::meter::Route;
 use crate::api::request_id::{self, X_REQUEST_ID};
 use crate::door::Door;
+use crate::guard::Admission;
 
 /// Where the API lives. The read side is served below the root too, as static copies of a log are.
 const PREFIX: &str = "/api/v2";
@@ -82,7 +83,7 @@ fn others(allowed: &'static str) -> MethodRouter<Arc<Door>> {
     )
 }
 
-/// Runs a handler and does what every answer needs: refusals become answers, the request is named, counted and timed.
+/// Runs a handler, if the client may ask it, and does what every answer needs: refusals become answers, the request is named, counted and timed.
 async fn answered<F>(
     door: Arc<Door>,
     route: Route,
@@ -94,7 +95,14 @@ where
 {
     let started = Instant::now();
     let given = request_id::given(request.headers());
-    let answer = handler(door.clone(), request).await;
+    let admission = match route {
+        Route::Create => door.settings.guard.admission(request.headers(), request.extensions()),
+        _ => Admission::free(),
+    };
+    let answer = match &admission.verdict {
+        Ok(()) => handler(door.clone(), request).await,
+        Err(denied) => Err(denied.clone().into()),
+    };
     // What caches keep for a year is not the answer to one request; it is named only if its client asked.
     let named = given.is_some() || route != Route::Tile || answer.is_err();
     let id = named.then(|| given.unwrap_or_else(|| door.request_ids.make()));
@@ -104,6 +112,7 @@ where
     });
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    admission.note_on(headers);
     if let Some(id) = id {
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
         headers.insert(X_REQUEST_ID, id);
@@ -113,7 +122,8 @@ where
 }
 
 /// Headers a page of another origin may read.
-const EXPOSED: &str = "ETag, Content-Range, Location, Retry-After, X-Log-Index, X-Request-Id";
+const EXPOSED: &str = "ETag, Content-Range, Location, Retry-After, X-Log-Index, X-Request-Id, RateLimit-Limit, \
+                       RateLimit-Remaining, RateLimit-Reset";
 
 fn preflight(allowed: &'static str) -> Response {
     let mut response = Response::new(Body::empty());
@@ -123,7 +133,7 @@ fn preflight(allowed: &'static str) -> Response {
         (ALLOW, allowed),
         (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (ACCESS_CONTROL_ALLOW_METHODS, allowed),
-        (ACCESS_CONTROL_ALLOW_HEADERS, "Content-Type, If-None-Match, Range, X-Request-Id"),
+        (ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-None-Match, Range, X-Request-Id"),
         (ACCESS_CONTROL_MAX_AGE, "86400"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

@@ -12,6 +12,7 @@ use tonic::Code;
 
 use crate::api::body::Unreceived;
 use crate::door::Door;
+use crate::guard::Denied;
 use crate::wire::v2::error;
 use crate::wire::v2::request::RequestError;
 
@@ -24,6 +25,9 @@ pub(crate) enum Refusal {
     /// The request cannot be read, or the entry in it is not admitted.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// The client may not write, or not so often, or not this.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The admitted entry does not fit a leaf.
     #[error("invalid entry: {0}")]
     Leaf(String),
@@ -68,6 +72,7 @@ impl Refusal {
             Self::Request(Malformed(_)) => (StatusCode::BAD_REQUEST, Code::InvalidArgument, "malformed"),
             Self::Request(Type(_)) => (StatusCode::BAD_REQUEST, Code::InvalidArgument, "type"),
             Self::Request(Invalid { .. }) => (StatusCode::BAD_REQUEST, Code::InvalidArgument, "invalid"),
+            Self::Denied(denied) => denied.row(),
             Self::Leaf(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument, "leaf"),
             Self::Argument(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument, "argument"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument, "too-large"),
@@ -117,6 +122,7 @@ impl Refusal {
             Self::Full | Self::Stopping | Self::Unavailable { .. } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(door.settings.retry_after_seconds));
             }
+            Self::Denied(denied) => denied.note_on(headers),
             Self::Method { allowed } => {
                 headers.insert(ALLOW, HeaderValue::from_static(allowed));
             }

@@ -58,7 +58,17 @@ fn admit(door: &Door, proposed: &Proposed) -> Result<Addition, Refusal> {
         }
         Proposed::Dsse(_) => "dsse",
     };
+    if !door.settings.v1.rules.kinds.iter().any(|enabled| enabled == kind) {
+        let problem = match proposed {
+            Proposed::HashedRekord(_) => {
+                "hashedRekordRequestV002 is not enabled for submission on this server"
+            }
+            Proposed::Dsse(_) => "dsseRequestV002 is not enabled for submission on this server",
+        };
+        return Err(RequestError::Type(problem).into());
+    }
     let admitted = bulla_claims::admit(proposed, &door.settings.rules)
         .map_err(|refusal| RequestError::Invalid { kind, refusal })?;
+    door.settings.guard.judge(&admitted.body)?;
     Ok(crate::api::v1::addition(admitted.body, &admitted.named))
 }

@@ -94,6 +94,11 @@ impl<'a> Document<'a> {
         parse("proposedEntry", bytes)
     }
 
+    /// What it says to be; empty if it does not say.
+    pub fn kind(&self) -> &str {
+        self.kind.as_deref().unwrap_or_default()
+    }
+
     /// Its parts, all of which must be there.
     pub fn proposed(&self) -> Result<Proposed<'_>, RequestError> {
         let api_version = self.api_version.as_deref().ok_or_else(|| required("apiVersion", "body"))?;
@@ -102,7 +107,7 @@ impl<'a> Document<'a> {
             return Err(broken(Rule::Pattern, message));
         }
         let spec = self.spec.filter(|spec| spec.get() != "null").ok_or_else(|| required("spec", "body"))?;
-        Ok(Proposed { kind: self.kind.as_deref().unwrap_or_default(), api_version, spec })
+        Ok(Proposed { kind: self.kind(), api_version, spec })
     }
 }
 

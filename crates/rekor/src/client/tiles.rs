@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bulla_ledger::source::largest;
 use bulla_ledger::{BoxFuture, ReadError, Source};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
-use http::header::RETRY_AFTER;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Response, Url};
+
+use super::exchange::{self, BodyError, CONNECT, WAITS, chain};
 
 /// A log at a URL.
 #[derive(Clone, Debug)]
@@ -31,15 +32,8 @@ impl Remote {
 
     async fn open_patiently(url: &str, waits: &'static [Duration]) -> Result<Self, OpenError> {
         let refused = |problem: String| OpenError::Url { url: url.to_owned(), problem };
-        let mut base = Url::parse(url).map_err(|error| refused(error.to_string()))?;
-        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
-            return Err(refused("http://HOST or https://HOST was expected".to_owned()));
-        }
-        if base.query().is_some() || base.fragment().is_some() {
-            return Err(refused("a query or fragment is no part of a log's URL".to_owned()));
-        }
-        let path = format!("{}/", base.path().trim_end_matches('/'));
-        base.set_path(&path);
+        let base = exchange::base_url(url).map_err(refused)?;
+        let path = base.path().to_owned();
         let client = Client::builder()
             .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
@@ -85,7 +79,7 @@ impl Remote {
             };
             match (failed, waits.next()) {
                 (Failed::ForNow { asked, .. }, Some(wait)) => {
-                    tokio::time::sleep(asked.unwrap_or_default().clamp(*wait, LONGEST_WAIT)).await;
+                    tokio::time::sleep(exchange::wait(*wait, asked)).await;
                 }
                 (Failed::ForNow { cause, .. }, None) => {
                     return Err(ReadError::unavailable(format!("{url}: {cause}")));
@@ -106,7 +100,15 @@ impl Remote {
         if status != StatusCode::OK {
             return Err(refused(url, &response));
         }
-        read_body(response, limit).await
+        let from = response.url().clone();
+        match exchange::read_body(response, limit).await {
+            Ok(body) => Ok(Some(body)),
+            Err(BodyError::Broken(cause)) => Err(Failed::ForNow { cause, asked: None }),
+            Err(BodyError::TooLong) => {
+                let problem = format!("{from} has more than the {limit} bytes that it can have");
+                Err(Failed::ForGood(ReadError::corrupt(problem)))
+            }
+        }
     }
 }
 
@@ -147,48 +149,17 @@ enum Failed {
 
 fn refused(url: &Url, response: &Response) -> Failed {
     let status = response.status();
-    if status.is_server_error()
-        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
-    {
-        let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        return Failed::ForNow { cause: format!("answered {status}"), asked: asked.map(Duration::from_secs) };
-    }
-    let cause = match response.headers().get(http::header::LOCATION) {
-        Some(to) if status.is_redirection() => {
-            format!("redirects to {to:?}, and only redirects on the same host are followed")
-        }
-        _ => format!("answered {status}"),
-    };
-    Failed::ForGood(ReadError::unavailable(format!("{url}: {cause}")))
-}
-
-async fn read_body(mut response: Response, limit: usize) -> Result<Option<Bytes>, Failed> {
-    let too_long = |url: &Url| {
-        let problem = format!("{url} has more than the {limit} bytes that it can have");
-        Failed::ForGood(ReadError::corrupt(problem))
-    };
-    let expected = response.content_length().unwrap_or(0);
-    if expected > limit as u64 {
-        return Err(too_long(response.url()));
-    }
-    let for_now = |error: reqwest::Error| Failed::ForNow { cause: chain(&error), asked: None };
-    let Some(first) = response.chunk().await.map_err(for_now)? else { return Ok(Some(Bytes::new())) };
-    if first.len() > limit {
-        return Err(too_long(response.url()));
-    }
-    let Some(mut next) = response.chunk().await.map_err(for_now)? else { return Ok(Some(first)) };
-    let mut body = BytesMut::with_capacity((expected as usize).max(first.len() + next.len()).min(limit));
-    body.extend_from_slice(&first);
-    loop {
-        if body.len() + next.len() > limit {
-            return Err(too_long(response.url()));
-        }
-        body.extend_from_slice(&next);
-        next = match response.chunk().await.map_err(for_now)? {
-            Some(next) => next,
-            None => return Ok(Some(body.freeze())),
+    if exchange::is_for_now(status) {
+        return Failed::ForNow {
+            cause: format!("answered {status}"),
+            asked: exchange::retry_after(response),
         };
     }
+    let cause = match exchange::redirect(response) {
+        Some(to) => format!("redirects to {to}, and only redirects on the same host are followed"),
+        None => format!("answered {status}"),
+    };
+    Failed::ForGood(ReadError::unavailable(format!("{url}: {cause}")))
 }
 
 /// Whether a redirect leads to the same host, and not from https to http.
@@ -206,32 +177,12 @@ fn looks_like_a_note(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| text.contains("\n\n\u{2014} "))
 }
 
-/// The whole reason of an HTTP error: its own text stops at "error sending request".
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 const API: &str = "/api/v2/";
-const CONNECT: Duration = Duration::from_secs(10);
 /// Between two pieces of an answer.
 const SILENCE: Duration = Duration::from_secs(30);
 /// For one attempt; the largest bundle at 150 KB/s.
 const WHOLE: Duration = Duration::from_mins(2);
 const REDIRECTS: usize = 3;
-/// Before the second attempt, the third, and so on.
-const WAITS: &[Duration] = &[
-    Duration::from_millis(100),
-    Duration::from_millis(400),
-    Duration::from_millis(1600),
-    Duration::from_secs(5),
-];
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

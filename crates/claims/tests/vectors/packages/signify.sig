@@ -1,0 +1,2 @@
+untrusted comment: verify with signify.pub
+RWTfGF6CRbru/hcppe4+XcZnWCoEWNCcc2QRcE+5FnY27CClTnkdxaw7pEP5+nqkXu5FM3G1fhTlIplobfm8e2mY76tAqPfD+w8=
