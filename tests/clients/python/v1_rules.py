@@ -286,7 +286,7 @@ def small_things(door):
         expect((ping.status_code, ping.text, ping.headers["Content-Type"]) == (200, ".", "text/plain"), ping.text)
         expect(door.get("/healthz").json() == {"status": "SERVING"}, "healthz")
         expect(door.get("/swagger.json").json()["swagger"] == "2.0", "swagger")
-        expect("bulla" in door.get("/").text.lower(), "page")
+        expect("This is the transparency log" in door.get("/").text, "page")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ async fn door(leaves: &[Vec<u8>], frozen: bool, settings: Settings) -> Arc<Door>
     let storage: Arc<dyn Storage> = Arc::new(Memory::default());
     let (mut log, verifier) = started(storage.clone()).await;
     for leaf in leaves {
-        log.add(leaf.clone().into()).await.expect("adds");
+        log.add(bytes::Bytes::from(leaf.clone())).await.expect("adds");
     }
     if frozen {
         log.freeze(1_700_000_000).await.expect("freezes");
