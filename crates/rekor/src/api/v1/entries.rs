@@ -248,7 +248,7 @@ pub(super) async fn by_id(door: Arc<Door>, request: Request) -> Result<Response,
     answer(&door, placed, *index).await
 }
 
-/// What is behind an entry's ID where its proof is wanted as a file.
+/// How the path of a proof as a file ends.
 pub(super) const PROOF_FILE: &str = ".tlog-proof";
 
 /// The proof of an entry with the cosigned v2 checkpoint, to be kept beside the artifact (C2SP tlog-proof).

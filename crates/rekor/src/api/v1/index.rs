@@ -13,6 +13,7 @@ use futures_util::stream;
 use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use super::refusal::Refusal;
 use super::{entries, json, received};
@@ -135,7 +136,7 @@ fn time(name: &str, text: &str) -> Result<u64, Refusal> {
     let seconds = text
         .parse::<Timestamp>()
         .map(Timestamp::as_second)
-        .or_else(|_| text.parse::<Date>().and_then(|date| Ok(date.in_tz("UTC")?.timestamp().as_second())))
+        .or_else(|_| text.parse::<Date>().and_then(midnight))
         .or_else(|_| text.parse::<i64>());
     seconds.ok().and_then(|seconds| u64::try_from(seconds).ok()).ok_or_else(|| {
         Refusal::Argument(format!(
@@ -143,6 +144,11 @@ fn time(name: &str, text: &str) -> Result<u64, Refusal> {
             text.chars().take(80).collect::<String>()
         ))
     })
+}
+
+/// When a day begins in UTC, which needs no time zone database.
+fn midnight(date: Date) -> Result<i64, jiff::Error> {
+    Ok(date.to_zoned(TimeZone::UTC)?.timestamp().as_second())
 }
 
 /// Waits for the indexes to have what is published now, and says up to where the log is complete in them.
@@ -319,5 +325,21 @@ impl Ids {
 impl From<SearchError> for Refusal {
     fn from(error: SearchError) -> Self {
         Self::Unavailable { cause: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_three_forms() {
+        for text in ["2026-01-31T12:00:00Z", "2026-01-31T13:00:00+01:00", "1769860800"] {
+            assert_eq!(time("since", text).ok(), Some(1_769_860_800), "{text}");
+        }
+        assert_eq!(time("since", "2026-01-31").ok(), Some(1_769_817_600));
+        for text in ["soon", "-1", "1969-12-31", "2026-13-01", ""] {
+            assert!(time("since", text).is_err(), "{text}");
+        }
     }
 }

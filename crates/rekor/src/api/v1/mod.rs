@@ -147,16 +147,17 @@ where
     let id = request_id::given(request.headers()).unwrap_or_else(|| door.request_ids.make());
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let offered = offered(request.uri().path());
+    let acceptable = offered.iter().any(|offered| accepts(request.headers(), offered));
     let admission = match route {
         Route::Create => door.settings.guard.admission(request.headers(), request.extensions()),
         _ => Admission::free(),
     };
     let answer = if let Err(denied) = &admission.verdict {
         Err(denied.clone().into())
-    } else if accepts(request.headers(), offered) {
+    } else if acceptable || !request.uri().path().starts_with("/api/") {
         handler(door.clone(), request).await
     } else {
-        Err(Refusal::Accept { offered })
+        Err(Refusal::Accept { offered: offered.join(", ") })
     };
     let mut response = answer.unwrap_or_else(|refusal| {
         refusal.note(id.to_str().unwrap_or_default());
@@ -185,13 +186,12 @@ static NEVER_CACHED: [(HeaderName, &str); 4] = [
 
 const JSON: &str = "application/json";
 
-/// What is answered there.
-fn offered(path: &str) -> &'static str {
+/// What a path has. Clients that ask for JSON everywhere get keys and files nevertheless.
+fn offered(path: &str) -> &'static [&'static str] {
     match path {
-        "/ping" => "text/plain",
-        path if path.ends_with("/publicKey") => log::PEM_FILE,
-        path if path.ends_with(entries::PROOF_FILE) => "text/plain",
-        _ => JSON,
+        path if path.ends_with("/publicKey") => &[JSON, log::PEM_FILE],
+        path if path.ends_with(entries::PROOF_FILE) => &[JSON, "text/plain"],
+        _ => &[JSON],
     }
 }
 
