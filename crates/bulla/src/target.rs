@@ -15,9 +15,10 @@ use bulla_rekor::client::{OpenError, Remote};
 use bulla_tlog::note::Verifier;
 
 use crate::command::Failure;
+use crate::home::{List, Listed};
 
 /// Which log, and its key.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 // Commands take these beside arguments of their own, and clap allows one group of the name `Args`.
 #[group(skip)]
 pub(crate) struct Args {
@@ -40,7 +41,29 @@ pub(crate) struct Target {
     pub(crate) key: Option<Verifier>,
 }
 
+impl std::fmt::Display for Args {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.target)
+    }
+}
+
 impl Args {
+    /// The log, shard by shard if it is one's own directory and no key says which of them is meant.
+    pub(crate) fn shards(&self) -> Result<Vec<Self>, Failure> {
+        let dir = Path::new(&self.target);
+        let one = || vec![self.clone()];
+        if self.key.is_some() || self.origin.is_some() || self.target.contains("://") {
+            return Ok(one());
+        }
+        let Some(list) = List::read(dir)? else { return Ok(one()) };
+        let target = |listed: &Listed| Self {
+            target: crate::home::place(dir, &list, listed.tree).display().to_string(),
+            key: None,
+            origin: None,
+        };
+        Ok(list.shards.iter().map(target).collect())
+    }
+
     /// Opens the log; the key stays unknown when none was given and none lies beside the log.
     pub(crate) async fn open(&self) -> Result<Target, Failure> {
         let source = self.source().await?;

@@ -13,7 +13,7 @@ use bulla_tlog::policy::Policy;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::json;
 
-use super::Failure;
+use super::{Failure, Output};
 use crate::target::{self, read_small};
 
 #[derive(clap::Args)]
@@ -37,22 +37,28 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// For whom a command writes.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Output {
-    /// for a person
-    Human,
-    /// one JSON object
-    Json,
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let shards = args.target.shards()?;
+    if shards.len() > 1 && (args.state.is_some() || !args.checkpoint.is_empty()) {
+        let last = &shards[shards.len() - 1];
+        let problem = "are about one shard, this log has several: pass the directory of one, such as";
+        return Err(Failure::usage(format!("--state and --checkpoint {problem} {last}")));
+    }
+    let mut sound = true;
+    for shard in shards {
+        sound &= check(&shard, &args).await?;
+    }
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(UNSOUND) })
 }
 
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let (source, key) = args.target.open_with_key().await?;
+/// Judges one shard, reports, and says whether it is sound.
+async fn check(target: &target::Args, args: &Args) -> Result<bool, Failure> {
+    let (source, key) = target.open_with_key().await?;
     let options = Options {
         window: args.parallel.into(),
         earlier: args.checkpoint.iter().map(|path| saved(path, &key)).collect::<Result<_, _>>()?,
         policy: args.policy.as_deref().map(policy).transpose()?,
-        state: args.state,
+        state: args.state.clone(),
     };
     let name = source.name();
     let display = Display::new();
@@ -66,7 +72,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Output::Human => print!("{}", human(&name, &report)),
         Output::Json => println!("{:#}", machine(&name, &report)),
     }
-    Ok(if report.fault.is_none() { ExitCode::SUCCESS } else { ExitCode::from(UNSOUND) })
+    Ok(report.fault.is_none())
 }
 
 fn saved(path: &Path, key: &Verifier) -> Result<Earlier, Failure> {

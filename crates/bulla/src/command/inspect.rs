@@ -18,7 +18,7 @@ use bulla_tlog::{
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::fsck::Output;
+use super::Output;
 use crate::target::{self, Target, failure};
 use crate::text::{hex, line};
 

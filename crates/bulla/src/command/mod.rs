@@ -71,12 +71,12 @@ pub(crate) fn say(text: &str) {
     let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// How results are shown.
+/// For whom a command writes.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Output {
-    /// for people
-    Text,
-    /// for programs
+    /// for a person
+    Human,
+    /// one JSON object
     Json,
 }
 

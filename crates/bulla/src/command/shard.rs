@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Failure, say};
+use super::{Failure, Output, say};
 use crate::home::{self, Absent, Home, Identity};
 use crate::service::control::{self, Order};
 use crate::service::running::{How, Running};
@@ -42,8 +42,8 @@ struct ListArgs {
     #[arg(long, value_name = "DIR", default_value = "bulla-data")]
     data: PathBuf,
     /// How to show them
-    #[arg(long, value_enum, default_value_t = super::Output::Text)]
-    output: super::Output,
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    output: Output,
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -94,7 +94,7 @@ fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
             .unwrap_or_default()
     };
     let text = match args.output {
-        super::Output::Json => {
+        Output::Json => {
             let shards: Vec<_> = all
                 .iter()
                 .map(|one| {
@@ -111,7 +111,7 @@ fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
                 .collect();
             format!("{}\n", json!({ "shards": shards }))
         }
-        super::Output::Text => {
+        Output::Human => {
             let line = |one: &Identity| {
                 let until = one.ended.map_or("active".to_owned(), |ended| format!("ended {}", time(ended)));
                 format!(

@@ -125,7 +125,7 @@ pub(crate) fn new_tree() -> Result<TreeId, Failure> {
 }
 
 /// Where a shard lies: the first in the directory itself.
-pub(super) fn place(dir: &Path, list: &List, tree: TreeId) -> PathBuf {
+pub(crate) fn place(dir: &Path, list: &List, tree: TreeId) -> PathBuf {
     if list.shards.first().is_some_and(|first| first.tree == tree) {
         dir.to_owned()
     } else {
@@ -134,6 +134,6 @@ pub(super) fn place(dir: &Path, list: &List, tree: TreeId) -> PathBuf {
 }
 
 /// Where a later shard lies.
-pub(crate) fn later_place(dir: &Path, tree: TreeId) -> PathBuf {
+pub(super) fn later_place(dir: &Path, tree: TreeId) -> PathBuf {
     dir.join("shards").join(tree.to_string())
 }

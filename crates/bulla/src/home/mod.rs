@@ -29,7 +29,7 @@ use crate::command::Failure;
 
 mod list;
 
-pub(crate) use list::{List, Listed, Next, later_place, new_tree};
+pub(crate) use list::{List, Listed, Next, new_tree, place};
 
 /// Where a log lives and whose it is: the options that every command about one's own log has.
 #[derive(clap::Args)]

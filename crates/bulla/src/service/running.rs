@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::command::Failure;
-use crate::home::{Home, Identity, List, Listed, Next, OpenTree, Tree, new_tree, unix_now};
+use crate::home::{Home, Identity, List, Listed, Next, OpenTree, Tree, new_tree, place, unix_now};
 
 /// How the shards of a log are run.
 #[derive(Clone)]
@@ -112,12 +112,8 @@ impl Running {
     }
 
     /// Where a shard lies.
-    pub(crate) fn place(&self, tree: TreeId) -> PathBuf {
-        if self.identities().first().is_some_and(|first| first.tree == tree) {
-            self.dir.clone()
-        } else {
-            crate::home::later_place(&self.dir, tree)
-        }
+    pub(crate) fn place(&self, tree: TreeId) -> Result<PathBuf, Failure> {
+        Ok(place(&self.dir, &self.list()?, tree))
     }
 
     /// The shards.

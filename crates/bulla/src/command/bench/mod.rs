@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use load::{Pace, Target};
 
-use super::Failure;
+use super::{Failure, Output};
 
 /// What can be said to `bulla bench`.
 #[derive(clap::Args)]
@@ -86,8 +86,8 @@ struct Common {
     #[arg(long)]
     pid: Option<u32>,
     /// How results are printed
-    #[arg(long, value_enum, default_value_t = report::Output::Human)]
-    output: report::Output,
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    output: Output,
 }
 
 /// Measures and prints.

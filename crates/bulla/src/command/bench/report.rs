@@ -5,15 +5,7 @@ use serde::Serialize;
 use super::load::Load;
 use super::machine::{Limits, Machine, Usage};
 use super::prepare::Requests;
-
-/// How results are printed.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Output {
-    /// A table
-    Human,
-    /// One JSON object
-    Json,
-}
+use crate::command::Output;
 
 /// One run at one rate.
 pub(super) struct Run {

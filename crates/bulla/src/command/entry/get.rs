@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::super::fsck::Output;
+use super::super::Output;
 use super::super::{Failure, say};
 use super::{Which, believe, describe, fetch, machine, which};
 use crate::server;

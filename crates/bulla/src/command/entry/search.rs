@@ -9,7 +9,7 @@ use bulla_claims::HashAlgorithm;
 use bulla_rekor::client::v1::{Search, SearchKey};
 use serde_json::json;
 
-use super::super::fsck::Output;
+use super::super::Output;
 use super::super::{Failure, say};
 use crate::materials::{LARGEST_KEY, digest_of, named_digest, read};
 use crate::server::{self, failure};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use bulla_rekor::client::v1::{ClientError, Created};
 
-use super::super::fsck::Output;
+use super::super::Output;
 use super::super::{Failure, say};
 use super::{Parts, Which, believe, describe, fetch, machine};
 use crate::materials::{Care, expected};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bulla_rekor::client::v1::{Entry, Retrieve, Signed, proposed_again};
 use serde_json::{Value, json};
 
-use super::super::fsck::Output;
+use super::super::Output;
 use super::super::{Failure, say};
 use super::{Parts, Which, describe, fetch, machine, which};
 use crate::materials::{Care, LARGEST_ARTIFACT, Sources, algorithm_of, digest_of, expected, read};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bulla_rekor::client::v1::Head;
 use serde_json::{Value, json};
 
-use super::super::fsck::Output;
+use super::super::Output;
 use super::super::{Failure, say};
 use crate::server::{self, failure};
 use crate::text::line;

@@ -6,7 +6,7 @@ use bulla_rekor::client::v1::{Head, LogKey};
 use bulla_tlog::{Hash, ProofError, verify_consistency};
 use serde_json::json;
 
-use super::super::fsck::Output;
+use super::super::Output;
 use super::super::{Failure, say};
 use crate::server::{self, Server, failure};
 use crate::text::line;
