@@ -9,6 +9,7 @@ use metrics::{Counter, Histogram};
 /// What is counted apart: a label of every request metric.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Route {
+    /// What the guard lets in or not.
     Create,
     Entry,
     Checkpoint,

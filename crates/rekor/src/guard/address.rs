@@ -173,10 +173,12 @@ fn address(text: &str) -> Hop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const PEER: &str = "10.0.0.1";
 
-    /// The client of a request through 10.0.0.1 with these header lines, where 10/8 and fd00::/8 are trusted.
+    /// The client of a request through 10.0.0.1 with these header lines, where `10.0.0.0/8` and `fd00::/8` are
+    /// trusted.
     fn client(lines: &[(&str, &str)]) -> String {
         client_of(PEER, lines)
     }
@@ -280,6 +282,19 @@ mod tests {
             ("proxy", "an address or a network was expected, such as 10.0.0.0/8 or 2001:db8::/32"),
         ] {
             assert_eq!(bad.parse::<Network>(), Err(problem.to_owned()), "{bad}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a client writes before, what the proxy saw counts, or else the proxy itself.
+        #[test]
+        fn a_client_invents_nothing(before in r#"(for|by|=|;|,|"|\\| |10\.0\.0\.2|203\.0\.113\.99|x){0,12}"#) {
+            prop_assert_eq!(client(&[("x-forwarded-for", &format!("{before}, 198.51.100.7"))]), "198.51.100.7");
+            for seen in ["for=198.51.100.7", "for=\"198.51.100.7:80\"", "by=\"_x\";for=198.51.100.7;host=\"h\""] {
+                let found = client(&[("forwarded", &format!("{before}, {seen}"))]);
+                prop_assert!(found == "198.51.100.7" || found == PEER, "{} as {}", found, seen);
+                prop_assert_eq!(client_of("192.0.2.1", &[("forwarded", &before)]), "192.0.2.1");
+            }
         }
     }
 }

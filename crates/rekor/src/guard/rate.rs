@@ -22,7 +22,7 @@ const CLEARED: usize = 4;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Client {
     V4(Ipv4Addr),
-    V6([u8; 8]),
+    V6([u16; 4]),
 }
 
 impl From<IpAddr> for Client {
@@ -30,8 +30,8 @@ impl From<IpAddr> for Client {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
             IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
+                let [first, second, third, fourth, ..] = address.segments();
+                Self::V6([first, second, third, fourth])
             }
         }
     }

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_followed_is_refused_by_line_and_without_the_secret() {
         let long = "x".repeat(MAX_TOKEN + 1);
-        let many: String = (0..=MAX_TOKENS).map(|n| format!("token-{n}\n")).collect();
+        let many = (0..=MAX_TOKENS).map(|n| format!("token-{n}")).collect::<Vec<_>>().join("\n");
         for (text, problem) in [
             ("", "has no token: write one a line, such as `openssl rand -hex 32` makes"),
             ("# nothing\n", "has no token: write one a line, such as `openssl rand -hex 32` makes"),

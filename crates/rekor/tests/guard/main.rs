@@ -112,7 +112,7 @@ fn entry() -> Entry {
     };
     let (digest, signature, key) = (value("DIGEST0"), value("SIGNATURE0"), value("KEY0"));
     let decoded = |text: &str| STANDARD.decode(text).expect("base64");
-    let hex: String = decoded(&digest).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = bulla_tlog::Hash::from_slice(&decoded(&digest)).expect("32 bytes").to_string();
     let pem = STANDARD.encode(public_key_pem(&decoded(&key)));
     Entry {
         v1: format!(
