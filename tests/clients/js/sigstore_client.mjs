@@ -9,6 +9,8 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 
+import { expect, rejection, shown } from './tap.mjs';
+
 const [modules, verb, folder] = process.argv.slice(2);
 const require = createRequire(join(resolve(modules), 'package.json'));
 const { bundleFromJSON, bundleToJSON } = require('@sigstore/bundle');
@@ -29,28 +31,6 @@ const json = (name) => JSON.parse(read(name));
 const artifact = read('artifact');
 const signingConfig = SigningConfig.fromJSON(json('signing_config.json'));
 const verifier = new Verifier(toTrustMaterial(TrustedRoot.fromJSON(json('trusted_root.json'))));
-
-async function shown(what, block) {
-  try {
-    await block();
-    console.log(`ok - ${what}`);
-  } catch (error) {
-    const causes = [];
-    for (let e = error; e; e = e.cause) causes.push(`${e.code ?? e.name}: ${e.message}`);
-    console.log(`not ok - ${what}: ${causes.join(', because ').replace(/\s+/g, ' ')}`);
-    process.exitCode = 1;
-  }
-}
-
-function expect(condition, otherwise) {
-  if (!condition) throw new Error(otherwise);
-}
-
-async function rejection(promise) {
-  const error = await promise.then(() => undefined, (error) => error);
-  expect(error, 'expected a refusal, got an answer');
-  return error;
-}
 
 function verify(bundle, attestation) {
   const entity = attestation ? toSignedEntity(bundle) : toSignedEntity(bundle, artifact);

@@ -117,7 +117,9 @@ def refused(capture, url):
 
 
 if __name__ == "__main__":
-    (log,) = json.loads((pathlib.Path(sys.argv[1]) / "trusted_root.json").read_text())["tlogs"]
+    tlogs = json.loads((pathlib.Path(sys.argv[1]) / "trusted_root.json").read_text())["tlogs"]
+    # The other is the v1 door's.
+    (log,) = [log for log in tlogs if log["publicKey"]["keyDetails"] == "PKIX_ED25519"]
     logged = []
     for capture in sorted(CAPTURED.glob("*.json")):
         if "rawkey" in capture.stem:

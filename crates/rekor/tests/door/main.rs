@@ -1,6 +1,7 @@
-//! The v2 door over a log in memory: scripts a reviewer can read, replays of what real clients sent, and the gRPC service.
+//! Both doors over a log in memory: scripts a reviewer can read, replays of what real clients sent, and the gRPC service.
 
 mod grpc;
+mod public_log;
 mod script;
 
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use bulla_claims::{DsseRule, LogSigner, Rules, SigningKey};
 use bulla_ledger::storage::Storage;
 use bulla_ledger::storage::memory::Memory;
 use bulla_ledger::{IndexAt, Log, Options};
-use bulla_rekor::{Document, Door, Duplicates, Settings};
+use bulla_rekor::search::Search;
+use bulla_rekor::wire::v1::id::TreeId;
+use bulla_rekor::{Document, Door, Duplicates, Settings, Shard, Shards, Shelves, Trust};
 use bulla_tlog::note::Verifier;
 use futures_util::stream;
 use http_body_util::BodyExt as _;
@@ -27,6 +30,8 @@ const LOG_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n\
     -----END PRIVATE KEY-----\n";
 const ORIGIN: &str = "log.example.org";
+/// The tree's ID, that of the public log, so that entries have the IDs that they have there.
+const TREE: u64 = 1_193_050_959_916_656_506;
 
 /// A log over a storage, signing as the worked vectors do.
 async fn started(storage: Arc<dyn Storage>) -> (Log, Verifier) {
@@ -42,7 +47,7 @@ async fn door(leaves: &[Vec<u8>], frozen: bool, settings: Settings) -> Arc<Door>
     let storage: Arc<dyn Storage> = Arc::new(Memory::default());
     let (mut log, verifier) = started(storage.clone()).await;
     for leaf in leaves {
-        log.add(leaf.clone().into()).await.expect("adds");
+        log.add(bytes::Bytes::from(leaf.clone())).await.expect("adds");
     }
     if frozen {
         log.freeze(1_700_000_000).await.expect("freezes");
@@ -50,7 +55,12 @@ async fn door(leaves: &[Vec<u8>], frozen: bool, settings: Settings) -> Arc<Door>
     }
     let trusted_root = Document::from(String::from(r#"{"tlogs":[]}"#));
     let signing_config = Document::from(String::from(r#"{"caUrls":[]}"#));
-    Arc::new(Door::new(log, verifier.log_id(), settings, trusted_root, signing_config))
+    let tree = TreeId::new(TREE).expect("an ID");
+    let v1_key = SigningKey::from_pem(&SigningKey::generate_ecdsa_p256_pem(), None).expect("a key");
+    let search = Some(Arc::new(Search::memory()));
+    let shard = Shard::new(tree, log, verifier.log_id(), ORIGIN.into(), v1_key, search);
+    let trust = Trust { trusted_root, signing_config };
+    Arc::new(Door::new(Arc::new(Shards::new(vec![shard])), settings, trust, Shelves::default()))
 }
 
 /// The bodies of entries 0 to 2 of the worked vectors.
@@ -82,7 +92,7 @@ async fn run(name: &str) {
         Some("frozen") => (three(), true),
         other => panic!("log: {other:?}"),
     };
-    let router = bulla_rekor::api::v2::router(door(&leaves, frozen, settings).await);
+    let router = bulla_rekor::api::router(door(&leaves, frozen, settings).await);
     let differences = script.run(&router).await;
     assert!(differences.is_empty(), "tests/cases/{name}.txt:\n{differences}");
 }
@@ -108,12 +118,16 @@ scripts! {
     lenient: "lenient",
     read_side: "read-side",
     paths: "paths",
+    v1_entries: "v1-entries",
+    v1_frozen: "v1-frozen",
+    v1_http: "v1-http",
+    v1_refused: "v1-refused",
 }
 
 #[tokio::test]
 async fn received_length_is_bounded_where_none_is_announced() {
     let settings = Settings { max_body_bytes: 10_000, ..Settings::new(Rules::default()) };
-    let router = bulla_rekor::api::v2::router(door(&[], false, settings).await);
+    let router = bulla_rekor::api::router(door(&[], false, settings).await);
     let endless = stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 1000]));
     let request = Request::post("/api/v2/log/entries").body(Body::from_stream(endless)).expect("request");
     let response = router.oneshot(request).await.expect("infallible");
@@ -122,7 +136,7 @@ async fn received_length_is_bounded_where_none_is_announced() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let router = bulla_rekor::api::v2::router(door(&[], false, Settings::new(Rules::default())).await);
+    let router = bulla_rekor::api::router(door(&[], false, Settings::new(Rules::default())).await);
     let silent = stream::pending::<Result<Vec<u8>, std::io::Error>>();
     let request = Request::post("/api/v2/log/entries").body(Body::from_stream(silent)).expect("request");
     let response = router.oneshot(request).await.expect("infallible");
@@ -133,7 +147,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 #[tokio::test]
 async fn captured_requests_are_accepted() {
     let door = door(&[], false, Settings::new(Rules::default())).await;
-    let router = bulla_rekor::api::v2::router(door);
+    let router = bulla_rekor::api::router(door);
     let clients = [
         "sigstore-python-4.5.1-sign-v2",
         "sigstore-python-4.5.1-attest-dsse-v2",
@@ -158,7 +172,7 @@ async fn captured_requests_are_accepted() {
 /// sigstore-js puts a bare public key where a certificate belongs when it is given one.
 #[tokio::test]
 async fn the_key_that_sigstore_js_calls_a_certificate_is_refused() {
-    let router = bulla_rekor::api::v2::router(door(&[], false, Settings::new(Rules::default())).await);
+    let router = bulla_rekor::api::router(door(&[], false, Settings::new(Rules::default())).await);
     for (client, place) in [
         (
             "sigstore-js-5.0.1-rawkey-messageSignature",

@@ -8,7 +8,7 @@
 //! POST /api/v2/log/entries
 //! Name: value             <- headers
 //!
-//! {"body":"$DIGEST0"}     <- $NAME from tests/vectors/values.txt, or @file below tests/
+//! {"body":"$DIGEST0"}     <- $NAME from tests/vectors/values*.txt, or @file below tests/
 //! ---
 //! 409                     <- status
 //! x-log-index: 0          <- header; `name: *` any value, `!name` not there
@@ -49,7 +49,8 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
 
 /// What the scripts write with a dollar sign, longest names first so that none hides another.
 fn values() -> Vec<(String, String)> {
-    let text = String::from_utf8(fixture("vectors/values.txt")).expect("text");
+    let read = |name: &str| String::from_utf8(fixture(name)).expect("text");
+    let text = read("vectors/values.txt") + &read("vectors/values-v1.txt");
     let pairs = text.lines().filter_map(|line| line.split_once(' ')).filter(|(name, _)| *name != "#");
     let mut values: Vec<_> = pairs.map(|(name, value)| (format!("${name}"), value.to_owned())).collect();
     values.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));

@@ -37,7 +37,8 @@ async fn door(settings: Settings) -> Arc<Door> {
     let log = Log::start(Arc::new(Memory::default()), options).await.expect("starts");
     let v1_key = key(&SigningKey::generate_ecdsa_p256_pem());
     let tree = "0000000000000001".parse().expect("an ID");
-    let shard = Shard::new(tree, log, verifier.log_id(), ORIGIN.into(), v1_key, Arc::new(Search::memory()));
+    let search = Some(Arc::new(Search::memory()));
+    let shard = Shard::new(tree, log, verifier.log_id(), ORIGIN.into(), v1_key, search);
     let document = || Document::from(String::from("{}"));
     let trust = Trust { trusted_root: document(), signing_config: document() };
     Arc::new(Door::new(Arc::new(Shards::new(vec![shard])), settings, trust, Shelves::default()))

@@ -4,7 +4,12 @@
 //! ```text
 //! sigstore-rust-client sign   DIR     reads DIR/{trusted_root,signing_config}.json, token, artifact, statement.json
 //! sigstore-rust-client verify DIR     every DIR/bundles/*.json
+//! sigstore-rust-client sign-v1 DIR    the same with DIR/signing_config_v1.json, and sigstore-rs
+//! sigstore-rust-client verify-v1 DIR  every DIR/bundles-v1/*.json
 //! ```
+
+mod sigstore_rs;
+mod v1;
 
 use std::{error::Error, fs, num::NonZeroU8, path::Path, process::exit};
 
@@ -26,7 +31,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [verb, folder] = &arguments[..] else {
-        eprintln!("usage: sigstore-rust-client sign|verify DIR");
+        eprintln!("usage: sigstore-rust-client sign|verify|sign-v1|verify-v1 DIR");
         exit(2);
     };
     let folder = Path::new(folder);
@@ -43,14 +48,19 @@ async fn main() {
                 log_client(folder).await,
             );
         }
-        "verify" => verify_all(folder, &mut tap),
+        "verify" => verify_all(folder, "bundles", &mut tap),
+        "sign-v1" => {
+            v1::sign_all(folder, &mut tap).await;
+            sigstore_rs::all(folder, &mut tap).await;
+        }
+        "verify-v1" => verify_all(folder, "bundles-v1", &mut tap),
         _ => exit(2),
     }
     exit(i32::from(tap.failed));
 }
 
 async fn sign(folder: &Path, attestation: bool) -> Outcome {
-    let services = services(folder)?;
+    let services = services(folder, "signing_config.json")?;
     assert_eq!(services.rekor_api_version(), RekorApiVersion::V2);
     let signer = SigningContext::new(services).signer(IdentityToken::from_jwt(&read(folder, "token")?)?);
     let artifact = fs::read(folder.join("artifact"))?;
@@ -74,9 +84,9 @@ fn verify(folder: &Path, bundle: &Bundle) -> Outcome {
     Ok(())
 }
 
-fn verify_all(folder: &Path, tap: &mut Tap) {
+fn verify_all(folder: &Path, bundles: &str, tap: &mut Tap) {
     let mut paths: Vec<_> =
-        fs::read_dir(folder.join("bundles")).unwrap().map(|f| f.unwrap().path()).collect();
+        fs::read_dir(folder.join(bundles)).unwrap().map(|f| f.unwrap().path()).collect();
     paths.sort();
     for path in paths {
         let outcome = fs::read_to_string(&path)
@@ -87,7 +97,7 @@ fn verify_all(folder: &Path, tap: &mut Tap) {
 }
 
 async fn log_client(folder: &Path) -> Outcome {
-    let client = RekorV2Client::new(services(folder)?.rekor_url())?;
+    let client = RekorV2Client::new(services(folder, "signing_config.json")?.rekor_url())?;
     let artifact = b"logged by the rust client, with a bare key";
     let key = KeyPair::generate_ecdsa_p256()?;
     let request = HashedRekordV2::new_with_public_key(
@@ -122,8 +132,8 @@ fn leaf_hash(leaf: &[u8]) -> sigstore_types::Sha256Hash {
     sha256(&[&[0], leaf].concat())
 }
 
-fn services(folder: &Path) -> Result<SigningServices, Box<dyn Error>> {
-    let config = SigningConfig::from_file(folder.join("signing_config.json"))?;
+fn services(folder: &Path, config: &str) -> Result<SigningServices, Box<dyn Error>> {
+    let config = SigningConfig::from_file(folder.join(config))?;
     Ok(SigningServices::from_signing_config(&config)?)
 }
 

@@ -248,7 +248,8 @@ pub(super) async fn by_id(door: Arc<Door>, request: Request) -> Result<Response,
     answer(&door, placed, *index).await
 }
 
-const PROOF_FILE: &str = ".tlog-proof";
+/// How the path of a proof as a file ends.
+pub(super) const PROOF_FILE: &str = ".tlog-proof";
 
 /// The proof of an entry with the cosigned v2 checkpoint, to be kept beside the artifact (C2SP tlog-proof).
 async fn proof_file(placed: &Placed, index: u64) -> Result<Response, Refusal> {

@@ -132,8 +132,8 @@ fn insert(headers: &mut HeaderMap, values: &[(HeaderName, &'static str)]) {
     }
 }
 
-/// Runs a handler, if the client may ask it, and does what every answer needs: what the client accepts is compared with what there is, refusals become
-/// answers, the request is named, counted and timed.
+/// Runs a handler, if the client may ask it, and does what every answer needs: what the client accepts is compared with what
+/// there is, refusals become answers, the request is named, counted and timed.
 async fn answered<F>(
     door: Arc<Door>,
     route: Route,
@@ -146,17 +146,18 @@ where
     let started = Instant::now();
     let id = request_id::given(request.headers()).unwrap_or_else(|| door.request_ids.make());
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let offered = if request.uri().path().ends_with("/publicKey") { log::PEM_FILE } else { JSON };
+    let offered = offered(request.uri().path());
+    let acceptable = offered.iter().any(|offered| accepts(request.headers(), offered));
     let admission = match route {
         Route::Create => door.settings.guard.admission(request.headers(), request.extensions()),
         _ => Admission::free(),
     };
     let answer = if let Err(denied) = &admission.verdict {
         Err(denied.clone().into())
-    } else if accepts(request.headers(), offered) || !request.uri().path().starts_with("/api/") {
+    } else if acceptable || !request.uri().path().starts_with("/api/") {
         handler(door.clone(), request).await
     } else {
-        Err(Refusal::Accept { offered })
+        Err(Refusal::Accept { offered: offered.join(", ") })
     };
     let mut response = answer.unwrap_or_else(|refusal| {
         refusal.note(id.to_str().unwrap_or_default());
@@ -184,6 +185,15 @@ static NEVER_CACHED: [(HeaderName, &str); 4] = [
 ];
 
 const JSON: &str = "application/json";
+
+/// What a path has. Clients that ask for JSON everywhere get keys and files nevertheless.
+fn offered(path: &str) -> &'static [&'static str] {
+    match path {
+        path if path.ends_with("/publicKey") => &[JSON, log::PEM_FILE],
+        path if path.ends_with(entries::PROOF_FILE) => &[JSON, "text/plain"],
+        _ => &[JSON],
+    }
+}
 
 /// Whether a client takes what is offered (RFC 9110 §12.5.1).
 fn accepts(headers: &HeaderMap, offered: &str) -> bool {

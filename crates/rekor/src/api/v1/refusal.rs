@@ -44,7 +44,7 @@ pub(crate) enum Refusal {
     #[error("unsupported media type {given:?}, only [application/json] are allowed")]
     MediaType { given: String },
     #[error("unsupported media type requested, only [{offered}] are available")]
-    Accept { offered: &'static str },
+    Accept { offered: String },
     #[error("path {0} was not found")]
     Path(String),
     #[error("method {method} is not allowed, but [{allowed}] are")]
