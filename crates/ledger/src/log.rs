@@ -428,7 +428,13 @@ impl Log {
 
     /// Ends the log for ever with a final checkpoint that says when (Unix seconds). What was accepted
     /// before is in it. Freezing twice is no error: the first checkpoint stands.
+    ///
+    /// A log whose witnesses cannot be reached is not stopped: it must go on if it cannot end well.
     pub async fn freeze(&self, unix_seconds: u64) -> Result<Arc<Published>, StartError> {
+        if !self.status().frozen {
+            let tail = &self.reader().published().tail;
+            self.shared.notary.attest(tail, &self.shared.notary.checkpoint(tail)).await?;
+        }
         self.stop().await?;
         let last = self.reader().published();
         if self.status().frozen {

@@ -60,6 +60,7 @@ pub(crate) struct Running<'a> {
     all: &'a Idempotency,
     name: Hash,
     record: Record,
+    interrupted: bool,
 }
 
 impl Idempotency {
@@ -93,15 +94,15 @@ impl Idempotency {
         if running.contains(&name) {
             return Ok(Turn::Busy);
         }
-        let began = match kept {
+        let (began, interrupted) = match kept {
             Some(Record { answer: Some(answer), .. }) => return Ok(Turn::Again(answer)),
-            Some(interrupted) => interrupted.began,
-            None => size,
+            Some(record) => (record.began, true),
+            None => (size, false),
         };
         let record = Record { body, at: now, began, answer: None };
         self.put(&name, &record)?;
         running.insert(name);
-        Ok(Turn::Go(Running { all: self, name, record }))
+        Ok(Turn::Go(Running { all: self, name, record, interrupted }))
     }
 
     fn put(&self, name: &Hash, record: &Record) -> io::Result<()> {
@@ -110,9 +111,9 @@ impl Idempotency {
 }
 
 impl Running<'_> {
-    /// The virtual size of the log when the request began first.
-    pub(crate) fn began(&self) -> u64 {
-        self.record.began
+    /// The virtual size of the log when the request began first, if that attempt was interrupted.
+    pub(crate) fn began_before(&self) -> Option<u64> {
+        self.interrupted.then_some(self.record.began)
     }
 
     /// Keeps the answer.
@@ -147,6 +148,7 @@ mod tests {
         let open = || Idempotency::new(Shelf::new(dir.path()));
         let all = open();
         let Turn::Go(running) = begin(&all, "a", 5) else { panic!("it is the first") };
+        assert_eq!(running.began_before(), None);
         assert!(matches!(begin(&all, "a", 6), Turn::Busy));
         assert!(matches!(begin(&all, "b", 6), Turn::OtherBody));
         assert!(matches!(all.begin("v2", "key", b"b", 6).expect("works"), Turn::Go(_)), "another scope");
@@ -154,7 +156,7 @@ mod tests {
         // As after a crash in the middle: the retry learns where the first began.
         let all = open();
         let Turn::Go(running) = begin(&all, "a", 9) else { panic!("it was interrupted") };
-        assert_eq!(running.began(), 5);
+        assert_eq!(running.began_before(), Some(5));
         running.answered(Answer { status: 201, body: "x".into() }).expect("keeps");
         let all = open();
         let Turn::Again(answer) = begin(&all, "a", 9) else { panic!("it was answered") };

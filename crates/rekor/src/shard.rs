@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bulla_claims::SigningKey;
 use bulla_ledger::{Log, Published};
-use bulla_tlog::note::SignError;
+use bulla_tlog::note::{SignError, Verifier};
 use bulla_tlog::{Hash, sha256};
 use tokio::sync::{RwLock, RwLockReadGuard};
 
@@ -21,8 +21,8 @@ use crate::wire::v1::id::TreeId;
 pub struct Shard {
     tree: TreeId,
     log: Log,
+    verifier: Verifier,
     v2_log_id: Hash,
-    origin: String,
     v1_key: SigningKey,
     v1_log_id: Hash,
     search: Option<Arc<Search>>,
@@ -37,18 +37,18 @@ struct Head {
 }
 
 impl Shard {
-    /// A tree. `v1_key` should be ECDSA P-256, which is what v1 clients verify promises with; `origin` is the name
-    /// before the tree ID in its checkpoints.
+    /// A tree. `verifier` is its v2 key under its origin, which is the name before the tree ID in its v1 checkpoints too;
+    /// `v1_key` should be ECDSA P-256, which is what v1 clients verify promises with.
     pub fn new(
         tree: TreeId,
         log: Log,
-        v2_log_id: Hash,
-        origin: String,
+        verifier: Verifier,
         v1_key: SigningKey,
         search: Option<Arc<Search>>,
     ) -> Self {
         let v1_log_id = sha256(v1_key.spki());
-        Self { tree, log, v2_log_id, origin, v1_key, v1_log_id, search, head: ArcSwapOption::empty() }
+        let v2_log_id = verifier.log_id();
+        Self { tree, log, verifier, v2_log_id, v1_key, v1_log_id, search, head: ArcSwapOption::empty() }
     }
 
     /// Its ID.
@@ -59,6 +59,11 @@ impl Shard {
     /// Its ledger.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Its v2 key under its origin.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     /// What v2 entries name as `logId.keyId`.
@@ -96,9 +101,10 @@ impl Shard {
 
     /// The v1 checkpoint of a head of this tree.
     pub(crate) fn v1_head(&self, size: u64, root: &Hash) -> Result<String, SignError> {
-        let text = head::text(&self.origin, self.tree, size, root);
+        let origin = self.verifier.name();
+        let text = head::text(origin, self.tree, size, root);
         let signature = self.v1_key.sign(text.as_bytes())?;
-        Ok(head::note(&text, &self.origin, &self.v1_log_id, &signature))
+        Ok(head::note(&text, origin, &self.v1_log_id, &signature))
     }
 
     /// Signs a promise (signed entry timestamp).

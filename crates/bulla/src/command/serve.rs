@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use bulla_claims::{AlgorithmSet, DsseRule, LabelRule, Rules};
+use bulla_claims::entry::v1::AlgorithmPolicy;
+use bulla_claims::{Algorithm, AlgorithmSet, DsseRule, LabelRule, Rules};
 use bulla_ledger::cosigners::Cosigners;
 use bulla_rekor::{Build, Door, Duplicates, Idempotency, Settings, Shelf, Shelves, V1Settings};
 use tokio::net::TcpListener;
@@ -103,7 +104,7 @@ struct Entries {
     /// How strictly an entry's algorithm label must describe its key
     #[arg(long, value_enum, default_value_t = Label::MustFit)]
     label: Label,
-    /// Algorithms that clients may sign with, separated by commas [default: all seven of Rekor v2]
+    /// Algorithms that clients may sign with, separated by commas [default: the seven of Rekor v2, at both doors]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     client_signing_algorithms: Vec<String>,
     /// Requests with more bytes are refused
@@ -225,14 +226,16 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut settings = args.entries.settings(rules, args.listen.body_timeout);
     settings.guard = guard;
     settings.v1.rules.kinds = kinds;
+    settings.v1.rules.algorithms = args.entries.v1_algorithms()?;
     let shelves = args.entries.shelves(&data);
     let door = Arc::new(Door::new(running.shards().clone(), settings, trust, shelves));
 
     let identity = running.identity();
     let v1_log_id = bulla_tlog::sha256(&identity.v1_spki);
-    let front = Front { verifier: identity.verifier, url, v1_log_id };
+    let front = Front { verifier: identity.verifier, url, tree: identity.tree, v1_log_id };
     let places = Places {
         data: std::path::absolute(&data).unwrap_or_else(|_| data.clone()),
+        shard: running.place(identity.tree)?,
         http: http_at,
         grpc: grpc.as_ref().map(|(_, at)| *at),
         metrics: metrics_listener.as_ref().map(|(_, at)| *at),
@@ -244,7 +247,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let main = bulla_rekor::api::router(door.clone());
     services.push((
         listener,
-        main.merge(health::routes(health.clone())).merge(front.routes(running.shards().clone())),
+        main.merge(health::routes(health.clone())).merge(Front::routes(running.shards().clone())),
     ));
     let mut background = JoinSet::new();
     background.spawn(keep_house(door.clone(), args.running.retention));
@@ -381,11 +384,11 @@ impl At {
 impl Entries {
     fn rules(&self) -> Result<Rules, Failure> {
         let names = &self.client_signing_algorithms;
+        // The v1 door knows all of them and some more, which say nothing about the v2 door.
         let algorithms = if names.is_empty() {
             AlgorithmSet::default()
         } else {
-            AlgorithmSet::from_flags(names.iter().map(String::as_str))
-                .map_err(|error| Failure::usage(format!("--client-signing-algorithms: {error}")))?
+            names.iter().filter_map(|name| name.parse::<Algorithm>().ok()).collect()
         };
         let label = match self.label {
             Label::MustFit => LabelRule::MustFit,
@@ -396,6 +399,15 @@ impl Entries {
             OnDsse::Reject => DsseRule::Reject,
         };
         Ok(Rules { algorithms, label, dsse })
+    }
+
+    fn v1_algorithms(&self) -> Result<AlgorithmPolicy, Failure> {
+        let names = &self.client_signing_algorithms;
+        if names.is_empty() {
+            return Ok(AlgorithmPolicy::default());
+        }
+        AlgorithmPolicy::from_flags(names.iter().map(String::as_str))
+            .map_err(|error| Failure::usage(format!("--client-signing-algorithms: {error}")))
     }
 
     fn settings(&self, rules: Rules, body_timeout: Duration) -> Settings {

@@ -11,6 +11,7 @@ use super::{Failure, Output, say};
 use crate::home::{self, Absent, Home, Identity};
 use crate::service::control::{self, Order};
 use crate::service::running::{How, Running};
+use crate::service::witnesses;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -28,9 +29,11 @@ enum What {
 
 #[derive(clap::Args)]
 struct Rotate {
-    /// Directory that holds the log; it may be running
-    #[arg(long, value_name = "DIR", default_value = "bulla-data")]
-    data: PathBuf,
+    // What is said of keys and witnesses is used if the log is not running; else it has its own.
+    #[command(flatten)]
+    home: home::Args,
+    #[command(flatten)]
+    witnesses: witnesses::Args,
     /// Name that the new shard signs under: the host name of its public URL [default: that of the one before]
     #[arg(long, value_name = "NAME")]
     next_origin: Option<String>,
@@ -55,13 +58,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
 async fn rotate(args: Rotate) -> Result<ExitCode, Failure> {
     let order = Order::Rotate { origin: args.next_origin.clone() };
-    let done = if let Some(done) = control::tell(&args.data, &order).await? {
+    let done = if let Some(done) = control::tell(&args.home.data, &order).await? {
         done
     } else {
-        let home = Home::find(&home::Args::of(&args.data), Absent::Refuse)?;
+        let home = Home::find(&args.home, Absent::Refuse)?;
+        let how = How { cosigners: witnesses::open(&args.witnesses)?, ..How::default() };
         let running =
-            Running::start(home, "it cannot be reached: stop it, rotate, and start it again", How::default())
-                .await?;
+            Running::start(home, "it cannot be reached: stop it, rotate, and start it again", how).await?;
         let (ended, begun) = running.rotate(args.next_origin).await?;
         running.stop().await.map_err(Failure::unavailable)?;
         rotated(&ended, &begun)

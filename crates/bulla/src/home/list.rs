@@ -30,6 +30,9 @@ pub(crate) struct Listed {
     /// When it ended, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ended: Option<u64>,
+    /// Where it said it was when it ended, for the trust files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
 }
 
 /// A shard that is about to be.
@@ -67,7 +70,8 @@ impl List {
         match Self::read(dir)? {
             Some(list) => Ok(list),
             None if new => {
-                let list = Self { shards: vec![Listed { tree: new_tree()?, ended: None }], next: None };
+                let list =
+                    Self { shards: vec![Listed { tree: new_tree()?, ended: None, url: None }], next: None };
                 list.write(dir)?;
                 Ok(list)
             }

@@ -93,6 +93,7 @@ pub(crate) struct Tree {
     pub(crate) id: TreeId,
     /// When it ended, in Unix seconds, if it has.
     pub(crate) ended: Option<u64>,
+    url: Option<String>,
     dir: PathBuf,
     format: Format,
     signer: LogSigner,
@@ -126,6 +127,11 @@ impl Home {
         let mut trees = Vec::with_capacity(list.shards.len());
         for listed in &list.shards {
             let at = list::place(&dir, &list, listed.tree);
+            if at != dir && !at.is_dir() {
+                let (tree, at) = (listed.tree, at.display());
+                let problem = format!("shard {tree} is listed, but {at} is missing: restore it from a copy");
+                return Err(Failure::check(problem));
+            }
             let active = listed.ended.is_none();
             let origin = args.origin.as_deref().filter(|_| active);
             let tree = if at == dir {
@@ -183,7 +189,15 @@ impl Tree {
         }
         let created = existing.as_ref().map_or_else(unix_now, |format| format.created);
         let format = Format::new(origin, signer.verifier().log_id(), created);
-        Ok(Self { id: listed.tree, ended: listed.ended, dir: dir.to_owned(), format, signer, v1_key })
+        Ok(Self {
+            id: listed.tree,
+            ended: listed.ended,
+            url: listed.url.clone(),
+            dir: dir.to_owned(),
+            format,
+            signer,
+            v1_key,
+        })
     }
 
     /// A shard that is to follow those of the log in `dir`, with keys of its own; finds what an interrupted attempt made.
@@ -191,7 +205,12 @@ impl Tree {
         check_origin(&next.origin)?;
         let at = list::later_place(dir, next.tree);
         make_directory(&at)?;
-        Self::find(&at, Some(&next.origin), &Args::of(&at), &Listed { tree: next.tree, ended: None })
+        Self::find(
+            &at,
+            Some(&next.origin),
+            &Args::of(&at),
+            &Listed { tree: next.tree, ended: None, url: None },
+        )
     }
 
     /// Opens its files.
@@ -227,6 +246,7 @@ impl Tree {
             v1_spki: self.v1_key.spki().to_vec(),
             created: self.format.created,
             ended: self.ended,
+            url: self.url.clone(),
         }
     }
 }
@@ -258,6 +278,8 @@ pub(crate) struct Identity {
     pub(crate) created: u64,
     /// When it ended, if it has.
     pub(crate) ended: Option<u64>,
+    /// Where it was when it ended.
+    pub(crate) url: Option<String>,
 }
 
 impl Identity {
@@ -288,8 +310,8 @@ impl Identity {
         let path = dir.join("v1.pub");
         let pem = fs::read(&path).map_err(|error| failed(&path, &error))?;
         let key = x509::PublicKey::parse(&pem).map_err(|error| failed(&path, &error.problem))?;
-        let (tree, ended) = (listed.tree, listed.ended);
-        Ok(Self { tree, verifier, v1_spki: key.spki().to_vec(), created: format.created, ended })
+        let Listed { tree, ended, url } = listed.clone();
+        Ok(Self { tree, verifier, v1_spki: key.spki().to_vec(), created: format.created, ended, url })
     }
 
     /// Where the log said it is, when it ran last.

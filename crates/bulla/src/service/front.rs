@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use bulla_rekor::Shards;
+use bulla_rekor::wire::v1::id::TreeId;
 use bulla_tlog::Hash;
 use bulla_tlog::note::Verifier;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -21,6 +22,8 @@ pub(crate) struct Front {
     pub(crate) verifier: Verifier,
     /// Its public base URL.
     pub(crate) url: String,
+    /// Its active tree.
+    pub(crate) tree: TreeId,
     /// What v1 clients know it by.
     pub(crate) v1_log_id: Hash,
 }
@@ -29,6 +32,8 @@ pub(crate) struct Front {
 pub(crate) struct Places {
     /// The data directory.
     pub(crate) data: PathBuf,
+    /// That of the active shard.
+    pub(crate) shard: PathBuf,
     /// Bound addresses.
     pub(crate) http: SocketAddr,
     /// See above.
@@ -54,13 +59,14 @@ impl Front {
         line("gRPC", &address(places.grpc, ""));
         line("metrics", &address(places.metrics, "/metrics"));
         line("public URL", &self.url);
-        line("log ID", &verifier.log_id().to_base64());
+        line("tree", &self.tree.to_string());
+        line("v2 log ID", &verifier.log_id().to_base64());
         line("", &verifier.log_id().to_string());
         line("vkey", &verifier.vkey());
         line("v1 log ID", &self.v1_log_id.to_string());
         let (origin, key) = (verifier.name(), public_key_pem(verifier.spki()));
         let near = near(places.http);
-        let vkey = places.data.join("log.vkey");
+        let vkey = places.shard.join("log.vkey");
         format!(
             "bulla {}: {state} \"{origin}\"\n\n{lines}\n{key}\nLog the signature of a file:\n\n{}\n\nCheck the whole log:\n\n\
              bulla fsck {near} --key {}\n\n",
@@ -71,14 +77,13 @@ impl Front {
     }
 
     /// The page at the root, one screen of plain text.
-    pub(crate) fn routes(self, shards: Arc<Shards>) -> Router {
-        let Self { verifier, url, .. } = self;
+    pub(crate) fn routes(shards: Arc<Shards>) -> Router {
         let page = move || {
             let active = shards.active();
             let size = active.base() + active.log().reader().published().size;
             let page = format!(
                 "This is the transparency log \"{origin}\", with {size} entries.\n\n\
-                 log ID  {id}\nvkey    {vkey}\nv1 log  {v1_id}\nURL     {url}\n\n\
+                 tree    {tree}\nv1 log  {v1_id}\nv2 log  {id}\nvkey    {vkey}\n\n\
                  POST /api/v1/log/entries                log a signature (Rekor v1)\n\
                  GET  /api/v1/log/entries?hash=HEX       search by digest; also email=, identity=, key=, kind=, since=, until=\n\
                  GET  /api/v1/log/entries/UUID           an entry with its proof\n\
@@ -93,9 +98,10 @@ impl Front {
                  GET  /trusted_root.json                 whom clients are to believe\n\
                  GET  /signing_config.v0.2.json          where clients are to send things\n\
                  GET  /healthz, /readyz                  whether it is alive, whether it is well\n",
-                origin = verifier.name(),
-                id = verifier.log_id().to_base64(),
-                vkey = verifier.vkey(),
+                origin = active.verifier().name(),
+                tree = active.tree(),
+                id = active.v2_log_id().to_base64(),
+                vkey = active.verifier().vkey(),
                 v1_id = active.v1_log_id(),
             );
             async move {

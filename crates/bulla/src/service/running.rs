@@ -144,16 +144,21 @@ impl Running {
         }
         let _alone = self.rotating.lock().await;
         let ended = self.identity();
+        if self.active().status().frozen {
+            return Err(Failure::usage(
+                "the log is frozen: it has ended for good and is followed by no shard",
+            ));
+        }
         let named = origin.is_some();
         let origin = origin.unwrap_or_else(|| ended.verifier.name().to_owned());
         if self.how.cosigners.is_some() && origin == ended.verifier.name() {
             let problem = "witnesses know a log by its name and would refuse a new tree under the old one: \
-                           pass --origin NAME with a name that no shard had";
+                           pass --next-origin NAME with a name that no shard had";
             return Err(Failure::usage(problem));
         }
         if named && self.identities().iter().any(|one| one.verifier.name() == origin) {
             return Err(Failure::usage(format!(
-                "--origin \"{origin}\" was a shard's before: pass a new name, or none"
+                "--next-origin \"{origin}\" was a shard's before: pass a new name, or none"
             )));
         }
         let next = Next { tree: new_tree()?, origin };
@@ -178,15 +183,18 @@ impl Running {
                 let now = unix_now();
                 active.log().freeze(now).await.map_err(start_failure)?;
                 let mut list = self.list()?;
-                for listed in &mut list.shards {
-                    listed.ended.get_or_insert(now);
+                let url = Identity::url(&self.dir);
+                if let Some(listed) = list.shards.last_mut() {
+                    listed.ended = Some(now);
+                    listed.url.clone_from(&url);
                 }
-                list.shards.push(Listed { tree: next.tree, ended: None });
+                list.shards.push(Listed { tree: next.tree, ended: None, url: None });
                 list.next = None;
                 list.write(&self.dir)?;
                 let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
-                for identity in identities.iter_mut() {
-                    identity.ended.get_or_insert(now);
+                if let Some(identity) = identities.last_mut() {
+                    identity.ended = Some(now);
+                    identity.url = url;
                 }
                 identities.push(identity);
                 Ok(shard)
@@ -254,8 +262,7 @@ async fn started(
             (Some(Arc::new(search)), Some(follower))
         }
     };
-    let (log_id, origin) = (verifier.log_id(), verifier.name().to_owned());
-    Ok((Shard::new(id, log, log_id, origin, v1_key, search), follower))
+    Ok((Shard::new(id, log, verifier, v1_key, search), follower))
 }
 
 /// Why a log does not start, as a command ends with it.

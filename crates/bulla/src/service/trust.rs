@@ -70,7 +70,8 @@ impl Documents {
         let url = public_url(active.verifier.name(), url, port)?;
         let mut all = Vec::with_capacity(shards.len());
         for shard in ended {
-            all.push(log_identity(shard, with_host(&url, shard.verifier.name())?)?);
+            let was = shard.url.clone().map_or_else(|| with_host(&url, shard.verifier.name()), Ok)?;
+            all.push(log_identity(shard, was)?);
         }
         all.push(log_identity(active, url)?);
         let log = &all[all.len() - 1];

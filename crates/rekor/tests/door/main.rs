@@ -58,7 +58,7 @@ async fn door(leaves: &[Vec<u8>], frozen: bool, settings: Settings) -> Arc<Door>
     let tree = TreeId::new(TREE).expect("an ID");
     let v1_key = SigningKey::from_pem(&SigningKey::generate_ecdsa_p256_pem(), None).expect("a key");
     let search = Some(Arc::new(Search::memory()));
-    let shard = Shard::new(tree, log, verifier.log_id(), ORIGIN.into(), v1_key, search);
+    let shard = Shard::new(tree, log, verifier.clone(), v1_key, search);
     let trust = Trust { trusted_root, signing_config };
     Arc::new(Door::new(Arc::new(Shards::new(vec![shard])), settings, trust, Shelves::default()))
 }

@@ -38,7 +38,7 @@ async fn door(settings: Settings) -> Arc<Door> {
     let v1_key = key(&SigningKey::generate_ecdsa_p256_pem());
     let tree = "0000000000000001".parse().expect("an ID");
     let search = Some(Arc::new(Search::memory()));
-    let shard = Shard::new(tree, log, verifier.log_id(), ORIGIN.into(), v1_key, search);
+    let shard = Shard::new(tree, log, verifier.clone(), v1_key, search);
     let document = || Document::from(String::from("{}"));
     let trust = Trust { trusted_root: document(), signing_config: document() };
     Arc::new(Door::new(Arc::new(Shards::new(vec![shard])), settings, trust, Shelves::default()))

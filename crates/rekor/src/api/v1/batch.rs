@@ -1,7 +1,8 @@
-//! `POST /api/v1/log/entries/batch` and its equivalent under `/api/v2/`: 1 to 100 proposed entries, each judged by itself, the
-//! good ones appended in one commit. 201 says that all of them are new, 207 that some are not, each with its own status; those
-//! can be sent again one by one. A request with an `Idempotency-Key` is carried out once.
+//! `POST /api/v1/log/entries/batch`, and what its equivalent under `/api/v2/` shares with it: 1 to 100 proposed entries, each
+//! judged by itself, the good ones appended in one commit. 201 says that all of them are new, 207 that some are not, each with
+//! its own status; those can be sent again one by one. A request with an `Idempotency-Key` is carried out once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -26,7 +27,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Which door's entries a batch holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Api {
+pub(crate) enum Api {
     /// As `POST /api/v1/log/entries` takes them.
     V1,
     /// As `POST /api/v2/log/entries` takes them.
@@ -34,22 +35,21 @@ enum Api {
 }
 
 /// `POST /api/v1/log/entries/batch`.
-pub(super) async fn v1(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
-    batch(&door, Api::V1, request).await
-}
-
-/// `POST /api/v2/log/entries/batch`.
-pub(super) async fn v2(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
-    batch(&door, Api::V2, request).await
+pub(super) async fn post(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
+    let headers = request.headers().clone();
+    let body = received(&door, request).await?;
+    respond(batch(&door, Api::V1, &headers, &body).await?)
 }
 
 /// Handles a batch of either door's entries.
-async fn batch(door: &Door, api: Api, request: Request) -> Result<Response, Refusal> {
-    let key = idempotency_key(request.headers())?;
-    let body = received(door, request).await?;
-    let Some((key, kept)) = key.zip(door.idempotency.as_ref()) else {
-        let answer = carry_out(door, api, &body, u64::MAX).await?;
-        return respond(answer);
+pub(crate) async fn batch(
+    door: &Door,
+    api: Api,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Answer, Refusal> {
+    let Some((key, kept)) = idempotency_key(headers)?.zip(door.idempotency.as_ref()) else {
+        return carry_out(door, api, body, None).await;
     };
     let scope = match api {
         Api::V1 => "v1",
@@ -57,14 +57,14 @@ async fn batch(door: &Door, api: Api, request: Request) -> Result<Response, Refu
     };
     let unavailable =
         |error: std::io::Error| Refusal::Unavailable { cause: format!("Idempotency-Key: {error}") };
-    match kept.begin(scope, &key, &body, virtual_size(door)).map_err(unavailable)? {
-        Turn::Again(answer) => respond(answer),
+    match kept.begin(scope, &key, body, virtual_size(door)).map_err(unavailable)? {
+        Turn::Again(answer) => Ok(answer),
         Turn::OtherBody => Err(Refusal::OtherBody),
         Turn::Busy => Err(Refusal::Running),
-        Turn::Go(running) => match carry_out(door, api, &body, running.began()).await {
+        Turn::Go(running) => match carry_out(door, api, body, running.began_before()).await {
             Ok(answer) => {
                 running.answered(answer.clone()).map_err(unavailable)?;
-                respond(answer)
+                Ok(answer)
             }
             // What was in doubt stays noted, so that the retry knows its own entries.
             Err(refusal @ Refusal::Unavailable { .. }) => Err(refusal),
@@ -81,7 +81,7 @@ fn virtual_size(door: &Door) -> u64 {
     active.base() + active.log().reader().published().size
 }
 
-fn respond(answer: Answer) -> Result<Response, Refusal> {
+pub(crate) fn respond(answer: Answer) -> Result<Response, Refusal> {
     let status = StatusCode::from_u16(answer.status);
     let status = status.map_err(|error| Refusal::Corrupt { cause: format!("kept answer: {error}") })?;
     Ok(json(status, answer.body))
@@ -109,12 +109,16 @@ struct Outcome {
     error: Option<String>,
 }
 
-/// Judges all, adds the good ones, and says what became of each. Entries at or after `own`, a virtual index, are new although
-/// they are there already.
-async fn carry_out(door: &Door, api: Api, body: &[u8], own: u64) -> Result<Answer, Refusal> {
+/// Judges all, adds the good ones, and says what became of each. If an earlier attempt was interrupted, entries at or after
+/// the virtual index where it began are its own: new, although they are there already.
+async fn carry_out(door: &Door, api: Api, body: &[u8], began: Option<u64>) -> Result<Answer, Refusal> {
     let proposed = request::batch(body)?;
-    let judged: Vec<Result<Judged, Outcome>> =
-        proposed.into_iter().map(|entry| judge(door, api, entry)).collect();
+    let mut judged: Vec<Result<Judged, Outcome>> = Vec::with_capacity(proposed.len());
+    for entry in proposed {
+        judged.push(judge(door, api, entry));
+        // Signatures take a while, and others wait for this thread.
+        tokio::task::yield_now().await;
+    }
     let additions: Vec<_> = judged.iter().flatten().map(|judged| judged.addition.clone()).collect();
     let (added, placed) = {
         let (_active, placed) = door.shards.writing().await;
@@ -122,6 +126,7 @@ async fn carry_out(door: &Door, api: Api, body: &[u8], own: u64) -> Result<Answe
         (added, placed)
     };
     let mut added = added.into_iter();
+    let mut met = HashSet::new();
     let mut outcomes = Vec::with_capacity(judged.len());
     for judged in judged {
         outcomes.push(match judged {
@@ -129,7 +134,8 @@ async fn carry_out(door: &Door, api: Api, body: &[u8], own: u64) -> Result<Answe
             Ok(Judged { leaf, attestation, .. }) => {
                 let Some(sequenced) = added.next() else { return Err(Refusal::Stopping) };
                 let id = EntryId { tree: placed.tree(), leaf };
-                let is_new = !sequenced.duplicate || placed.base() + sequenced.index >= own;
+                let own = || began.is_some_and(|began| placed.base() + sequenced.index >= began);
+                let is_new = met.insert(leaf) && (!sequenced.duplicate || own());
                 if is_new {
                     entries::keep(door, &id, attestation);
                 }
@@ -147,14 +153,19 @@ async fn carry_out(door: &Door, api: Api, body: &[u8], own: u64) -> Result<Answe
 }
 
 fn outcome(placed: &Placed, api: Api, id: EntryId, index: u64, is_new: bool) -> Outcome {
+    // Each door counts as it always does: v1 through all trees, v2 in the tree.
+    let shown = match api {
+        Api::V1 => placed.base() + index,
+        Api::V2 => index,
+    };
     if is_new {
-        return Outcome { status: StatusCode::CREATED, at: Some((id, placed.base() + index)), error: None };
+        return Outcome { status: StatusCode::CREATED, at: Some((id, shown)), error: None };
     }
     let error = match api {
         Api::V1 => Refusal::Duplicate(id).to_string(),
         Api::V2 => crate::api::v2::refusal::Refusal::Duplicate { index }.to_string(),
     };
-    Outcome { status: StatusCode::CONFLICT, at: Some((id, placed.base() + index)), error: Some(error) }
+    Outcome { status: StatusCode::CONFLICT, at: Some((id, shown)), error: Some(error) }
 }
 
 fn judge(door: &Door, api: Api, entry: &RawValue) -> Result<Judged, Outcome> {

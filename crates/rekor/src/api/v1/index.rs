@@ -61,18 +61,26 @@ struct Asked {
 const PARAMETERS: [&str; 11] =
     ["hash", "email", "identity", "subject", "issuer", "key", "kind", "since", "until", "page", "pageSize"];
 
+/// What is no search by itself.
+const PAGING: [&str; 2] = ["page", "pageSize"];
+
 impl Asked {
     /// Reads a search; `None` if nothing is asked for.
     fn read(query: Option<&str>) -> Result<Option<Self>, Refusal> {
         let mut asked = Self { groups: Vec::new(), since: None, until: None, page: 1, page_size: PAGE_SIZE };
-        let mut sought = false;
+        let sought = parameters(query).any(|(name, value)| {
+            let filled = value.is_none_or(|value| !value.is_empty());
+            filled && !PAGING.contains(&name) && PARAMETERS.contains(&name)
+        });
+        if !sought {
+            return Ok(None);
+        }
         for (name, value) in parameters(query) {
             let value =
                 value.ok_or_else(|| Refusal::Argument(format!("{name} in query is not UTF-8 text")))?;
             if value.is_empty() || name == "logIndex" {
                 continue;
             }
-            sought |= !matches!(name, "page" | "pageSize") && PARAMETERS.contains(&name);
             match name {
                 "hash" => asked.text(&request::digest_term("hash in query", &value)?),
                 "email" | "identity" | "subject" => asked.text(&value),
@@ -86,14 +94,13 @@ impl Asked {
                     asked.page_size =
                         request::required_number("pageSize", Some(&value), 1)?.min(MAX_PAGE_SIZE);
                 }
-                other if sought => {
+                other => {
                     let problem = format!("{other:?} in query is not known, {} are", PARAMETERS.join(", "));
                     return Err(Refusal::Argument(problem));
                 }
-                _ => {}
             }
         }
-        Ok(sought.then_some(asked))
+        Ok(Some(asked))
     }
 
     fn text(&mut self, text: &str) {

@@ -1,7 +1,7 @@
 //! The v1 door over HTTP: its routes, and what every answer has in common.
 
 pub mod about;
-mod batch;
+pub(crate) mod batch;
 mod entries;
 mod index;
 mod log;
@@ -51,8 +51,7 @@ pub(super) fn routes() -> Router<Arc<Door>> {
         .route("/api/v1/log/entries/{entryUUID}", get(Route::Entry, entries::by_id))
         .route("/api/v1/log/entries/{entryUUID}/proof", get(Route::Entry, entries::proof))
         .route("/api/v1/log/entries/retrieve", post(Route::Entry, retrieve::retrieve))
-        .route("/api/v1/log/entries/batch", post(Route::Create, batch::v1))
-        .route("/api/v2/log/entries/batch", post(Route::Create, batch::v2))
+        .route("/api/v1/log/entries/batch", post(Route::Create, batch::post))
         .route("/api/v1/index/retrieve", post(Route::Search, index::lookup))
         .route("/api/v1/version", get(Route::About, about::version))
         .route("/ping", get(Route::About, about::ping))

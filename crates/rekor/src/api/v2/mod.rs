@@ -27,6 +27,7 @@ use crate::guard::Admission;
 /// Where the API lives. The read side is served below the root too, as static copies of a log are.
 const PREFIX: &str = "/api/v2";
 const READ_METHODS: &str = "GET, HEAD, OPTIONS";
+const BATCH_METHODS: &str = "POST, OPTIONS";
 const WRITE_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
 /// The routes of the v2 door.
@@ -37,6 +38,10 @@ pub(super) fn routes() -> axum::Router<Arc<Door>> {
             on(MethodFilter::POST, Route::Create, write::post)
                 .merge(on(MethodFilter::GET, Route::Entry, entries::by_leaf_hash))
                 .merge(others(WRITE_METHODS)),
+        )
+        .route(
+            "/api/v2/log/entries/batch",
+            on(MethodFilter::POST, Route::Create, write::batch).merge(others(BATCH_METHODS)),
         )
         .route("/api/v2/log/entries/{index}", get(Route::Entry, entries::by_index))
         .route("/api/v2/checkpoints", get(Route::History, read::history))

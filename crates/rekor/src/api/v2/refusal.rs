@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tonic::Code;
 
 use crate::api::body::Unreceived;
+use crate::api::v1::refusal as v1;
 use crate::door::Door;
 use crate::guard::Denied;
 use crate::wire::v2::error;
@@ -58,6 +59,11 @@ pub(crate) enum Refusal {
     UnknownPath,
     #[error("Not Found: {0}")]
     Absent(String),
+    /// An idempotency key that cannot be used now, or not for this request.
+    #[error("{0}")]
+    Again(String),
+    #[error("{0}")]
+    OtherBody(String),
     #[error("Method Not Allowed")]
     Method { allowed: &'static str },
     #[error("range not satisfiable: there are {len} bytes")]
@@ -85,6 +91,8 @@ impl Refusal {
             Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "unavailable"),
             Self::Corrupt { .. } => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "corrupt"),
             Self::UnknownPath | Self::Absent(_) => (StatusCode::NOT_FOUND, Code::NotFound, "not-found"),
+            Self::Again(_) => (StatusCode::CONFLICT, Code::Aborted, "running"),
+            Self::OtherBody(_) => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidArgument, "other-body"),
             Self::Method { .. } => (StatusCode::NOT_IMPLEMENTED, Code::Unimplemented, "method"),
             Self::Range { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, Code::OutOfRange, "range"),
         }
@@ -163,6 +171,22 @@ impl From<AddError> for Refusal {
             | AddError::Empty
             | AddError::LongAside { .. }
             | AddError::LongOrder { .. }) => Self::Leaf(error.to_string()),
+        }
+    }
+}
+
+/// What a batch is refused for at either door.
+impl From<v1::Refusal> for Refusal {
+    fn from(refusal: v1::Refusal) -> Self {
+        match refusal {
+            v1::Refusal::Frozen => Self::Frozen,
+            v1::Refusal::Full => Self::Full,
+            v1::Refusal::Stopping => Self::Stopping,
+            v1::Refusal::Unavailable { cause } => Self::Unavailable { cause },
+            v1::Refusal::Corrupt { cause } => Self::Corrupt { cause },
+            running @ v1::Refusal::Running => Self::Again(running.to_string()),
+            other @ v1::Refusal::OtherBody => Self::OtherBody(other.to_string()),
+            other => Self::Argument(other.to_string()),
         }
     }
 }

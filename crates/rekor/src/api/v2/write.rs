@@ -13,6 +13,7 @@ use http::StatusCode;
 use super::entries::{Proven, json};
 use super::refusal::Refusal;
 use crate::api::body::received;
+use crate::api::v1;
 use crate::door::{Door, Duplicates};
 use crate::wire::v2::request::{self, RequestError};
 
@@ -22,6 +23,14 @@ pub(super) async fn post(door: Arc<Door>, request: Request) -> Result<Response, 
     let proposed = request::from_json(&body)?;
     let proven = create(&door, proposed).await?;
     json(StatusCode::CREATED, &proven)
+}
+
+/// `POST /api/v2/log/entries/batch`: see the v1 door's, whose answer it has.
+pub(super) async fn batch(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
+    let headers = request.headers().clone();
+    let body = received(&door.settings, request.into_body()).await?;
+    let answer = v1::batch::batch(&door, v1::batch::Api::V2, &headers, &body).await?;
+    Ok(v1::batch::respond(answer)?)
 }
 
 /// Admits an entry, has it sequenced, and proves it against the checkpoint that covers it.
@@ -70,5 +79,5 @@ fn admit(door: &Door, proposed: &Proposed) -> Result<Addition, Refusal> {
     let admitted = bulla_claims::admit(proposed, &door.settings.rules)
         .map_err(|refusal| RequestError::Invalid { kind, refusal })?;
     door.settings.guard.judge(&admitted.body)?;
-    Ok(crate::api::v1::addition(admitted.body, &admitted.named))
+    Ok(v1::addition(admitted.body, &admitted.named))
 }
