@@ -124,7 +124,7 @@ mod tests {
         }
         assert_eq!(shelf.take_down(&a).expect("reads").as_deref(), Some(&b"2"[..]));
         assert_eq!(shelf.take_down(&b).expect("reads"), None);
-        assert_eq!(shelf.sweep(Duration::from_secs(3600)).expect("sweeps"), 0);
+        assert_eq!(shelf.sweep(Duration::from_hours(1)).expect("sweeps"), 0);
         assert_eq!(shelf.sweep(Duration::ZERO).expect("sweeps"), 1);
         assert_eq!(shelf.take_down(&a).expect("reads"), None);
         shelf.remove(&a).expect("removing what is gone is no error");

@@ -46,7 +46,7 @@ pub(super) async fn ping(_door: Arc<Door>, _request: Request) -> Result<Response
     Ok(response)
 }
 
-/// `GET /swagger.json`: the API's description (OpenAPI 2.0).
+/// `GET /swagger.json`: the API's description (`OpenAPI` 2.0).
 pub(super) async fn description(_door: Arc<Door>, _request: Request) -> Result<Response, Refusal> {
     Ok(json(StatusCode::OK, DESCRIPTION.to_owned()))
 }

@@ -184,22 +184,16 @@ fn judge(door: &Door, api: Api, entry: &RawValue) -> Result<Judged, Outcome> {
 
 impl Outcome {
     fn write(&self, api: Api) -> String {
-        let mut text = String::from("{");
-        if let Some(error) = &self.error {
-            text.push_str(&format!("\"error\":{},", quoted(error)));
-        }
-        if let Some((id, index)) = &self.at {
-            let location = match api {
-                Api::V1 => location(id),
-                Api::V2 => format!("/api/v2/log/entries?leafHash={}", id.leaf),
-            };
-            text.push_str(&format!("\"location\":\"{location}\",\"logIndex\":{index},"));
-        }
-        text.push_str(&format!("\"status\":{}", self.status.as_u16()));
-        if let Some((id, _)) = &self.at {
-            text.push_str(&format!(",\"uuid\":\"{id}\""));
-        }
-        text.push('}');
-        text
+        let error =
+            self.error.as_ref().map_or(String::new(), |error| format!("\"error\":{},", quoted(error)));
+        let status = self.status.as_u16();
+        let Some((id, index)) = &self.at else { return format!("{{{error}\"status\":{status}}}") };
+        let location = match api {
+            Api::V1 => location(id),
+            Api::V2 => format!("/api/v2/log/entries?leafHash={}", id.leaf),
+        };
+        format!(
+            "{{{error}\"location\":\"{location}\",\"logIndex\":{index},\"status\":{status},\"uuid\":\"{id}\"}}"
+        )
     }
 }

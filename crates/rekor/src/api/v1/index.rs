@@ -206,8 +206,8 @@ async fn search(door: &Door, asked: Asked) -> Result<Response, Refusal> {
         proven.ok_or_else(missing)?.write(&mut text)?;
     }
     let next = if more { (asked.page + 1).to_string() } else { "null".to_owned() };
-    text.push_str(&format!("],\"nextPage\":{next},\"treeSize\":{complete}}}\n"));
-    let mut response = json(StatusCode::OK, text);
+    let mut response =
+        json(StatusCode::OK, format!("{text}],\"nextPage\":{next},\"treeSize\":{complete}}}\n"));
     response.headers_mut().insert(COMPLETE, HeaderValue::from(complete));
     Ok(response)
 }

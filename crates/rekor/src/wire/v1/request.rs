@@ -341,7 +341,7 @@ pub enum TreeError {
 }
 
 /// `POST /api/v1/log/entries/batch`: `{"entries": […]}`.
-pub fn batch<'a>(bytes: &'a [u8]) -> Result<Vec<&'a RawValue>, RequestError> {
+pub fn batch(bytes: &[u8]) -> Result<Vec<&RawValue>, RequestError> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
