@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use common::{bulla, run};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 18] = [
     "serve",
     "trust root",
     "trust signing-config",
@@ -18,6 +18,9 @@ const COMMANDS: [&str; 15] = [
     "entry verify",
     "log info",
     "log proof",
+    "shard rotate",
+    "shard list",
+    "reindex",
     "fsck",
     "inspect",
     "witness",

@@ -199,8 +199,8 @@ async fn leaves_added_together_follow_each_other() {
     let twice = log.add_all(vec![leaf(70).into(), leaf(70).into()]).await.expect("adds");
     assert_eq!((twice[0].index, twice[0].duplicate, twice[1].duplicate), (twice[1].index, false, true));
     let size = log.reader().published().size;
-    let long = Addition { leaf: leaf(1), aside: vec![0; MAX_ASIDE + 1].into() };
-    assert_eq!(log.add(long).await.err(), Some(AddError::LongAside { len: MAX_ASIDE + 1 }));
+    let oversized = Addition { leaf: leaf(1), aside: vec![0; MAX_ASIDE + 1].into() };
+    assert_eq!(log.add(oversized).await.err(), Some(AddError::LongAside { len: MAX_ASIDE + 1 }));
     let many = vec![Addition { leaf: leaf(1), aside: vec![0; MAX_ASIDE].into() }; 8];
     let bytes = 8 * (MAX_ASIDE + leaf(1).len());
     assert!(bytes > MAX_ORDER);

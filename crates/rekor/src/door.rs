@@ -1,5 +1,6 @@
 //! What the handlers of a door are handed: the log behind it, whose name it answers in, and the rules it refuses by.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bulla_claims::Rules;
 use bulla_claims::entry::v1;
 use bulla_tlog::sha256;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::api::meter::Meter;
 use crate::api::request_id::RequestIds;
@@ -27,6 +29,8 @@ pub struct Door {
     pub(crate) meter: Meter,
     pub(crate) v1_meter: Meter,
     pub(crate) request_ids: RequestIds,
+    /// Searches at a time.
+    pub(crate) searching: Semaphore,
 }
 
 /// The documents that tell clients whom to believe and where to send things.
@@ -147,6 +151,7 @@ impl Door {
             meter: Meter::new("v2"),
             v1_meter: Meter::new("v1"),
             request_ids: RequestIds::new(),
+            searching: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use bulla_claims::{AlgorithmSet, DsseRule, LabelRule, Rules};
+use bulla_ledger::cosigners::Cosigners;
 use bulla_rekor::{Build, Door, Duplicates, Idempotency, Settings, Shelf, Shelves, V1Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -206,19 +207,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
     raise_file_limit();
     let counted = metrics::start()?;
-    let how = How {
-        cosigners,
-        queue: args.entries.queue.get(),
-        max_batch: args.entries.max_batch.get(),
-        cache_bytes: args.running.cache,
-        history_interval: args.running.checkpoint_history_interval,
-        read_only: args.entries.read_only,
-        progress: say_progress,
-        search: match args.entries.search {
-            Searching::On => Following::Yes,
-            Searching::Off => Following::No,
-        },
-    };
+    let how = args.how(cosigners);
     let running =
         Arc::new(Running::start(home, "stop that one first, or pass another --data DIR", how).await?);
     let data = running.dir().to_owned();
@@ -248,18 +237,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         grpc: grpc.as_ref().map(|(_, at)| *at),
         metrics: metrics_listener.as_ref().map(|(_, at)| *at),
     };
-    let log = running.active();
-    let size = running.shards().active().base() + log.status().size;
-    let state = if log.status().frozen {
-        format!("serves, with its final {size} entries, the frozen log")
-    } else if args.entries.read_only {
-        format!("serves, and adds nothing to its {size} entries, the log")
-    } else if is_new {
-        "started the new log".to_owned()
-    } else {
-        format!("continues, after {size} entries, the log")
-    };
-    let greeting = front.greeting(&state, &places);
+    let size = running.shards().active().base() + running.active().status().size;
+    let greeting = front.greeting(&args.state(running.active().status().frozen, is_new, size), &places);
 
     let mut services: Vec<(TcpListener, Router)> = Vec::new();
     let main = bulla_rekor::api::router(door.clone());
@@ -267,17 +246,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         listener,
         main.merge(health::routes(health.clone())).merge(front.routes(running.shards().clone())),
     ));
-    let keeping_house = tokio::spawn(keep_house(door.clone(), args.running.retention));
-    let controlled = control::listen(&data).map(|socket| {
-        let orders = Orders {
-            running: running.clone(),
-            door: door.clone(),
-            args: args.trust.clone(),
-            port: http_at.port(),
-        };
-        let orders = Arc::new(orders);
-        tokio::spawn(control::serve(socket, Arc::new(move |order| orders.clone().carry_out(order))))
-    });
+    let mut background = JoinSet::new();
+    background.spawn(keep_house(door.clone(), args.running.retention));
+    if let Some(socket) = control::listen(&data) {
+        let (running, door, args) = (running.clone(), door.clone(), args.trust.clone());
+        let orders = Arc::new(Orders { running, door, args, port: http_at.port() });
+        background.spawn(control::serve(socket, Arc::new(move |order| orders.clone().carry_out(order))));
+    }
     if let Some((listener, _)) = grpc {
         let asked = health.clone();
         let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || asked.is_ready()));
@@ -296,7 +271,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     for (listener, router) in services {
         serving.spawn(http::serve(listener, router, limits, stopping.clone()));
     }
-    let keeping = tokio::spawn(metrics::keep(counted, health));
+    background.spawn(metrics::keep(counted, health));
 
     say(&greeting);
     tracing::info!(http = %http_at, size, "serving");
@@ -308,14 +283,41 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         () = finish(serving, args.running.stop_timeout) => {}
         again = signals.next() => tracing::warn!(signal = again, "told twice: not waiting for open requests"),
     }
-    keeping.abort();
-    keeping_house.abort();
-    if let Some(controlled) = controlled {
-        controlled.abort();
-    }
+    background.shutdown().await;
     running.stop().await.map_err(|error| Failure::unavailable(format!("the log did not settle: {error}")))?;
     tracing::info!(size = running.active().status().size, "stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn how(&self, cosigners: Option<Arc<Cosigners>>) -> How {
+        How {
+            cosigners,
+            queue: self.entries.queue.get(),
+            max_batch: self.entries.max_batch.get(),
+            cache_bytes: self.running.cache,
+            history_interval: self.running.checkpoint_history_interval,
+            read_only: self.entries.read_only,
+            progress: say_progress,
+            search: match self.entries.search {
+                Searching::On => Following::Yes,
+                Searching::Off => Following::No,
+            },
+        }
+    }
+
+    /// What is served, for whoever started it.
+    fn state(&self, frozen: bool, new: bool, size: u64) -> String {
+        if frozen {
+            format!("serves, with its final {size} entries, the frozen log")
+        } else if self.entries.read_only {
+            format!("serves, and adds nothing to its {size} entries, the log")
+        } else if new {
+            "started the new log".to_owned()
+        } else {
+            format!("continues, after {size} entries, the log")
+        }
+    }
 }
 
 /// What a running log needs to follow an order.
@@ -352,7 +354,7 @@ async fn keep_house(door: Arc<Door>, retention: Option<Duration>) {
         match tokio::task::spawn_blocking(move || door.sweep(retention)).await {
             Ok(Ok(0)) | Err(_) => {}
             Ok(Ok(files)) => {
-                tracing::info!(files, "threw away attestations and answers that were kept long enough")
+                tracing::info!(files, "threw away attestations and answers that were kept long enough");
             }
             Ok(Err(error)) => tracing::warn!(%error, "cannot throw away what was kept long enough"),
         }

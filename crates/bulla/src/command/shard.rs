@@ -55,20 +55,16 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
 async fn rotate(args: Rotate) -> Result<ExitCode, Failure> {
     let order = Order::Rotate { origin: args.next_origin.clone() };
-    let done = match control::tell(&args.data, &order).await? {
-        Some(done) => done,
-        None => {
-            let home = Home::find(&home::Args::of(&args.data), Absent::Refuse)?;
-            let running = Running::start(
-                home,
-                "it cannot be reached: stop it, rotate, and start it again",
-                How::default(),
-            )
-            .await?;
-            let (ended, begun) = running.rotate(args.next_origin).await?;
-            running.stop().await.map_err(Failure::unavailable)?;
-            rotated(&ended, &begun)
-        }
+    let done = if let Some(done) = control::tell(&args.data, &order).await? {
+        done
+    } else {
+        let home = Home::find(&home::Args::of(&args.data), Absent::Refuse)?;
+        let running =
+            Running::start(home, "it cannot be reached: stop it, rotate, and start it again", How::default())
+                .await?;
+        let (ended, begun) = running.rotate(args.next_origin).await?;
+        running.stop().await.map_err(Failure::unavailable)?;
+        rotated(&ended, &begun)
     };
     say(&done);
     Ok(ExitCode::SUCCESS)

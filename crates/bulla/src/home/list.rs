@@ -26,7 +26,6 @@ pub(crate) struct List {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listed {
     /// Its ID.
-    #[serde(with = "decimal")]
     pub(crate) tree: TreeId,
     /// When it ended, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,26 +37,9 @@ pub(crate) struct Listed {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Next {
     /// Its ID.
-    #[serde(with = "decimal")]
     pub(crate) tree: TreeId,
     /// The name that it signs under.
     pub(crate) origin: String,
-}
-
-/// Tree IDs as text: they do not fit the numbers of JSON.
-mod decimal {
-    use bulla_rekor::wire::v1::id::TreeId;
-    use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(tree: &TreeId, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(tree)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TreeId, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|()| D::Error::custom(format!("{text:?} is no tree ID")))
-    }
 }
 
 const FILE: &str = "shards.json";

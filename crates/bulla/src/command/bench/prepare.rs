@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::load::Target;
 use crate::command::Failure;
+use crate::text::hex;
 
 /// What an entry is verified with.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -125,7 +126,7 @@ fn post(target: &Target, path: &str, json: &str) -> Bytes {
 
 /// A hashedrekord 0.0.1, which is its own canonical body.
 pub(super) fn v1_entry(digest: &[u8], signature: &str, key: &str) -> String {
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(digest);
     format!(
         "{{\"apiVersion\":\"0.0.1\",\"kind\":\"hashedrekord\",\"spec\":{{\"data\":{{\"hash\":{{\"algorithm\":\"sha256\",\
          \"value\":\"{digest}\"}}}},\"signature\":{{\"content\":\"{signature}\",\"publicKey\":{{\"content\":\"{key}\"}}}}}}}}"
@@ -193,9 +194,7 @@ pub(super) fn entries(target: &Target, size: u64, by: By) -> Result<Requests, Fa
         let path = match by {
             By::Index => format!("api/v2/log/entries/{index}"),
             By::Digest => {
-                let digest = super::fill::noise(index, 32);
-                let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("api/v1/log/entries?hash={hex}")
+                format!("api/v1/log/entries?hash={}", hex(&super::fill::noise(index, 32)))
             }
         };
         wire.push(read(target, &path).wire.remove(0));

@@ -10,6 +10,7 @@ use bulla_claims::entry::v1::Attestation;
 use bulla_ledger::Addition;
 use bulla_tlog::{Hash, leaf_hash};
 use http::{HeaderMap, HeaderName, StatusCode};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::entries::{self, addition, location};
@@ -18,7 +19,6 @@ use super::{json, received};
 use crate::door::Door;
 use crate::idempotency::{Answer, MAX_KEY, Turn};
 use crate::shard::Placed;
-use crate::wire::v1::entry::quoted;
 use crate::wire::v1::id::EntryId;
 use crate::wire::v1::request::{self, Document};
 
@@ -139,13 +139,10 @@ async fn carry_out(door: &Door, api: Api, body: &[u8], own: u64) -> Result<Answe
     }
     let all_new = outcomes.iter().all(|outcome| outcome.status == StatusCode::CREATED);
     let status = if all_new { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
-    let entries: Vec<String> = outcomes.iter().map(|outcome| outcome.write(api)).collect();
+    let rows: Vec<Row> = outcomes.into_iter().map(|outcome| outcome.row(api)).collect();
+    let rows = serde_json::to_string(&rows).map_err(|error| Refusal::Corrupt { cause: error.to_string() })?;
     let size = placed.log().reader().published().size;
-    let body = format!(
-        "{{\"entries\":[{}],\"treeID\":\"{}\",\"treeSize\":{size}}}\n",
-        entries.join(","),
-        placed.tree()
-    );
+    let body = format!("{{\"entries\":{rows},\"treeID\":\"{}\",\"treeSize\":{size}}}\n", placed.tree());
     Ok(Answer { status: status.as_u16(), body })
 }
 
@@ -182,18 +179,32 @@ fn judge(door: &Door, api: Api, entry: &RawValue) -> Result<Judged, Outcome> {
     Ok(Judged { leaf: leaf_hash(&addition.leaf), addition, attestation })
 }
 
+/// As the answer has it; members in alphabetical order.
+#[derive(Serialize)]
+struct Row {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
+    #[serde(rename = "logIndex", skip_serializing_if = "Option::is_none")]
+    log_index: Option<u64>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uuid: Option<String>,
+}
+
 impl Outcome {
-    fn write(&self, api: Api) -> String {
-        let error =
-            self.error.as_ref().map_or(String::new(), |error| format!("\"error\":{},", quoted(error)));
-        let status = self.status.as_u16();
-        let Some((id, index)) = &self.at else { return format!("{{{error}\"status\":{status}}}") };
-        let location = match api {
+    fn row(self, api: Api) -> Row {
+        let place = self.at.as_ref().map(|(id, _)| match api {
             Api::V1 => location(id),
             Api::V2 => format!("/api/v2/log/entries?leafHash={}", id.leaf),
-        };
-        format!(
-            "{{{error}\"location\":\"{location}\",\"logIndex\":{index},\"status\":{status},\"uuid\":\"{id}\"}}"
-        )
+        });
+        Row {
+            error: self.error,
+            location: place,
+            log_index: self.at.as_ref().map(|(_, index)| *index),
+            status: self.status.as_u16(),
+            uuid: self.at.map(|(id, _)| id.to_string()),
+        }
     }
 }

@@ -166,6 +166,19 @@ async fn complete(door: &Door) -> Result<u64, Refusal> {
     Ok(complete)
 }
 
+/// Asks the search index of a shard, off the threads that serve connections: what matches much, or nothing after a long look,
+/// takes milliseconds. As many look at a time as there are cores.
+async fn ask<T: Send + 'static>(
+    door: &Door,
+    placed: &Placed,
+    question: impl FnOnce(&Search) -> Result<T, SearchError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let search = index_of(placed)?.clone();
+    let _turn = door.searching.acquire().await;
+    let answer = tokio::task::spawn_blocking(move || question(&search)).await;
+    Ok(answer.map_err(|error| Refusal::Corrupt { cause: format!("a search ended early: {error}") })??)
+}
+
 /// The search index of a shard.
 fn index_of(placed: &Placed) -> Result<&Search, Refusal> {
     placed.search().ok_or(Refusal::NotEnabled("Search Index"))
@@ -181,13 +194,16 @@ async fn search(door: &Door, asked: Asked) -> Result<Response, Refusal> {
     for placed in door.shards.all().iter().filter(|placed| placed.base() < complete) {
         let query = asked.query(placed).await?;
         if skip > 0 {
-            let (matches, _) = index_of(placed)?.count(&query)?;
+            let counted = query.clone();
+            let (matches, _) = ask(door, placed, move |search| search.count(&counted)).await?;
             if matches <= skip {
                 skip -= matches;
                 continue;
             }
         }
-        let leaves = index_of(placed)?.find(&query, Start::Skip(skip), wanted - found.len())?.leaves;
+        let room = wanted - found.len();
+        let leaves =
+            ask(door, placed, move |search| search.find(&query, Start::Skip(skip), room)).await?.leaves;
         skip = 0;
         found.extend(leaves.into_iter().map(|leaf| (placed.clone(), leaf)));
         if found.len() == wanted {
@@ -206,8 +222,8 @@ async fn search(door: &Door, asked: Asked) -> Result<Response, Refusal> {
         proven.ok_or_else(missing)?.write(&mut text)?;
     }
     let next = if more { (asked.page + 1).to_string() } else { "null".to_owned() };
-    let mut response =
-        json(StatusCode::OK, format!("{text}],\"nextPage\":{next},\"treeSize\":{complete}}}\n"));
+    text = text + "],\"nextPage\":" + &next + ",\"treeSize\":" + &complete.to_string() + "}\n";
+    let mut response = json(StatusCode::OK, text);
     response.headers_mut().insert(COMPLETE, HeaderValue::from(complete));
     Ok(response)
 }
@@ -235,7 +251,7 @@ pub(super) async fn lookup(door: Arc<Door>, request: Request) -> Result<Response
         if all { terms.iter().map(group).collect() } else { vec![terms.iter().flat_map(group).collect()] };
     let complete = complete(&door).await?;
     let shards = if terms.is_empty() { VecDeque::new() } else { door.shards.all().iter().cloned().collect() };
-    let mut ids = Ids { groups, shards, from: 0, begun: false };
+    let mut ids = Ids { door, groups, shards, from: 0, begun: false };
     // The first part before anything is answered, so that most failures have a status.
     let first = ids.next().await?;
     let rest = stream::try_unfold(ids, async |mut ids| {
@@ -255,6 +271,7 @@ pub(super) async fn lookup(door: Arc<Door>, request: Request) -> Result<Response
 
 /// A list of IDs that is written part by part, so that its length does not matter.
 struct Ids {
+    door: Arc<Door>,
     groups: Vec<Vec<Term>>,
     /// Those that are not exhausted.
     shards: VecDeque<Arc<Placed>>,
@@ -281,7 +298,10 @@ impl Ids {
                 return Ok(Some(text.into()));
             };
             let query = Query { groups: self.groups.clone(), range: 0..u64::MAX };
-            let leaves = index_of(&placed)?.find(&query, Start::At(self.from), STREAMED)?.leaves;
+            let from = self.from;
+            let found =
+                ask(&self.door, &placed, move |search| search.find(&query, Start::At(from), STREAMED));
+            let leaves = found.await?.leaves;
             let Some(last) = leaves.last() else {
                 self.shards.pop_front();
                 self.from = 0;

@@ -132,8 +132,8 @@ fn insert(headers: &mut HeaderMap, values: &[(HeaderName, &'static str)]) {
     }
 }
 
-/// Runs a handler, if the client may ask it, and does what every answer needs: what the client accepts is compared with what there is, refusals become
-/// answers, the request is named, counted and timed.
+/// Runs a handler, if the client may ask it, and does what every answer needs: what the client accepts is compared with what
+/// there is, refusals become answers, the request is named, counted and timed.
 async fn answered<F>(
     door: Arc<Door>,
     route: Route,

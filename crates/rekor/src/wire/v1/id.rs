@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use bulla_tlog::Hash;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A tree's ID: 1 to 2^63 - 1. Decimal in documents, 16 hexadecimal digits in an entry's ID.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -30,6 +32,20 @@ impl FromStr for TreeId {
     fn from_str(text: &str) -> Result<Self, ()> {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse().ok().and_then(Self::new)).flatten().ok_or(())
+    }
+}
+
+/// As text in documents: not every tree's ID fits the numbers of JSON.
+impl Serialize for TreeId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TreeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|()| D::Error::custom(format!("{text:?} is no tree ID")))
     }
 }
 
