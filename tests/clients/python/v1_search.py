@@ -90,7 +90,7 @@ def entries_by_search(door):
         pem = unb64(bodies[entry_id]["spec"]["signature"]["publicKey"]["content"])
         san = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName)
         expect(IDENTITY in san.value.get_values_for_type(x509.RFC822Name), "another's entry")
-        for query in [f"identity={IDENTITY.upper()}", f"issuer={ISSUER}"]:
+        for query in [f"identity={IDENTITY.upper()}", f"subject={IDENTITY}", f"issuer={ISSUER}"]:
             expect(entry_id in listed(page(f"{query}&kind=hashedrekord&pageSize=100")), query)
         expect(entry_id in door.search({"email": IDENTITY.title()}), "index/retrieve by e-mail")
         expect(entry_id in door.search({"subject": IDENTITY}), "index/retrieve by subject")
