@@ -15,6 +15,7 @@
 mod format;
 mod journal;
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -161,6 +162,11 @@ fn read_file(path: &Path) -> Result<Option<Bytes>, StorageError> {
     }
 }
 
+thread_local! {
+    /// Making one costs as much as decompressing a bundle.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
 fn read_object(dir: &Path, object: &str) -> Result<Option<Bytes>, StorageError> {
     let path = path_of(dir, object)?;
     let Some(stored) = read_file(&path)? else { return Ok(None) };
@@ -170,8 +176,14 @@ fn read_object(dir: &Path, object: &str) -> Result<Option<Bytes>, StorageError> 
     let corrupt = |e: &dyn std::fmt::Display| StorageError::Corrupt(format!("{}: {e}", path.display()));
     let len = zstd::zstd_safe::get_frame_content_size(&stored).ok().flatten();
     let len = len.filter(|len| *len <= MAX_OBJECT).ok_or_else(|| corrupt(&"is not a compressed object"))?;
-    let bytes = zstd::bulk::decompress(&stored, len as usize).map_err(|e| corrupt(&e))?;
-    Ok(Some(Bytes::from(bytes)))
+    let bytes = DECOMPRESSOR.with_borrow_mut(|decompressor| {
+        let decompressor = match decompressor {
+            Some(made) => made,
+            none => none.insert(zstd::bulk::Decompressor::new()?),
+        };
+        decompressor.decompress(&stored, len as usize)
+    });
+    Ok(Some(Bytes::from(bytes.map_err(|e| corrupt(&e))?)))
 }
 
 fn read_head(dir: &Path) -> Result<Head, StorageError> {
