@@ -51,12 +51,14 @@ class Signer:
 class Made:
     """A proposed entry: through which door, its JSON, and what finds it."""
 
-    def __init__(self, kind, request, signers, found):
+    def __init__(self, kind, request, signers, own, found=()):
+        """`own` is the digest that no other entry has."""
+        self.own = f"sha256:{own}"
         self.v2, self.kind = kind.startswith("v2 "), kind
         self.request = json.dumps(request)
         # A v2 DSSE envelope is logged as a hashedrekord over what was signed.
         name = "hashedrekord" if self.v2 else kind.split()[0]
-        self.found = {("kind", name)} | found | {key for signer in signers for key in signer.found}
+        self.found = {("kind", name), ("hash", self.own), *found} | {key for signer in signers for key in signer.found}
         lives = [signer.life for signer in signers if signer.life]
         self.life = (max(life[0] for life in lives), min(life[1] for life in lives)) if lives else None
 
@@ -87,14 +89,14 @@ class Doors:
         hash_ = {"algorithm": "sha256", "value": digest.hex()}
         signature = {"content": base(signer.key.sign(digest)), "publicKey": {"content": base(signer.pem)}}
         request = _proposed(kind, "0.0.1", {"data": {"hash": hash_}, "signature": signature})
-        return Made(kind, request, [signer], {("hash", f"sha256:{digest.hex()}")})
+        return Made(kind, request, [signer], digest.hex())
 
     def _rekord(self, kind):
         signer, artifact = self.signer(), secrets.token_bytes(random.randrange(1, 400))
         content = base(signer.key.sign(hashlib.sha256(artifact).digest()))
         signature = {"format": "x509", "content": content, "publicKey": {"content": base(signer.pem)}}
         request = _proposed(kind, "0.0.1", {"data": {"content": base(artifact)}, "signature": signature})
-        return Made(kind, request, [signer], {("hash", f"sha256:{sha256(artifact)}")})
+        return Made(kind, request, [signer], sha256(artifact))
 
     def _dsse(self, kind):
         payload, found = self._statement()
@@ -103,16 +105,17 @@ class Doors:
         signers += random.sample(others, random.randrange(2))
         envelope = _envelope(payload, signers)
         content = {"envelope": envelope, "verifiers": [base(signer.pem) for signer in signers]}
-        found |= {("hash", f"sha256:{sha256(payload)}"), ("hash", f"sha256:{sha256(envelope.encode())}")}
-        return Made(kind, _proposed(kind, "0.0.1", {"proposedContent": content}), signers, found)
+        found |= {("hash", f"sha256:{sha256(envelope.encode())}")}
+        request = _proposed(kind, "0.0.1", {"proposedContent": content})
+        return Made(kind, request, signers, sha256(payload), found)
 
     def _intoto_001(self, kind):
         payload, found = self._statement()
         signer = self.signer()
         envelope = _envelope(payload, [signer])
         spec = {"content": {"envelope": envelope}, "publicKey": base(signer.pem)}
-        found |= {("hash", f"sha256:{sha256(payload)}"), ("hash", f"sha256:{sha256(envelope.encode())}")}
-        return Made(kind, _proposed("intoto", "0.0.1", spec), [signer], found)
+        found |= {("hash", f"sha256:{sha256(envelope.encode())}")}
+        return Made(kind, _proposed("intoto", "0.0.1", spec), [signer], sha256(payload), found)
 
     def _intoto_002(self, kind):
         payload, found = self._statement()
@@ -123,20 +126,20 @@ class Doors:
         envelope |= {"payload": base(envelope["payload"]), "signatures": signatures}
         hash_ = {"algorithm": "sha256", "value": sha256(text.encode())}
         request = _proposed("intoto", "0.0.2", {"content": {"envelope": envelope, "hash": hash_}})
-        return Made(kind, request, [signer], found | {("hash", f"sha256:{sha256(payload)}")})
+        return Made(kind, request, [signer], sha256(payload), found)
 
     def _v2_hashedrekord(self, kind):
         signer, digest = self.signer(), secrets.token_bytes(32)
         signature = {"content": base(signer.key.sign(digest)), "verifier": signer.verifier()}
         request = {"hashedRekordRequestV002": {"digest": base(digest), "signature": signature}}
-        return Made(kind, request, [signer], {("hash", f"sha256:{digest.hex()}")})
+        return Made(kind, request, [signer], digest.hex())
 
     def _v2_dsse(self, kind):
         payload, found = self._statement()
         signer = self.signer()
         envelope = json.loads(_envelope(payload, [signer]))
         request = {"dsseRequestV002": {"envelope": envelope, "verifiers": [signer.verifier()]}}
-        return Made(kind, request, [signer], found | {("hash", f"sha256:{sha256(_signed(payload))}")})
+        return Made(kind, request, [signer], sha256(_signed(payload)), found)
 
     def _statement(self):
         """An in-toto statement of several subjects, with the materials of one version of SLSA, and its digests."""

@@ -150,20 +150,21 @@ class Known:
                 self.wrong.append(f"two checkpoints of {log} of size {size}")
             self.notes.setdefault(log, {})[size] = note
 
-    def load(self, server, clients=6, sent=None, until=None, batches=0.4, largest=30):
-        """Concurrent clients of both doors, each sending so many requests or until told."""
+    def load(self, server, clients=6, sent=None, until=None, largest=30, again=0.2):
+        """Concurrent clients of both doors, each sending so many requests or until told; so many of the batches have an
+        entry that is known already."""
 
         def client():
             connection, count = server.connect(), 0
             try:
                 while (sent is None or count < sent) and not (until and until.is_set()):
                     count += 1
-                    if random.random() < batches:
+                    if random.random() < 0.4:
                         v2 = random.random() < 0.4
                         mades = [self.new(v2) for _ in range(random.randint(1, largest))]
                         with self.lock:
                             old = [entry.made for entry in list(self.entries.values())[:200] if entry.made.v2 == v2]
-                        fresh = not old or random.random() < 0.8
+                        fresh = not old or random.random() >= again
                         if not fresh:
                             mades[0] = random.choice(old)
                         batch = Batch(f"{random.getrandbits(128):x}", v2, mades, fresh)
@@ -218,6 +219,22 @@ class Known:
         connection.close()
         self.calm()
         return found
+
+    def find(self, server):
+        """Finds out what became of entries in doubt; those that are not in the log are sent again. A shard that followed
+        takes what is in the one before, so they are not just sent again."""
+        connection = server.connect()
+        for batch in self.unanswered:
+            self.doubtful.update(batch.mades)
+        self.unanswered = []
+        for made in list(self.doubtful):
+            for leaf in self._lookup(connection, "hash", made.own):
+                self._told(made, leaf)
+        for made in list(self.doubtful):
+            status = self.post(connection, made)
+            assert status == 201, f"{made.kind}, which nobody finds, was answered {status}"
+        connection.close()
+        self.calm()
 
     def calm(self):
         assert not self.wrong, "; ".join(self.wrong[:3])
@@ -311,7 +328,8 @@ class Known:
 
     def _by_names(self, connection, entry):
         """By 64 and 80 hexadecimal digits and by virtual index: the same entry, with a promise and a proof that hold."""
-        for path in (f"/{entry.leaf}", f"/{entry.tree}{entry.leaf}", f"?logIndex={entry.index}"):
+        for name in ("leaf", "uuid", "index"):
+            path = {"leaf": f"/{entry.leaf}", "uuid": f"/{entry.tree}{entry.leaf}", "index": f"?logIndex={entry.index}"}[name]
             connection.request("GET", f"/api/v1/log/entries{path}")
             answer = connection.getresponse()
             body = answer.read()
@@ -337,7 +355,9 @@ class Known:
 
     def judge_trees(self, server):
         """All checkpoints of each tree that were ever seen are of one history, and `bulla fsck` passes every shard."""
-        by_tree = {}
+        connection, by_tree = server.connect(), {}
+        self._search(connection, "since", "0")
+        connection.close()
         for entry in sorted(self.entries.values(), key=lambda entry: entry.index):
             by_tree.setdefault(entry.tree, []).append(bytes.fromhex(entry.leaf))
         shards = json.loads(self.command("shard", "list", "--output", "json"))["shards"]
@@ -371,6 +391,6 @@ class Known:
     def command(self, *arguments, code=0):
         """A command on the log's directory that ends with that code; what it said."""
         command = [self.binary, *arguments, "--data", self.data]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
         assert done.returncode == code, f"{' '.join(arguments)}: {done.returncode} {done.stdout} {done.stderr}"
         return done.stdout if code == 0 else done.stderr

@@ -19,18 +19,19 @@ FREQUENTLY = ["--checkpoint-history-interval", "20ms"]
 
 def rotation(tally, binary, folder, rounds):
     known = Known(binary, f"{folder}/shards", FREQUENTLY)
-    tally.case("rotated under load", lambda: _under_load(known))
-    tally.case("killed at random moments", lambda: _killed(tally, known, rounds))
+    known = _sound(tally, "rotated under load", known, lambda: _under_load(known))
+    known = _sound(tally, "rotated and killed at random moments", known, lambda: _killed(tally, known, rounds))
     for call, what, when, paths in _steps():
         title = f"{call} {what} when={when} at {', '.join(paths)} of a rotation"
-        known = _sound(tally, title, known, lambda: _at_a_step(tally, known, call, what, when, paths), binary, folder)
-    for name, change, code, said in DAMAGE:
-        tally.case(f"damage: {name}", lambda: _damaged(tally, known, change, code, said))
-    shards = json.loads(known.command("shard", "list", "--output", "json"))["shards"]
-    return f"; {len(shards)} shards, {len(known.entries)} entries"
+        known = _sound(tally, title, known, lambda: _at_a_step(tally, known, call, what, when, paths))
+    sound = Known(binary, f"{folder}/shards-sound")
+    if tally.case("rotated while stopped", lambda: _stopped(sound)):
+        for name, change, code, said in DAMAGE:
+            tally.case(f"damage: {name}", lambda: _damaged(tally, sound, change, code, said))
+    return f"; {len(_list(known)['shards'])} shards, {len(known.entries)} entries"
 
 
-def _sound(tally, title, known, work, binary, folder):
+def _sound(tally, title, known, work):
     """Works on; after a failure with another log."""
     server = []
     start = known.start
@@ -45,7 +46,7 @@ def _sound(tally, title, known, work, binary, folder):
     for one in server:
         if one.process.poll() is None:
             one.kill()
-    return known if passed else Known(binary, f"{known.data}-", FREQUENTLY)
+    return known if passed else Known(known.binary, f"{known.data}-", FREQUENTLY)
 
 
 def _rotate(known):
@@ -62,7 +63,7 @@ def _under_load(known):
     """Eight clients write through both doors while shards follow each other; none of them notices."""
     server = known.start().ready()
     over = threading.Event()
-    threads = known.load(server, clients=8, until=over, largest=10)
+    threads = known.load(server, clients=8, until=over, largest=10, again=0)
     for rotated in range(1, 4):
         before = len(known.entries)
         _wait_for(lambda: len(known.entries) > before + 100 or known.wrong)
@@ -83,6 +84,20 @@ def _under_load(known):
     server.kill()
 
 
+def _stopped(known):
+    """`bulla shard rotate` does it itself when no server runs."""
+    for rotated in range(2):
+        server = known.start().ready()
+        known.write(server, clients=2, sent=3, largest=5, again=0)
+        assert server.stop() == 0, server.said()[-600:]
+        known.command("shard", "rotate")
+        assert len(_list(known)["shards"]) == rotated + 2
+    server = known.start().ready()
+    known.write(server, clients=2, sent=3, largest=5, again=0)
+    _judge(known, server)
+    assert server.stop() == 0, server.said()[-600:]
+
+
 def _judge(known, server, thorough=True):
     server.check_calm()
     known.judge(server, at_most=None if thorough else 40, pages=thorough)
@@ -100,7 +115,7 @@ def _killed(tally, known, rounds):
         server = known.start().ready()
         before = len(_list(known)["shards"])
         over, count = threading.Event(), len(known.entries)
-        threads = known.load(server, clients=4, until=over, largest=5)
+        threads = known.load(server, clients=4, until=over, largest=5, again=0)
         _wait_for(lambda: len(known.entries) > count)
         began = time.monotonic()
         command = _rotate(known)
@@ -120,7 +135,7 @@ def _killed(tally, known, rounds):
         assert command.returncode != 0 or after == before + 1, f"it said that it had rotated: {out}"
         server = known.start().ready()
         assert len(_list(known)["shards"]) == before + (begun or after > before), "what was begun is not ended"
-        known.retry(server)
+        known.find(server)
         _judge(known, server, thorough=False)
         server.kill()
     server = known.start().ready()
@@ -149,9 +164,9 @@ def _steps():
 
 def _at_a_step(tally, known, call, what, when, paths):
     server = known.start().ready()
-    known.write(server, clients=2, sent=2, largest=5)
+    known.write(server, clients=2, sent=2, largest=5, again=0)
     shards = _list(known)["shards"]
-    active = known.data if len(shards) == 1 else f"{known.data}/shards/{shards[-1]['treeID' if 'treeID' in shards[-1] else 'tree']}"
+    active = known.data if len(shards) == 1 else f"{known.data}/shards/{shards[-1]['tree']}"
     places = []
     for path in paths:
         if path == "shards/NEXT":
@@ -168,24 +183,23 @@ def _at_a_step(tally, known, call, what, when, paths):
         # It goes on, in the old shard or in the new one, and the next rotation ends what this one left.
         assert command.returncode == 0 or "bulla: " in err, f"does not say why: {err}"
         before = known.refused
-        known.write(server, clients=2, sent=3, largest=5)
+        known.write(server, clients=2, sent=3, largest=5, again=0)
         assert known.refused == before, f"entries are refused after a failed rotation: {server.said()[-500:]}"
         known.calm()
         if random.random() < 0.5:
             done = _rotate(known)
             out, err = done.communicate(timeout=60)
             assert done.returncode == 0, f"cannot be rotated again: {out} {err}"
-            known.write(server, clients=2, sent=2, largest=5)
+            known.write(server, clients=2, sent=2, largest=5, again=0)
             _judge(known, server, thorough=False)
     server.kill()
     server.check_calm()
     server = known.start().ready()
-    known.retry(server)
-    known.write(server, clients=2, sent=1, largest=5)
+    known.find(server)
+    known.write(server, clients=2, sent=1, largest=5, again=0)
     _judge(known, server, thorough=False)
     for place in os.listdir(f"{known.data}/shards") if os.path.exists(f"{known.data}/shards") else ():
-        listed = [str(one.get("tree", one.get("treeID"))) for one in _list(known)["shards"]]
-        if place not in listed:
+        if place not in [shard["tree"] for shard in _list(known)["shards"]]:
             assert not os.path.exists(f"{known.data}/shards/{place}/head"), f"shard {place} is in no list"
     server.kill()
 
