@@ -24,11 +24,12 @@ SCALE = int(os.environ.get("BULLA_CRASH_ROUNDS", "30")) / 30
 
 
 class Strace:
-    """strace on one thread of a running server."""
+    """strace on one thread of a running server, or on all of them, each of which counts for itself."""
 
     def __init__(self, server, thread, call, what=None, when="1", paths=()):
-        self.log = f"{server.log_path}.strace"
-        command = ["strace", "-o", self.log, *_injected(call, what, when, paths), "-p", server.thread(thread)]
+        self.log, self.kills = f"{server.log_path}.strace", what == KILL
+        command = ["strace", "-o", self.log, *_injected(call, what, when, paths)]
+        command += ["-p", server.thread(thread)] if thread else ["-f", "-p", str(server.pid)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         line = self.process.stderr.readline()
         assert "attached" in line, f"strace does not attach (it needs ptrace): {line}"
@@ -40,7 +41,8 @@ class Strace:
 
     def end(self):
         """Lets go of the threads; returns whether the fault struck."""
-        if self.process.poll() is None:
+        # It ends with what it killed, and must not be told to while it sees to that.
+        if self.process.poll() is None and not (self.kills and struck(self.log)):
             self.process.send_signal(2)
         self.process.wait(PATIENCE)
         self.process.stderr.close()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 
+from known import Batch, Known
 from record import Record
 from server import NotStarted
 
@@ -30,6 +31,9 @@ def disk(tally, binary, folder, entries):
             tally.case(f"start on a full {kind}", lambda: _start(tally, record, place))
             fresh = Record(binary, f"{place}/fresh", entries, ["--disk-reserve", str(RESERVE)])
             tally.case(f"first start on a full {kind}", lambda: _first_start(tally, fresh, place))
+            shutil.rmtree(fresh.data, ignore_errors=True)
+            both = Known(binary, f"{place}/both", ["--disk-reserve", str(RESERVE)])
+            tally.case(f"what is kept beside the log on a full {kind}", lambda: _beside(tally, both, place))
         finally:
             for server in _running:
                 if server.process.poll() is None:
@@ -162,3 +166,48 @@ def _first_start(tally, record, place):
     record.judge(server)
     server.kill()
 
+
+def _beside(tally, known, place):
+    """Batches with idempotency keys, attestations and the search index on a disk without a byte: batches are refused
+    before they are carried out, the rest is no reason to refuse, and what was acknowledged stays and is found."""
+    server = _begin(known, place)
+    known.write(server, clients=3, sent=5)
+    _fill(place)
+    connection = server.connect()
+    batch = Batch("on a full disk", False, [known.new(False) for _ in range(3)], True)
+    status = known.post_batch(connection, batch)
+    tally.fault(status == 503)
+    assert status == 503, f"a batch that cannot be noted was answered {status}"
+    attested = [known.doors.make(kind) for kind in ("intoto 0.0.1", "intoto 0.0.2")]
+    for made in attested:
+        # The journal has room; the attestation has none, which is no reason to refuse.
+        assert known.post(connection, made) == 201, f"{made.kind} was refused on a full disk"
+        said = known.by_names(connection, known.entries[known.of_made[made]])
+        assert "attestation" not in said, "an attestation was kept on a full disk"
+    connection.close()
+    known.judge(server, at_most=100)
+    server.check_calm()
+    # A stop can write neither the log nor the index out.
+    code = server.stop()
+    assert code in (0, 3), f"stopping on a full disk ended with {code}"
+    os.unlink(f"{place}/ballast")
+    server = _begin(known, place)
+    shutil.rmtree(f"{known.data}/search")
+    known.unanswered.append(batch)
+    assert known.retry(server) == 0, "a batch that was refused is in the log"
+    known.judge(server)
+    server.check_calm()
+    server.kill()
+    _fill(place)
+    # The index cannot even be begun: searches wait, then say so, and the log serves.
+    try:
+        server = _begin(known, place)
+        known.judge(server, at_most=20)
+        server.check_calm()
+        server.kill()
+    except NotStarted as ended:
+        assert ended.code not in (0, 101), f"ended with {ended.code}: {ended.said[-900:]}"
+    os.unlink(f"{place}/ballast")
+    server = _begin(known, place)
+    known.judge(server)
+    server.kill()

@@ -23,7 +23,7 @@ class Tally:
                     traceback.print_exc()
                 for record in records:
                     kept = f"{self.keep}/failed-{self.failed}"
-                    shutil.copytree(record.data, kept, dirs_exist_ok=True)
+                    shutil.copytree(record.data, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("control.sock"))
                     print(f"  | directory kept: {kept}", flush=True)
             return False
         with self.lock:

@@ -108,23 +108,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// Makes the published tree durable as objects. The order is the point: tiles, then the head that
-    /// says they are there, then the checkpoint, and last the removal of what only older ones need.
+    /// Settles what is published, and removes the edge before last.
     fn settle(&self, previous: &mut u64) -> Result<(), StorageError> {
         let started = Instant::now();
         let published = self.reader.published();
         let before = self.settled.load(Ordering::Acquire);
         self.runtime.block_on(async {
             let storage = self.storage.as_ref();
-            for Object { id, path, bytes } in published.tail.objects() {
-                if !id.is_full() || end(id) > before {
-                    storage.put(&path, bytes).await?;
-                }
-            }
-            storage.settle(published.tail.head()).await?;
-            self.settled.store(published.size, Ordering::Release);
-            set_checkpoint(storage, published.note.clone()).await?;
-            // The edge before last: a reader of the directory may still be using the last one.
+            settle(storage, &published, &self.settled).await?;
+            // A reader of the directory may still be using the last edge.
             let current = right_edge(published.size);
             for id in right_edge(*previous) {
                 if *previous < before && !current.contains(&id) && !right_edge(before).contains(&id) {
@@ -137,6 +129,24 @@ impl Keeper {
         metrics::histogram!("bulla_settle_seconds").record(started.elapsed());
         Ok(())
     }
+}
+
+/// Makes a published tree durable as objects. The order is the point: tiles, then the head that says they are there, then
+/// the checkpoint, and only later is removed what older ones need.
+pub(crate) async fn settle(
+    storage: &dyn Storage,
+    published: &Published,
+    settled: &AtomicU64,
+) -> Result<(), StorageError> {
+    let before = settled.load(Ordering::Acquire);
+    for Object { id, path, bytes } in published.tail.objects() {
+        if !id.is_full() || end(id) > before {
+            storage.put(&path, bytes).await?;
+        }
+    }
+    storage.settle(published.tail.head()).await?;
+    settled.store(published.size, Ordering::Release);
+    set_checkpoint(storage, published.note.clone()).await
 }
 
 /// Removes a partial tile or bundle, and what is beside it.

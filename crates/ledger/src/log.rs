@@ -106,6 +106,7 @@ struct Shared {
     health: Arc<Health>,
     storage: Arc<dyn Storage>,
     notary: Notary,
+    settled: Arc<AtomicU64>,
     workers: Mutex<Option<Workers>>,
 }
 
@@ -243,6 +244,7 @@ impl Log {
         metrics::gauge!("bulla_tree_size").set(published.size as f64);
         let reader = Reader::new(published, index.clone(), tree.clone());
 
+        let settled = Arc::new(AtomicU64::new(recovered.settled.size));
         let shared = |orders, workers| Shared {
             reader: reader.clone(),
             orders,
@@ -252,6 +254,7 @@ impl Log {
             health: health.clone(),
             storage: storage.clone(),
             notary: notary.clone(),
+            settled: settled.clone(),
             workers: Mutex::new(workers),
         };
         if frozen || options.read_only {
@@ -267,7 +270,6 @@ impl Log {
         let (committed, committed_in) = mpsc::channel(16);
         let (unindexed, unindexed_in) = sync_channel(64);
         let (keeper_orders, keeper_orders_in) = sync_channel(1);
-        let settled = Arc::new(AtomicU64::new(recovered.settled.size));
 
         let writer = Writer {
             storage: storage.clone(),
@@ -298,7 +300,7 @@ impl Log {
             index: index.clone(),
             runtime,
             health: health.clone(),
-            settled,
+            settled: settled.clone(),
             history_interval: options.history_interval,
         };
         // The first checkpoint is kept without waiting for an entry.
@@ -402,11 +404,11 @@ impl Log {
     }
 
     /// Stops: takes nothing more, answers what was accepted, settles. Reads go on. Stopping twice is
-    /// no error.
+    /// no error, and settles if it failed before.
     pub async fn stop(&self) -> Result<(), StorageError> {
         self.shared.stopping.store(true, Ordering::Release);
         let workers = self.shared.workers.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(workers) = workers else { return Ok(()) };
+        let Some(workers) = workers else { return self.settle_again().await };
         if let Some(orders) = &self.shared.orders {
             // Closed already means that the writer has ended.
             let _closed = orders.send(Order::Stop).await;
@@ -426,10 +428,21 @@ impl Log {
         settled.await.map_err(|_| StorageError::Unavailable("the runtime is going away".to_owned()))?
     }
 
+    /// Settles what a stop could not.
+    async fn settle_again(&self) -> Result<(), StorageError> {
+        let Shared { reader, settled, storage, orders, .. } = self.shared.as_ref();
+        let published = reader.published();
+        // Without a writer there was nothing to settle.
+        if orders.is_none() || settled.load(Ordering::Acquire) >= published.size {
+            return Ok(());
+        }
+        keeper::settle(storage.as_ref(), &published, settled).await
+    }
+
     /// Ends the log for ever with a final checkpoint that says when (Unix seconds). What was accepted
-    /// before is in it. Freezing twice is no error: the first checkpoint stands.
-    ///
-    /// A log whose witnesses cannot be reached is not stopped: it must go on if it cannot end well.
+    /// before is in it. Freezing twice is no error: the first checkpoint stands. If it fails, nothing is taken any
+    /// more, and it can be tried again; but a log whose witnesses cannot be reached is not stopped: it must go on if it
+    /// cannot end well.
     pub async fn freeze(&self, unix_seconds: u64) -> Result<Arc<Published>, StartError> {
         if !self.status().frozen {
             let tail = &self.reader().published().tail;
@@ -439,6 +452,14 @@ impl Log {
         let last = self.reader().published();
         if self.status().frozen {
             return Ok(last);
+        }
+        // What is committed and could not be published would follow the final checkpoint.
+        let head = self.shared.storage.head().await?;
+        if head != last.tail.head() {
+            let unpublished = head.size.saturating_sub(last.size);
+            let problem =
+                format!("{unpublished} entries are committed and not published: start the log again first");
+            return Err(StorageError::Unavailable(problem).into());
         }
         let notary = &self.shared.notary;
         let note = notary.attest(&last.tail, &notary.checkpoint(&last.tail).freeze(unix_seconds)).await?;

@@ -116,3 +116,47 @@ async fn files_survive_every_fault() {
     };
     ring(fresh, 1, 300, 40).await;
 }
+
+/// An end that fails at any storage call, its effect lost or kept, is reached by trying again, and everything that was
+/// acknowledged is in the final tree. Only what is committed and was never published needs another start first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn freezing_is_tried_again_after_every_fault() {
+    let (mut failed, mut unpublished) = (0, 0);
+    for effect in [Effect::Lost, Effect::Kept] {
+        for number in 0.. {
+            let storage: Arc<dyn Storage> = Arc::new(Memory::new(20_000));
+            let faulty = Arc::new(Faulty::new(storage.clone(), Plan::Once(number, effect)));
+            let Ok(log) = start(faulty.clone()).await else { continue };
+            let mut acknowledged = Vec::new();
+            for n in 0..3 {
+                let leaf = Bytes::from(format!("{number} {n}"));
+                if let Ok(Sequenced { index, .. }) = log.add(addition(&leaf)).await {
+                    acknowledged.push((index, leaf));
+                }
+            }
+            let first = log.freeze(7).await;
+            failed += u32::from(first.is_err());
+            let last = if first.is_ok() { first } else { log.freeze(7).await };
+            let struck = faulty.calls() > number;
+            drop(log);
+            let log = start(storage).await.expect("what is left is a log");
+            check_acknowledged(&log, &acknowledged).await;
+            assert_eq!(log.status().frozen, last.is_ok(), "call {number}, {effect:?}");
+            match last {
+                Ok(last) => assert_eq!(log.reader().published().note, last.note),
+                Err(error) => {
+                    assert!(error.to_string().contains("committed and not published"), "{error}");
+                    unpublished += 1;
+                    log.freeze(8).await.expect("after a start nothing is in the way");
+                }
+            }
+            if !struck {
+                break;
+            }
+        }
+    }
+    assert!(
+        failed >= 6 && unpublished >= 1,
+        "{failed} attempts failed, {unpublished} with unpublished entries"
+    );
+}

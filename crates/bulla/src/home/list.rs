@@ -59,10 +59,23 @@ impl List {
             other => other.map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))?,
         };
         let list: Self = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
-        if list.shards.is_empty() {
-            return Err(damaged(&"lists no shard"));
-        }
+        list.check().map_err(|problem| damaged(&problem))?;
         Ok(Some(list))
+    }
+
+    /// What no list of ours says.
+    fn check(&self) -> Result<(), String> {
+        let Some((_, older)) = self.shards.split_last() else { return Err("lists no shard".to_owned()) };
+        if let Some(open) = older.iter().find(|one| one.ended.is_none()) {
+            return Err(format!("shard {} has not ended, but another follows it", open.tree));
+        }
+        let mut trees: Vec<_> = self.shards.iter().map(|one| one.tree.to_string()).collect();
+        trees.extend(self.next.iter().map(|next| next.tree.to_string()));
+        trees.sort_unstable();
+        match trees.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(format!("lists shard {} twice", pair[0])),
+            None => Ok(()),
+        }
     }
 
     /// The list of a directory; a new log begins with one tree.

@@ -137,6 +137,10 @@ impl Home {
             let tree = if at == dir {
                 Tree::find(&at, origin, args, listed)?
             } else {
+                if read_format(&at)?.is_none() {
+                    let problem = "is missing and shards.json lists its shard: restore it from a copy";
+                    return Err(Failure::check(format!("{} {problem}", at.display())));
+                }
                 // The options about keys are about the first shard's: later ones have their own.
                 Tree::find(&at, origin, &Args::of(&at), listed)?
             };
@@ -156,6 +160,11 @@ impl Home {
     /// The directory.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The shard that an interrupted rotation was about to begin.
+    pub(crate) fn next(&self) -> Option<Next> {
+        self.list.next.clone()
     }
 
     /// Whether this is the log's first day.

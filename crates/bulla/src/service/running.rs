@@ -64,6 +64,9 @@ impl Default for How {
     }
 }
 
+/// How long after a failure a rotation goes on.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// See the module.
 pub(crate) struct Running {
     dir: PathBuf,
@@ -72,14 +75,23 @@ pub(crate) struct Running {
     identities: Mutex<Vec<Identity>>,
     followers: Mutex<Vec<JoinHandle<()>>>,
     stop_following: watch::Sender<bool>,
-    /// Held while one shard follows another.
-    rotating: tokio::sync::Mutex<()>,
+    /// Held while one shard follows another. Here the next one waits, started, until the active one has ended.
+    coming: tokio::sync::Mutex<Option<Coming>>,
+}
+
+/// A shard that is about to follow.
+struct Coming {
+    next: Next,
+    identity: Identity,
+    shard: Shard,
+    follower: Option<JoinHandle<()>>,
 }
 
 impl Running {
     /// Opens and starts every shard in a directory, and ends what an interrupted rotation began.
     pub(crate) async fn start(home: Home, in_use: &str, how: How) -> Result<Self, Failure> {
         let dir = home.dir().to_owned();
+        let next = home.next();
         let opened = home.open(in_use)?;
         let (stop_following, stopping) = watch::channel(false);
         let (mut shards, mut identities, mut followers) = (Vec::new(), Vec::new(), Vec::new());
@@ -96,12 +108,12 @@ impl Running {
             identities: Mutex::new(identities),
             followers: Mutex::new(followers),
             stop_following,
-            rotating: tokio::sync::Mutex::new(()),
+            coming: tokio::sync::Mutex::default(),
         };
-        let list = running.list()?;
-        if let Some(next) = list.next.clone().filter(|_| !running.how.read_only) {
+        if let Some(next) = next.filter(|_| !running.how.read_only) {
             tracing::warn!(tree = %next.tree, "a rotation was interrupted: ending it");
-            running.turn_to(&next).await?;
+            let mut coming = Some(running.begin(next).await?);
+            running.turn_to(&mut coming).await.map_err(start_failure)?;
         }
         Ok(running)
     }
@@ -113,7 +125,7 @@ impl Running {
 
     /// Where a shard lies.
     pub(crate) fn place(&self, tree: TreeId) -> Result<PathBuf, Failure> {
-        Ok(place(&self.dir, &self.list()?, tree))
+        Ok(place(&self.dir, &self.list(), tree))
     }
 
     /// The shards.
@@ -142,7 +154,7 @@ impl Running {
         if self.how.read_only {
             return Err(Failure::usage("the log is served --read-only: its shard cannot be ended"));
         }
-        let _alone = self.rotating.lock().await;
+        let mut waiting = self.coming.lock().await;
         let ended = self.identity();
         if self.active().status().frozen {
             return Err(Failure::usage(
@@ -161,52 +173,79 @@ impl Running {
                 "--next-origin \"{origin}\" was a shard's before: pass a new name, or none"
             )));
         }
-        let next = Next { tree: new_tree()?, origin };
-        // The keys are made first: what can fail should fail while the old shard goes on.
-        Tree::next(&self.dir, &next)?;
-        let mut list = self.list()?;
-        list.next = Some(next.clone());
-        list.write(&self.dir)?;
-        self.turn_to(&next).await?;
+        // Of an attempt that failed before the active shard was touched.
+        let coming = match waiting.take() {
+            Some(coming) if coming.next.origin == origin => coming,
+            _ => {
+                let next = Next { tree: new_tree()?, origin };
+                // The keys are made first: what can fail should fail while the old shard goes on.
+                Tree::next(&self.dir, &next)?;
+                self.begin(next).await?
+            }
+        };
+        let list = List { next: Some(coming.next.clone()), ..self.list() };
+        if let Err(failure) = list.write(&self.dir) {
+            *waiting = Some(coming);
+            return Err(failure);
+        }
+        *waiting = Some(coming);
+        // The active shard takes nothing from here on, so there is no way back. Entries are told to come again meanwhile.
+        while let Err(error) = self.turn_to(&mut waiting).await {
+            if let StartError::Checkpoint(_) | StartError::Storage(StorageError::Corrupt(_)) = error {
+                return Err(start_failure(error));
+            }
+            if !self.active().status().stopping {
+                // Nothing was touched: the old shard goes on.
+                self.list().write(&self.dir)?;
+                return Err(start_failure(error));
+            }
+            tracing::error!(%error, "the active shard cannot be ended; trying again");
+            tokio::time::sleep(RETRY).await;
+        }
         let begun = self.identity();
         let ended = self.identities().into_iter().find(|one| one.tree == ended.tree).unwrap_or(ended);
         Ok((ended, begun))
     }
 
-    /// Ends the active shard and puts the next in its place. What was listed as next stays so until it is done.
-    async fn turn_to(&self, next: &Next) -> Result<(), Failure> {
-        let opened = Tree::next(&self.dir, next)?.open("stop that one first")?;
+    /// Opens and starts the shard that is to follow.
+    async fn begin(&self, next: Next) -> Result<Coming, Failure> {
+        let opened = Tree::next(&self.dir, &next)?.open("stop that one first")?;
         let identity = opened.tree.identity();
         let (shard, follower) = started(opened, &self.how, &self.stop_following.subscribe()).await?;
-        self.shards
-            .rotate(async |active| {
-                let now = unix_now();
-                active.log().freeze(now).await.map_err(start_failure)?;
-                let mut list = self.list()?;
-                let url = Identity::url(&self.dir);
-                if let Some(listed) = list.shards.last_mut() {
-                    listed.ended = Some(now);
-                    listed.url.clone_from(&url);
-                }
-                list.shards.push(Listed { tree: next.tree, ended: None, url: None });
-                list.next = None;
-                list.write(&self.dir)?;
-                let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(identity) = identities.last_mut() {
-                    identity.ended = Some(now);
-                    identity.url = url;
-                }
-                identities.push(identity);
-                Ok(shard)
-            })
-            .await?;
-        self.followers.lock().unwrap_or_else(PoisonError::into_inner).extend(follower);
+        Ok(Coming { next, identity, shard, follower })
+    }
+
+    /// Ends the active shard and puts the next in its place, which is listed as next until that is done. If it fails, the
+    /// next shard waits in `coming` to be put there later; the active one may have stopped by then.
+    async fn turn_to(&self, coming: &mut Option<Coming>) -> Result<(), StartError> {
+        let Some(next) = coming.take() else { return Ok(()) };
+        let turned = self.shards.rotate(async |active| {
+            let now = unix_now();
+            if let Err(error) = active.log().freeze(now).await {
+                *coming = Some(next);
+                return Err(error);
+            }
+            let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(identity) = identities.last_mut() {
+                identity.ended = Some(now);
+                identity.url = Identity::url(&self.dir);
+            }
+            identities.push(next.identity);
+            self.followers.lock().unwrap_or_else(PoisonError::into_inner).extend(next.follower);
+            Ok(next.shard)
+        });
+        turned.await?;
+        // Until it can be written, the list on the disk says that this rotation is to be ended, which is no less true.
+        if let Err(failure) = self.list().write(&self.dir) {
+            tracing::warn!(%failure, "the list of shards cannot be written; the next start or rotation writes it");
+        }
         Ok(())
     }
 
-    fn list(&self) -> Result<List, Failure> {
-        List::read(&self.dir)?
-            .ok_or_else(|| Failure::check("shards.json went away while the log was running"))
+    /// The list of the shards that are running.
+    fn list(&self) -> List {
+        let listed = |one: &Identity| Listed { tree: one.tree, ended: one.ended, url: one.url.clone() };
+        List { shards: self.identities().iter().map(listed).collect(), next: None }
     }
 
     /// Stops every shard: answers what was accepted, settles, writes the indexes out.
