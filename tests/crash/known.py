@@ -101,7 +101,9 @@ class Known:
                 self.wrong.append(f"a batch of new entries was answered {answer.status}: {body[:300]!r}")
             for made, outcome in zip(batch.mades, outcomes):
                 if outcome["status"] in (201, 409):
-                    self._told(made, outcome["uuid"][16:], int(outcome["logIndex"]), outcome["uuid"][:16])
+                    # The v2 door counts in the tree, not through all of them.
+                    index = None if batch.v2 else int(outcome["logIndex"])
+                    self._told(made, outcome["uuid"][16:], index, outcome["uuid"][:16])
                 else:
                     self.wrong.append(f"{made.kind} in a batch: {outcome}")
             if batch.answer not in (None, body):

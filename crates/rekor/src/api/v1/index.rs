@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::{entries, json, received};
 use crate::api::query::{parameter, parameters};
 use crate::door::Door;
-use crate::search::{Query, Search, SearchError, Start, Term};
+use crate::search::{Found, Query, Search, SearchError, Start, Term};
 use crate::shard::Placed;
 use crate::wire::v1::id::EntryId;
 use crate::wire::v1::request::{self, Lookup};
@@ -112,15 +112,16 @@ impl Asked {
         self.groups.push(vec![term(Through::V1), term(Through::V2)]);
     }
 
-    async fn query(&self, placed: &Placed) -> Result<Query, Refusal> {
+    /// What that means in a shard of which that many leaves are known.
+    async fn query(&self, placed: &Placed, known: u64) -> Result<Query, Refusal> {
         let reader = placed.log().reader();
         let from = match self.since {
             Some(since) => reader.integrated_before(since).await?,
             None => 0,
         };
         let to = match self.until {
-            Some(until) => reader.integrated_before(until).await?,
-            None => u64::MAX,
+            Some(until) => reader.integrated_before(until).await?.min(known),
+            None => known,
         };
         Ok(Query { groups: self.groups.clone(), range: from..to.max(from) })
     }
@@ -158,19 +159,38 @@ fn midnight(date: Date) -> Result<i64, jiff::Error> {
     Ok(date.to_zoned(TimeZone::UTC)?.timestamp().as_second())
 }
 
-/// Waits for the indexes to have what is published now, and says up to where the log is complete in them.
-async fn complete(door: &Door) -> Result<u64, Refusal> {
-    let mut complete = 0;
-    for placed in door.shards.all().iter() {
-        let size = placed.log().reader().published().size;
-        let found = index_of(placed)?.wait_for(size, door.settings.v1.search_patience).await.min(size);
-        complete = placed.base() + found;
-        if found < size {
-            tracing::warn!(tree = %placed.tree(), found, size, "search answers without the newest entries");
-            break;
+/// What an answer speaks of: the shards, and how many leaves of each.
+struct Horizon {
+    shards: VecDeque<(Arc<Placed>, u64)>,
+    /// The virtual tree size up to which that is complete.
+    complete: u64,
+}
+
+impl Horizon {
+    /// Waits for the indexes to have what is published now; speaks of what they have then.
+    async fn of(door: &Door) -> Result<Self, Refusal> {
+        let mut horizon = Self { shards: VecDeque::new(), complete: 0 };
+        for placed in door.shards.all().iter() {
+            let size = placed.log().reader().published().size;
+            let known = index_of(placed)?.wait_for(size, door.settings.v1.search_patience).await.min(size);
+            horizon.complete = placed.base() + known;
+            horizon.shards.push_back((placed.clone(), known));
+            if known < size {
+                tracing::warn!(tree = %placed.tree(), known, size, "search answers without the newest entries");
+                break;
+            }
         }
+        Ok(horizon)
     }
-    Ok(complete)
+}
+
+/// An index that turns out to be damaged forgets and grows again. Whoever asked it then asks once more, about less.
+const ATTEMPTS: usize = 3;
+
+/// The refusal of an answer that would lack entries that it says it has.
+fn forgotten(complete: u64, known: u64) -> Result<(), Refusal> {
+    let cause = || format!("the search index went back to {complete} entries while {known} were asked for");
+    if complete < known { Err(Refusal::Unavailable { cause: cause() }) } else { Ok(()) }
 }
 
 /// Asks the search index of a shard, off the threads that serve connections: what matches much, or nothing after a long look,
@@ -193,26 +213,37 @@ fn index_of(placed: &Placed) -> Result<&Search, Refusal> {
 
 /// Answers a page of entries.
 async fn search(door: &Door, asked: Asked) -> Result<Response, Refusal> {
-    let complete = complete(door).await?;
+    let mut attempt = 1;
+    loop {
+        match page(door, &asked).await {
+            Err(Refusal::Unavailable { .. }) if attempt < ATTEMPTS => attempt += 1,
+            answer => return answer,
+        }
+    }
+}
+
+async fn page(door: &Door, asked: &Asked) -> Result<Response, Refusal> {
+    let Horizon { shards, complete } = Horizon::of(door).await?;
     let mut skip = (asked.page - 1).saturating_mul(asked.page_size);
     // One more than fits tells whether there is another page.
     let wanted = asked.page_size as usize + 1;
     let mut found: Vec<(Arc<Placed>, u64)> = Vec::new();
-    for placed in door.shards.all().iter().filter(|placed| placed.base() < complete) {
-        let query = asked.query(placed).await?;
+    for (placed, known) in &shards {
+        let query = asked.query(placed, *known).await?;
         if skip > 0 {
             let counted = query.clone();
-            let (matches, _) = ask(door, placed, move |search| search.count(&counted)).await?;
+            let (matches, counted) = ask(door, placed, move |search| search.count(&counted)).await?;
+            forgotten(counted, *known)?;
             if matches <= skip {
                 skip -= matches;
                 continue;
             }
         }
         let room = wanted - found.len();
-        let leaves =
-            ask(door, placed, move |search| search.find(&query, Start::Skip(skip), room)).await?.leaves;
+        let matches = ask(door, placed, move |search| search.find(&query, Start::Skip(skip), room)).await?;
+        forgotten(matches.complete, *known)?;
         skip = 0;
-        found.extend(leaves.into_iter().map(|leaf| (placed.clone(), leaf)));
+        found.extend(matches.leaves.into_iter().map(|leaf| (placed.clone(), leaf)));
         if found.len() == wanted {
             break;
         }
@@ -249,18 +280,23 @@ pub(super) async fn lookup(door: Arc<Door>, request: Request) -> Result<Response
     let body = received(&door, request).await?;
     let Lookup { mut terms, key, all } = Lookup::read(&body)?;
     if let Some((format, content)) = key {
-        let problem =
-            |problem| Refusal::Argument(format!("public key provided could not be parsed: {problem}"));
-        terms.push(bulla_claims::pki::fingerprint(&format, &content).map_err(problem)?);
+        let fingerprint = bulla_claims::pki::fingerprint(&format, &content);
+        terms.push(fingerprint.map_err(|problem| Refusal::Argument(problem.to_string()))?);
     }
     let group = |text: &String| through.iter().map(|door| Term::new(*door, text)).collect::<Vec<_>>();
     let groups: Vec<Vec<Term>> =
         if all { terms.iter().map(group).collect() } else { vec![terms.iter().flat_map(group).collect()] };
-    let complete = complete(&door).await?;
-    let shards = if terms.is_empty() { VecDeque::new() } else { door.shards.all().iter().cloned().collect() };
-    let mut ids = Ids { door, groups, shards, from: 0, begun: false };
+    let mut attempt = 1;
     // The first part before anything is answered, so that most failures have a status.
-    let first = ids.next().await?;
+    let (complete, first, ids) = loop {
+        let Horizon { shards, complete } = Horizon::of(&door).await?;
+        let shards = if terms.is_empty() { VecDeque::new() } else { shards };
+        let mut ids = Ids { door: door.clone(), groups: groups.clone(), shards, from: 0, begun: false };
+        match ids.next().await {
+            Err(Refusal::Unavailable { .. }) if attempt < ATTEMPTS => attempt += 1,
+            first => break (complete, first?, ids),
+        }
+    };
     let rest = stream::try_unfold(ids, async |mut ids| {
         let part = ids.next().await.map_err(|refusal| {
             refusal.note("");
@@ -281,7 +317,7 @@ struct Ids {
     door: Arc<Door>,
     groups: Vec<Vec<Term>>,
     /// Those that are not exhausted.
-    shards: VecDeque<Arc<Placed>>,
+    shards: VecDeque<(Arc<Placed>, u64)>,
     /// Where the search goes on in the first of them.
     from: u64,
     begun: bool,
@@ -293,7 +329,7 @@ impl Ids {
         let mut text = String::new();
         let mut written = self.begun;
         loop {
-            let Some(placed) = self.shards.front().cloned() else {
+            let Some((placed, known)) = self.shards.front().cloned() else {
                 if self.from == u64::MAX {
                     return Ok(None);
                 }
@@ -304,11 +340,12 @@ impl Ids {
                 text.push_str("]\n");
                 return Ok(Some(text.into()));
             };
-            let query = Query { groups: self.groups.clone(), range: 0..u64::MAX };
+            let query = Query { groups: self.groups.clone(), range: 0..known };
             let from = self.from;
-            let found =
+            let matches =
                 ask(&self.door, &placed, move |search| search.find(&query, Start::At(from), STREAMED));
-            let leaves = found.await?.leaves;
+            let Found { leaves, complete } = matches.await?;
+            forgotten(complete, known)?;
             let Some(last) = leaves.last() else {
                 self.shards.pop_front();
                 self.from = 0;
