@@ -45,7 +45,7 @@ pub(crate) struct Answer {
 
 /// What is to be done with a request.
 pub(crate) enum Turn<'a> {
-    /// It is to be carried out; entries at or after this virtual index are its own.
+    /// It is to be carried out.
     Go(Running<'a>),
     /// It was answered before.
     Again(Answer),
@@ -60,6 +60,8 @@ pub(crate) struct Running<'a> {
     all: &'a Idempotency,
     name: Hash,
     record: Record,
+    /// Whether it was begun before and no answer was kept.
+    resumed: bool,
 }
 
 impl Idempotency {
@@ -93,15 +95,15 @@ impl Idempotency {
         if running.contains(&name) {
             return Ok(Turn::Busy);
         }
-        let began = match kept {
+        let (began, resumed) = match kept {
             Some(Record { answer: Some(answer), .. }) => return Ok(Turn::Again(answer)),
-            Some(interrupted) => interrupted.began,
-            None => size,
+            Some(interrupted) => (interrupted.began, true),
+            None => (size, false),
         };
         let record = Record { body, at: now, began, answer: None };
         self.put(&name, &record)?;
         running.insert(name);
-        Ok(Turn::Go(Running { all: self, name, record }))
+        Ok(Turn::Go(Running { all: self, name, record, resumed }))
     }
 
     fn put(&self, name: &Hash, record: &Record) -> io::Result<()> {
@@ -110,9 +112,9 @@ impl Idempotency {
 }
 
 impl Running<'_> {
-    /// The virtual size of the log when the request began first.
-    pub(crate) fn began(&self) -> u64 {
-        self.record.began
+    /// From which virtual index on entries may be there because the request was begun before; none if it was not.
+    pub(crate) fn own(&self) -> u64 {
+        if self.resumed { self.record.began } else { u64::MAX }
     }
 
     /// Keeps the answer.
@@ -147,6 +149,7 @@ mod tests {
         let open = || Idempotency::new(Shelf::new(dir.path()));
         let all = open();
         let Turn::Go(running) = begin(&all, "a", 5) else { panic!("it is the first") };
+        assert_eq!(running.own(), u64::MAX, "what is there already is another's");
         assert!(matches!(begin(&all, "a", 6), Turn::Busy));
         assert!(matches!(begin(&all, "b", 6), Turn::OtherBody));
         assert!(matches!(all.begin("v2", "key", b"b", 6).expect("works"), Turn::Go(_)), "another scope");
@@ -154,7 +157,7 @@ mod tests {
         // As after a crash in the middle: the retry learns where the first began.
         let all = open();
         let Turn::Go(running) = begin(&all, "a", 9) else { panic!("it was interrupted") };
-        assert_eq!(running.began(), 5);
+        assert_eq!(running.own(), 5);
         running.answered(Answer { status: 201, body: "x".into() }).expect("keeps");
         let all = open();
         let Turn::Again(answer) = begin(&all, "a", 9) else { panic!("it was answered") };

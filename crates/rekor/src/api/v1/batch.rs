@@ -9,6 +9,7 @@ use axum::response::Response;
 use bulla_claims::entry::v1::Attestation;
 use bulla_ledger::Addition;
 use bulla_tlog::{Hash, leaf_hash};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -44,7 +45,7 @@ pub(super) async fn v2(door: Arc<Door>, request: Request) -> Result<Response, Re
 }
 
 /// Handles a batch of either door's entries.
-async fn batch(door: &Door, api: Api, request: Request) -> Result<Response, Refusal> {
+async fn batch(door: &Arc<Door>, api: Api, request: Request) -> Result<Response, Refusal> {
     let key = idempotency_key(request.headers())?;
     let body = received(door, request).await?;
     let Some((key, kept)) = key.zip(door.idempotency.as_ref()) else {
@@ -61,7 +62,7 @@ async fn batch(door: &Door, api: Api, request: Request) -> Result<Response, Refu
         Turn::Again(answer) => respond(answer),
         Turn::OtherBody => Err(Refusal::OtherBody),
         Turn::Busy => Err(Refusal::Running),
-        Turn::Go(running) => match carry_out(door, api, &body, running.began()).await {
+        Turn::Go(running) => match carry_out(door, api, &body, running.own()).await {
             Ok(answer) => {
                 running.answered(answer.clone()).map_err(unavailable)?;
                 respond(answer)
@@ -111,10 +112,13 @@ struct Outcome {
 
 /// Judges all, adds the good ones, and says what became of each. Entries at or after `own`, a virtual index, are new although
 /// they are there already.
-async fn carry_out(door: &Door, api: Api, body: &[u8], own: u64) -> Result<Answer, Refusal> {
-    let proposed = request::batch(body)?;
-    let judged: Vec<Result<Judged, Outcome>> =
-        proposed.into_iter().map(|entry| judge(door, api, entry)).collect();
+async fn carry_out(door: &Arc<Door>, api: Api, body: &Bytes, own: u64) -> Result<Answer, Refusal> {
+    let (judging, body) = (door.clone(), body.clone());
+    let judged = door.judging.run(move || -> Result<Vec<Result<Judged, Outcome>>, Refusal> {
+        let proposed = request::batch(&body)?;
+        Ok(proposed.into_iter().map(|entry| judge(&judging, api, entry)).collect())
+    });
+    let judged = judged.await??;
     let additions: Vec<_> = judged.iter().flatten().map(|judged| judged.addition.clone()).collect();
     let (added, placed) = {
         let (_active, placed) = door.shards.writing().await;
