@@ -108,6 +108,66 @@ fn a_log_whose_key_is_gone() {
 }
 
 #[test]
+fn another_key_for_the_v1_door() {
+    let (folder, data) = used();
+    let (_other_folder, other) = used();
+    let key = other.join("v1.key");
+    let errors = refused(&data, &["--v1-key", key.to_str().expect("text")]);
+    let problem = format!(
+        "key file {} is not the key of this log's v1 door, whose public half is in {}: promises given so far could not be \
+         verified any more, pass the right --v1-key",
+        key.display(),
+        data.join("v1.pub").display()
+    );
+    assert!(errors.contains(&problem), "{errors}");
+    // The same key from elsewhere is taken.
+    let moved = folder.path().join("moved.key");
+    fs::rename(data.join("v1.key"), &moved).expect("moves");
+    let served = Served::start(serve_command(&data).arg("--v1-key").arg(&moved));
+    assert_eq!(served.stop().0, Some(0));
+}
+
+#[test]
+fn a_list_of_shards_that_does_not_fit_the_directory() {
+    let (_folder, data) = used();
+    let before = fs::read(data.join("shards.json")).expect("is there");
+    let (code, _, errors) = run(bulla().args(["shard", "rotate", "--data"]).arg(&data));
+    assert_eq!(code, 0, "{errors}");
+    let after = fs::read(data.join("shards.json")).expect("is there");
+    let shard =
+        fs::read_dir(data.join("shards")).expect("is there").next().expect("one").expect("one").path();
+
+    // From a copy made before the rotation: the new shard's entries would be gone.
+    fs::write(data.join("shards.json"), before).expect("writes");
+    let (code, _, errors) = run(&mut serve_command(&data));
+    let problem = format!("shards.json does not say that {} followed it", shard.display());
+    assert!(code == 1 && errors.contains(&problem), "{errors}");
+
+    // As when a disk is not mounted: the shard must not begin anew.
+    fs::write(data.join("shards.json"), after).expect("writes");
+    fs::rename(&shard, data.join("elsewhere")).expect("moves");
+    fs::create_dir(&shard).expect("makes");
+    let (code, _, errors) = run(&mut serve_command(&data));
+    let problem = format!("{} holds no log: restore it from a copy", shard.display());
+    assert!(code == 1 && errors.contains(&problem), "{errors}");
+    assert_eq!(fs::read_dir(&shard).expect("is there").count(), 0);
+
+    fs::remove_dir(&shard).expect("removes");
+    fs::rename(data.join("elsewhere"), &shard).expect("moves");
+    assert_eq!(Served::on(&data).stop().0, Some(0));
+}
+
+#[test]
+fn a_directory_too_deep_for_a_socket_can_be_rotated_when_it_is_stopped() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let data = folder.path().join("d".repeat(120));
+    assert_eq!(Served::on(&data).stop().0, Some(0));
+    let (code, said, errors) = run(bulla().args(["shard", "rotate", "--data"]).arg(&data));
+    assert_eq!(code, 0, "{errors}");
+    assert!(said.starts_with("ended  shard "), "{said}");
+}
+
+#[test]
 fn a_second_process() {
     let (_folder, data) = new_data();
     let _first = Served::on(&data);

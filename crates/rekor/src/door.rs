@@ -10,6 +10,7 @@ use bulla_claims::entry::v1;
 use bulla_tlog::sha256;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use crate::api::meter::Meter;
 use crate::api::request_id::RequestIds;
@@ -29,8 +30,30 @@ pub struct Door {
     pub(crate) meter: Meter,
     pub(crate) v1_meter: Meter,
     pub(crate) request_ids: RequestIds,
-    /// Searches at a time.
-    pub(crate) searching: Semaphore,
+    pub(crate) searching: Turns,
+    pub(crate) judging: Turns,
+}
+
+/// Work that takes more than a moment, off the threads that serve connections: as much at a time as there are cores.
+pub(crate) struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get))))
+    }
+
+    /// Does it when it is its turn. Whoever asked may go away; the turn lasts until the work is done.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let turn = self.0.clone().acquire_owned().await;
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work()
+        })
+        .await
+    }
 }
 
 /// The documents that tell clients whom to believe and where to send things.
@@ -151,7 +174,8 @@ impl Door {
             meter: Meter::new("v2"),
             v1_meter: Meter::new("v1"),
             request_ids: RequestIds::new(),
-            searching: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
+            searching: Turns::new(),
+            judging: Turns::new(),
         }
     }
 
@@ -176,5 +200,31 @@ impl Door {
             swept += idempotency.sweep()?;
         }
         Ok(swept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_keeps_its_turn_when_whoever_asked_goes_away() {
+        let turns = Turns(Arc::new(Semaphore::new(1)));
+        let (go_on, told) = channel::<()>();
+        let (started, has_started) = tokio::sync::oneshot::channel();
+        let mut abandoned = Box::pin(turns.run(move || {
+            started.send(()).expect("the test waits");
+            told.recv().expect("the test says so");
+        }));
+        tokio::select! {
+            _ = &mut abandoned => panic!("it waits to be told"),
+            begun = has_started => begun.expect("it began"),
+        }
+        drop(abandoned);
+        assert_eq!(turns.0.available_permits(), 0);
+        go_on.send(()).expect("it waits");
+        assert_eq!(turns.run(|| 5).await.expect("runs"), 5);
     }
 }

@@ -45,7 +45,7 @@ pub(crate) struct Answer {
 
 /// What is to be done with a request.
 pub(crate) enum Turn<'a> {
-    /// It is to be carried out; entries at or after this virtual index are its own.
+    /// It is to be carried out.
     Go(Running<'a>),
     /// It was answered before.
     Again(Answer),

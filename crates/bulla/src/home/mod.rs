@@ -138,8 +138,12 @@ impl Home {
                 Tree::find(&at, origin, args, listed)?
             } else {
                 if read_format(&at)?.is_none() {
-                    let problem = "is missing and shards.json lists its shard: restore it from a copy";
-                    return Err(Failure::check(format!("{} {problem}", at.display())));
+                    // Its first day is over: it must not get new keys and begin anew under the same ID.
+                    let (tree, at) = (listed.tree, at.display());
+                    let problem = format!(
+                        "shard {tree} is in shards.json, but {at} holds no log: restore it from a copy"
+                    );
+                    return Err(Failure::check(problem));
                 }
                 // The options about keys are about the first shard's: later ones have their own.
                 Tree::find(&at, origin, &Args::of(&at), listed)?
@@ -191,6 +195,12 @@ impl Tree {
             .map_err(|error| Failure::usage(format!("key file {}: {error}", key.display())))?;
         let v1_path = key_file(dir, args.v1_key.as_deref(), &V1_KEY, new)?;
         let v1_key = read_key(&v1_path, password.as_deref())?;
+        if !new && known_v1_key(dir).is_some_and(|known| known != v1_key.spki()) {
+            let problem = "is not the key of this log's v1 door, whose public half is in";
+            let remedy = "promises given so far could not be verified any more, pass the right --v1-key";
+            let (key, known) = (v1_path.display(), dir.join(V1_PUBLIC).display().to_string());
+            return Err(Failure::usage(format!("key file {key} {problem} {known}: {remedy}")));
+        }
         if v1_key.spki() == signer.key().spki() {
             let problem =
                 "is the log's v2 key too: clients would take the two logs for one; pass another --v1-key";
@@ -233,7 +243,7 @@ impl Tree {
         let verifier = self.signer.verifier();
         note(&self.dir, "log.pub", &public_key_pem(verifier.spki()))?;
         note(&self.dir, "log.vkey", &format!("{}\n", verifier.vkey()))?;
-        note(&self.dir, "v1.pub", &public_key_pem(self.v1_key.spki()))?;
+        note(&self.dir, V1_PUBLIC, &public_key_pem(self.v1_key.spki()))?;
         Ok(OpenTree { tree: self, storage })
     }
 
@@ -259,6 +269,28 @@ impl Tree {
         }
     }
 }
+
+/// The key that the v1 door of a shard was served with last; `None` if nothing readable says so.
+fn known_v1_key(dir: &Path) -> Option<Vec<u8>> {
+    let key = x509::PublicKey::parse(&fs::read(dir.join(V1_PUBLIC)).ok()?).ok()?;
+    Some(key.spki().to_vec())
+}
+
+/// A shard that lies in a directory and is in no list, if there is one.
+pub(crate) fn unlisted(dir: &Path, list: &List) -> Option<PathBuf> {
+    let known = |tree: TreeId| {
+        list.shards.iter().any(|listed| listed.tree == tree)
+            || list.next.as_ref().is_some_and(|next| next.tree == tree)
+    };
+    let mut places = fs::read_dir(dir.join("shards")).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    places.find(|at| {
+        let tree = at.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        tree.is_some_and(|tree| !known(tree)) && at.join("format").exists()
+    })
+}
+
+/// Where the public key of the v1 door is written down.
+const V1_PUBLIC: &str = "v1.pub";
 
 /// Writes a small public file, unless it says that already.
 fn note(dir: &Path, name: &str, text: &str) -> Result<(), Failure> {
@@ -316,7 +348,7 @@ impl Identity {
         if verifier.log_id() != format.log_id {
             return Err(failed(&path, &"is not the key of the log in this directory"));
         }
-        let path = dir.join("v1.pub");
+        let path = dir.join(V1_PUBLIC);
         let pem = fs::read(&path).map_err(|error| failed(&path, &error))?;
         let key = x509::PublicKey::parse(&pem).map_err(|error| failed(&path, &error.problem))?;
         let Listed { tree, ended, url } = listed.clone();

@@ -102,7 +102,13 @@ pub(crate) async fn tell(dir: &Path, order: &Order) -> Result<Option<String>, Fa
     let path = socket(dir);
     let stream = match UnixStream::connect(&path).await {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+        // The last is a path too long for a socket: none was made.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidInput
+            ) =>
+        {
             return Ok(None);
         }
         Err(error) => return Err(Failure::unavailable(format!("{}: {error}", path.display()))),

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::command::Failure;
-use crate::home::{Home, Identity, List, Listed, Next, OpenTree, Tree, new_tree, place, unix_now};
+use crate::home::{Home, Identity, List, Listed, Next, OpenTree, Tree, new_tree, place, unix_now, unlisted};
 
 /// How the shards of a log are run.
 #[derive(Clone)]
@@ -110,6 +110,16 @@ impl Running {
             stop_following,
             coming: tokio::sync::Mutex::default(),
         };
+        let list = List { next: next.clone(), ..running.list() };
+        let unlisted = unlisted(&running.dir, &list);
+        if let Some(unlisted) = unlisted.filter(|_| running.active().status().frozen) {
+            let (active, unlisted) = (running.identity().tree, unlisted.display());
+            let problem = format!(
+                "shard {active} has ended, and shards.json does not say that {unlisted} followed it: restore shards.json from \
+                 a newer copy"
+            );
+            return Err(Failure::check(problem));
+        }
         if let Some(next) = next.filter(|_| !running.how.read_only) {
             tracing::warn!(tree = %next.tree, "a rotation was interrupted: ending it");
             let mut coming = Some(running.begin(next).await?);

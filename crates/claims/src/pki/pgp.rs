@@ -46,6 +46,13 @@ impl PublicKey {
         if keys.is_empty() {
             return Err(KeyError::new("public key has no PGP key in it".to_owned()));
         }
+        let own = keys.iter().map(own_signatures).sum::<usize>();
+        if own > MAX_OWN_SIGNATURES {
+            let problem = format!(
+                "public key has {own} signatures of its own, at most {MAX_OWN_SIGNATURES} were expected: export a minimal one"
+            );
+            return Err(KeyError::new(problem));
+        }
         let mut identities = Vec::new();
         for key in &mut keys {
             let primary = &key.primary_key;
@@ -222,7 +229,22 @@ fn judge(
 
 fn certifies(primary: &packet::PublicKey, signature: &packet::Signature, id: &UserId) -> bool {
     signature.typ() != Some(SignatureType::CertRevocation)
+        && may_be_by(primary, signature)
         && signature.verify_certification(primary, Tag::UserId, id).is_ok()
+}
+
+/// Whether a signature does not say that it is by somebody else.
+fn may_be_by(key: &packet::PublicKey, signature: &packet::Signature) -> bool {
+    let issuers = issuers(signature);
+    issuers.is_empty() || issuers.contains(&id(key))
+}
+
+/// How many signatures may be verified to judge a key. Some cost milliseconds.
+fn own_signatures(key: &SignedPublicKey) -> usize {
+    let of_users = key.details.users.iter().flat_map(|user| &user.signatures);
+    let of_users = of_users.filter(|signature| may_be_by(&key.primary_key, signature)).count();
+    let of_subkeys = key.public_subkeys.iter().map(|subkey| subkey.signatures.len()).sum::<usize>();
+    of_users + of_subkeys + key.details.direct_signatures.len() + key.details.revocation_signatures.len()
 }
 
 /// The newest word of a key about itself: in what its names are bound to it, or directly.
@@ -378,8 +400,53 @@ fn frame(to: &mut Vec<u8>, packet: &impl PacketTrait) -> Result<(), pgp::errors:
 
 /// The most bytes of keys: more than twice of what an entry can hold.
 const MAX_KEY: usize = 128 * 1024;
-/// The most packets of keys: each signature among them costs a verification.
+/// The most packets of keys.
 const MAX_PACKETS: usize = 256;
+/// The most signatures in keys by the keys themselves.
+const MAX_OWN_SIGNATURES: usize = 64;
 const MAX_SIGNATURE: usize = 64 * 1024;
 const MAX_SIGNATURES: usize = 16;
 const MAX_CLEARTEXT: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(tag: u8, body: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0xc0 | tag, 0xff];
+        packet.extend((body.len() as u32).to_be_bytes());
+        packet.extend(body);
+        packet
+    }
+
+    /// An RSA key with one name, which so many signatures, all of them wrong, bind to it.
+    fn key(signatures: usize, by: &[u8]) -> Vec<u8> {
+        let mut public = vec![4, 0x60, 0, 0, 0, 1, 0x08, 0];
+        public.extend([0xff; 256]);
+        public.extend([0, 17, 1, 0, 1]);
+        let mut key = packet(6, &public);
+        key.extend(packet(13, b"a@example.org"));
+        let mut signature = vec![4, 0x13, 1, 8, 0, 6, 5, 2, 0x60, 0, 0, 1];
+        signature.extend((by.len() as u16).to_be_bytes());
+        signature.extend(by);
+        signature.extend([0, 0, 0, 8, 0xff]);
+        for _ in 0..signatures {
+            key.extend(packet(2, &signature));
+        }
+        key
+    }
+
+    #[test]
+    fn what_must_be_verified_to_read_a_key_is_bounded() {
+        let most = PublicKey::parse(&key(MAX_OWN_SIGNATURES, &[])).expect("is read");
+        assert_eq!(most.traces().identities, [""; 0], "no signature is right");
+        let error = PublicKey::parse(&key(MAX_OWN_SIGNATURES + 1, &[])).err().expect("one more than that");
+        assert_eq!(
+            error.to_string(),
+            "public key has 65 signatures of its own, at most 64 were expected: export a minimal one"
+        );
+        // Those of others are not verified, so there may be more.
+        let by_another = [9, 16, 1, 2, 3, 4, 5, 6, 7, 8];
+        PublicKey::parse(&key(200, &by_another)).expect("is read");
+    }
+}

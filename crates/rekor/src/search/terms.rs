@@ -20,11 +20,17 @@ impl Term {
 
     /// The term of a text: `sha256:<hex>`, a bare fingerprint, an identity. Case does not count.
     pub fn new(door: Door, text: &str) -> Term {
-        let mut bytes = Vec::with_capacity(1 + text.len());
-        bytes.push(match door {
+        Term::of(door, 0, text)
+    }
+
+    /// A text under a first byte that no other sort of text has: what an entry names must not pass for what it is.
+    fn of(door: Door, sort: u8, text: &str) -> Term {
+        let door = match door {
             Door::V1 => 1,
             Door::V2 => 2,
-        });
+        };
+        let mut bytes = Vec::with_capacity(1 + text.len());
+        bytes.push(2 * sort + door);
         if text.chars().any(char::is_uppercase) {
             bytes.extend_from_slice(text.to_lowercase().as_bytes());
         } else {
@@ -36,12 +42,12 @@ impl Term {
 
     /// The term of entries whose identity was vouched for by this OIDC issuer.
     pub fn issuer(door: Door, issuer: &str) -> Term {
-        Term::new(door, &format!("issuer:{issuer}"))
+        Term::of(door, 1, issuer)
     }
 
     /// The term of entries of this kind, such as `dsse`.
     pub fn kind(door: Door, kind: &str) -> Term {
-        Term::new(door, &format!("kind:{kind}"))
+        Term::of(door, 2, kind)
     }
 
     /// As a row begins.
@@ -126,7 +132,9 @@ mod tests {
         assert_eq!(term, Term::new(Door::V1, "alice@example.org"));
         assert_eq!(term.bytes(), sha256(b"\x01alice@example.org").0[..16]);
         assert_ne!(term, Term::new(Door::V2, "alice@example.org"));
-        assert_eq!(Term::kind(Door::V2, "dsse").bytes(), sha256(b"\x02kind:dsse").0[..16]);
+        assert_ne!(Term::kind(Door::V1, "dsse"), Term::new(Door::V1, "kind:dsse"));
+        assert_ne!(Term::issuer(Door::V1, "dsse"), Term::kind(Door::V1, "dsse"));
+        assert_eq!(Term::kind(Door::V2, "dsse").bytes(), sha256(b"\x06dsse").0[..16]);
     }
 
     #[test]
@@ -140,13 +148,13 @@ mod tests {
         let texts = |name: &str| {
             let fingerprint = "ab".repeat(32);
             let prefixed = format!("sha256:{fingerprint}");
-            [fingerprint, prefixed, name.to_owned(), "issuer:https://issuer.example.org".to_owned()]
+            let texts = [fingerprint, prefixed, name.to_owned()].map(|text| Term::new(Door::V1, &text));
+            [texts.to_vec(), vec![Term::issuer(Door::V1, "https://issuer.example.org")]].concat()
         };
-        let mut expected = vec!["kind:dsse".to_owned(), "sha256:00".to_owned()];
-        expected.extend(["sha256:11".to_owned(), "sha256:22".to_owned()]);
+        let mut expected = vec![Term::kind(Door::V1, "dsse")];
+        expected.extend(["sha256:00", "sha256:11", "sha256:22"].map(|text| Term::new(Door::V1, text)));
         expected.extend(texts("alice@example.org"));
         expected.extend(texts("bob@example.org"));
-        let expected: Vec<Term> = expected.iter().map(|text| Term::new(Door::V1, text)).collect();
         let mut known = Known::default();
         for _ in 0..2 {
             let mut terms = Vec::new();

@@ -38,9 +38,13 @@ struct Names {
 }
 
 impl Names {
-    /// Adds a digest, unless it is none that could be written on a line and looked up.
+    /// Adds a digest, unless it is none that could be written on a line and looked up. A URL is somebody's identity, and
+    /// who signed is not for a payload to say.
     fn add(&mut self, name: &str) {
-        if name.len() > MAX_DIGEST || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if name.len() > MAX_DIGEST
+            || name.contains("://")
+            || !name.bytes().all(|byte| byte.is_ascii_graphic())
+        {
             return;
         }
         let len = name.len() + 1;
@@ -214,7 +218,8 @@ mod tests {
         }
         assert_eq!(named(Some(IN_TOTO), b"\xff{", "payload"), Ok(vec![]));
         // None of these could be looked up, and a line break would be two names.
-        let odd = json!({ "subject": [{ "digest": { "": "aa", "sha256": "", "a": "b\nsha256:cc", "b": "x".repeat(600) } }] });
+        let odd = json!({ "subject": [{ "digest": { "": "aa", "sha256": "", "a": "b\nsha256:cc", "b": "x".repeat(600),
+            "https": "//github.com/example/.github/workflows/release.yml" } }] });
         assert_eq!(names(&odd), [""; 0]);
     }
 

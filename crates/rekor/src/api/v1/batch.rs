@@ -10,6 +10,7 @@ use axum::response::Response;
 use bulla_claims::entry::v1::Attestation;
 use bulla_ledger::Addition;
 use bulla_tlog::{Hash, leaf_hash};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -43,10 +44,10 @@ pub(super) async fn post(door: Arc<Door>, request: Request) -> Result<Response, 
 
 /// Handles a batch of either door's entries.
 pub(crate) async fn batch(
-    door: &Door,
+    door: &Arc<Door>,
     api: Api,
     headers: &HeaderMap,
-    body: &[u8],
+    body: &Bytes,
 ) -> Result<Answer, Refusal> {
     let Some((key, kept)) = idempotency_key(headers)?.zip(door.idempotency.as_ref()) else {
         return carry_out(door, api, body, None).await;
@@ -111,14 +112,13 @@ struct Outcome {
 
 /// Judges all, adds the good ones, and says what became of each. If an earlier attempt was interrupted, entries at or after
 /// the virtual index where it began are its own: new, although they are there already.
-async fn carry_out(door: &Door, api: Api, body: &[u8], began: Option<u64>) -> Result<Answer, Refusal> {
-    let proposed = request::batch(body)?;
-    let mut judged: Vec<Result<Judged, Outcome>> = Vec::with_capacity(proposed.len());
-    for entry in proposed {
-        judged.push(judge(door, api, entry));
-        // Signatures take a while, and others wait for this thread.
-        tokio::task::yield_now().await;
-    }
+async fn carry_out(door: &Arc<Door>, api: Api, body: &Bytes, began: Option<u64>) -> Result<Answer, Refusal> {
+    let (judging, body) = (door.clone(), body.clone());
+    let judged = door.judging.run(move || -> Result<Vec<Result<Judged, Outcome>>, Refusal> {
+        let proposed = request::batch(&body)?;
+        Ok(proposed.into_iter().map(|entry| judge(&judging, api, entry)).collect())
+    });
+    let judged = judged.await??;
     let additions: Vec<_> = judged.iter().flatten().map(|judged| judged.addition.clone()).collect();
     let (added, placed) = {
         let (_active, placed) = door.shards.writing().await;

@@ -30,6 +30,8 @@ const COMPLETE: HeaderName = HeaderName::from_static("x-complete-tree-size");
 const PAGE_SIZE: u64 = 20;
 /// Entries on a page at most: each is proven and signed for.
 const MAX_PAGE_SIZE: u64 = 100;
+/// What an entry can be asked to match at once: each is looked up in every part of the index.
+const MAX_TERMS: usize = 16;
 /// IDs that are looked up at once while an answer is streamed.
 const STREAMED: usize = 1000;
 
@@ -98,6 +100,10 @@ impl Asked {
                     let problem = format!("{other:?} in query is not known, {} are", PARAMETERS.join(", "));
                     return Err(Refusal::Argument(problem));
                 }
+            }
+            if asked.groups.len() > MAX_TERMS {
+                let problem = format!("query asks for more than {MAX_TERMS} things at once");
+                return Err(Refusal::Argument(problem));
             }
         }
         Ok(Some(asked))
@@ -201,8 +207,7 @@ async fn ask<T: Send + 'static>(
     question: impl FnOnce(&Search) -> Result<T, SearchError> + Send + 'static,
 ) -> Result<T, Refusal> {
     let search = index_of(placed)?.clone();
-    let _turn = door.searching.acquire().await;
-    let answer = tokio::task::spawn_blocking(move || question(&search)).await;
+    let answer = door.searching.run(move || question(&search)).await;
     Ok(answer.map_err(|error| Refusal::Corrupt { cause: format!("a search ended early: {error}") })??)
 }
 
@@ -280,8 +285,8 @@ pub(super) async fn lookup(door: Arc<Door>, request: Request) -> Result<Response
     let body = received(&door, request).await?;
     let Lookup { mut terms, key, all } = Lookup::read(&body)?;
     if let Some((format, content)) = key {
-        let fingerprint = bulla_claims::pki::fingerprint(&format, &content);
-        terms.push(fingerprint.map_err(|problem| Refusal::Argument(problem.to_string()))?);
+        let print = door.judging.run(move || bulla_claims::pki::fingerprint(&format, &content)).await?;
+        terms.push(print.map_err(|problem| Refusal::Argument(problem.to_string()))?);
     }
     let group = |text: &String| through.iter().map(|door| Term::new(*door, text)).collect::<Vec<_>>();
     let groups: Vec<Vec<Term>> =
@@ -375,6 +380,14 @@ impl From<SearchError> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_search_has_a_bounded_number_of_terms() {
+        let asked = |terms: usize| Asked::read(Some(&vec!["kind=dsse"; terms].join("&")));
+        assert!(asked(MAX_TERMS).is_ok_and(|asked| asked.is_some()));
+        let error = asked(MAX_TERMS + 1).err().expect("one more than that");
+        assert_eq!(error.to_string(), "query asks for more than 16 things at once");
+    }
 
     #[test]
     fn a_time_has_three_forms() {

@@ -207,6 +207,12 @@ impl From<Unreceived> for Refusal {
     }
 }
 
+impl From<tokio::task::JoinError> for Refusal {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Corrupt { cause: format!("work on a request ended early: {error}") }
+    }
+}
+
 impl From<ReadError> for Refusal {
     fn from(error: ReadError) -> Self {
         match error {

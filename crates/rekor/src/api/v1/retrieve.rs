@@ -15,19 +15,30 @@ use crate::door::Door;
 use crate::wire::v1::id::Named;
 use crate::wire::v1::request::Retrieve;
 
+/// What is asked for, by name and by index: IDs first, then what may be in several trees. Entries that are asked for by what
+/// they say are judged for it.
+fn sought(body: &[u8], rules: &kinds::Rules) -> Result<(Vec<Named>, Vec<u64>), Refusal> {
+    let Retrieve { mut names, indexes, entries: proposed } = Retrieve::read(body)?;
+    names.sort_by_key(|name| matches!(name, Named::Leaf(_)));
+    for document in &proposed {
+        let body = kinds::template(&document.proposed()?, rules)?;
+        names.push(Named::Leaf(leaf_hash(&body)));
+    }
+    Ok((names, indexes))
+}
+
 /// Handles the request.
 pub(super) async fn retrieve(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
     let body = received(&door, request).await?;
-    let Retrieve { names, indexes, entries: proposed } = Retrieve::read(&body)?;
-    // IDs come first in the answer, then what may be in several trees.
-    let (ids, mut leaves): (Vec<_>, Vec<_>) =
-        names.into_iter().partition(|name| matches!(name, Named::Entry(_)));
-    for document in &proposed {
-        let body = kinds::template(&document.proposed()?, &door.settings.v1.rules)?;
-        leaves.push(Named::Leaf(leaf_hash(&body)));
-    }
+    let judges = !Retrieve::read(&body)?.entries.is_empty();
+    let (names, indexes) = if judges {
+        let judge = door.clone();
+        door.judging.run(move || sought(&body, &judge.settings.v1.rules)).await??
+    } else {
+        sought(&body, &door.settings.v1.rules)?
+    };
     let mut found = Vec::new();
-    for name in ids.into_iter().chain(leaves) {
+    for name in names {
         found.extend(entries::named(&door, name).await?);
     }
     found.extend(indexes.into_iter().map(|index| door.shards.at(index)));
