@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
+use crate::api::body::Room;
 use crate::api::meter::Meter;
 use crate::api::request_id::RequestIds;
 use crate::api::v1::about::Build;
@@ -32,6 +33,7 @@ pub struct Door {
     pub(crate) request_ids: RequestIds,
     pub(crate) searching: Turns,
     pub(crate) judging: Turns,
+    pub(crate) room: Room,
 }
 
 /// Work that takes more than a moment, off the threads that serve connections: as much at a time as there are cores.
@@ -176,6 +178,7 @@ impl Door {
             request_ids: RequestIds::new(),
             searching: Turns::new(),
             judging: Turns::new(),
+            room: Room::new(),
         }
     }
 

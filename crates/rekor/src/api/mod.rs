@@ -1,6 +1,6 @@
 //! The doors themselves: who may ask what, and what is answered.
 
-mod body;
+pub(crate) mod body;
 pub mod grpc;
 mod grpc_guard;
 pub(crate) mod meter;

@@ -32,7 +32,7 @@ pub(super) fn location(id: &EntryId) -> String {
 /// `POST /api/v1/log/entries`.
 pub(super) async fn create(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
     let body = received(&door, request).await?;
-    let Admitted { body, named, attestation } = judged(&door, body).await?;
+    let Admitted { body, named, attestation } = judged(&door, body.clone()).await?;
     let addition = addition(body, &named);
     let leaf = addition.leaf.clone();
     let (sequenced, placed) = {

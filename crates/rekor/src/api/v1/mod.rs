@@ -18,7 +18,6 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
-use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, PRAGMA,
@@ -26,7 +25,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use self::refusal::Refusal;
-use crate::api::body;
+use crate::api::body::{self, Received};
 use crate::api::meter::Route;
 use crate::api::request_id::{self, X_REQUEST_ID};
 use crate::door::Door;
@@ -221,13 +220,13 @@ fn accepts(headers: &HeaderMap, offered: &str) -> bool {
 
 /// Receives the whole body of a request that must be JSON, or refuses it: by its type, by the length it announces, by the
 /// length it has.
-async fn received(door: &Door, request: Request) -> Result<Bytes, Refusal> {
+async fn received(door: &Door, request: Request) -> Result<Received, Refusal> {
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = given.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case(JSON) {
         return Err(Refusal::MediaType { given: given.chars().take(80).collect() });
     }
-    Ok(body::received(&door.settings, request.into_body()).await?)
+    Ok(body::received(&door.settings, &door.room, request.into_body()).await?)
 }
 
 /// An answer in JSON.

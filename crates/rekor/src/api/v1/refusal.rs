@@ -202,6 +202,7 @@ impl From<Unreceived> for Refusal {
         match why {
             Unreceived::TooLarge { limit } => Self::TooLarge { limit },
             Unreceived::Slow { seconds } => Self::Slow { seconds },
+            Unreceived::NoRoom => Self::Full,
             Unreceived::Broken(problem) => Self::Broken(problem),
         }
     }

@@ -19,7 +19,7 @@ use crate::wire::v2::request::{self, RequestError};
 
 /// Handles the request.
 pub(super) async fn post(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
-    let body = received(&door.settings, request.into_body()).await?;
+    let body = received(&door.settings, &door.room, request.into_body()).await?;
     let proposed = request::from_json(&body)?;
     let proven = create(&door, proposed).await?;
     json(StatusCode::CREATED, &proven)
@@ -28,7 +28,7 @@ pub(super) async fn post(door: Arc<Door>, request: Request) -> Result<Response, 
 /// `POST /api/v2/log/entries/batch`: see the v1 door's, whose answer it has.
 pub(super) async fn batch(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
     let headers = request.headers().clone();
-    let body = received(&door.settings, request.into_body()).await?;
+    let body = received(&door.settings, &door.room, request.into_body()).await?;
     let answer = v1::batch::batch(&door, v1::batch::Api::V2, &headers, &body).await?;
     Ok(v1::batch::respond(answer)?)
 }

@@ -2,9 +2,12 @@
 //! server. Absent members may be `null`, since clients in Go and Java send that.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use bulla_claims::entry::v1::Proposed;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::id::{IdError, Named, TreeId};
@@ -142,10 +145,10 @@ impl<'a> Retrieve<'a> {
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
             #[serde(rename = "entryUUIDs")]
-            entry_uuids: Option<Vec<Option<String>>>,
-            log_indexes: Option<Vec<Option<i64>>>,
+            entry_uuids: Option<First<Option<String>, MAX_QUERIES>>,
+            log_indexes: Option<First<Option<i64>, MAX_QUERIES>>,
             #[serde(borrow)]
-            entries: Option<Vec<Option<Document<'a>>>>,
+            entries: Option<First<Option<Document<'a>>, MAX_QUERIES>>,
         }
         let body: Body<'_> = parse("entry", bytes)?;
         let uuids = at_most("entryUUIDs", body.entry_uuids)?;
@@ -167,9 +170,44 @@ impl<'a> Retrieve<'a> {
     }
 }
 
-fn at_most<T>(name: &str, list: Option<Vec<Option<T>>>) -> Result<Vec<T>, RequestError> {
-    let list = list.unwrap_or_default();
-    if list.len() > MAX_QUERIES {
+/// The first members of a list, and how many it has. The others are passed over: a list that is too long costs no memory.
+struct First<T, const N: usize> {
+    members: Vec<T>,
+    len: usize,
+}
+
+impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for First<T, N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading<T, const N: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for Reading<T, N> {
+            type Value = First<T, N>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<First<T, N>, A::Error> {
+                let mut first = First { members: Vec::new(), len: 0 };
+                while first.len < N {
+                    let Some(member) = list.next_element()? else { return Ok(first) };
+                    first.members.push(member);
+                    first.len += 1;
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    first.len += 1;
+                }
+                Ok(first)
+            }
+        }
+
+        deserializer.deserialize_seq(Reading(PhantomData))
+    }
+}
+
+fn at_most<T>(name: &str, list: Option<First<Option<T>, MAX_QUERIES>>) -> Result<Vec<T>, RequestError> {
+    let Some(First { members: list, len }) = list else { return Ok(Vec::new()) };
+    if len > MAX_QUERIES {
         let message = format!("{name} in body should have at most {MAX_QUERIES} items");
         return Err(broken(Rule::TooMany, message));
     }
@@ -345,13 +383,13 @@ pub fn batch(bytes: &[u8]) -> Result<Vec<&RawValue>, RequestError> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
-        entries: Option<Vec<&'a RawValue>>,
+        entries: Option<First<&'a RawValue, MAX_BATCH>>,
     }
     let body: Body<'_> = parse("batch", bytes)?;
     let entries = body.entries.ok_or_else(|| required("entries", "body"))?;
-    match entries.len() {
+    match entries.len {
         0 => Err(broken(Rule::TooFew, "entries in body should have at least 1 items".to_owned())),
-        1..=MAX_BATCH => Ok(entries),
+        1..=MAX_BATCH => Ok(entries.members),
         n => {
             let message = format!("entries in body should have at most {MAX_BATCH} items, it has {n}");
             Err(broken(Rule::TooMany, message))
@@ -416,6 +454,16 @@ mod tests {
             message(number("logIndex", Some("-1"), 0)),
             "609 logIndex in query should be greater than or equal to 0"
         );
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_counted_and_not_kept() {
+        let many = format!(r#"{{"entries":[{}{{}}]}}"#, "{},".repeat(100_000));
+        assert_eq!(message(Retrieve::read(many.as_bytes())), "611 entries in body should have at most 10 items");
+        let said = message(batch(many.as_bytes()));
+        assert_eq!(said, "611 entries in body should have at most 100 items, it has 100001");
+        let first: First<u8, 2> = serde_json::from_str("[1,2,3,4]").expect("reads");
+        assert_eq!((first.members, first.len), (vec![1, 2], 4));
     }
 
     #[test]
