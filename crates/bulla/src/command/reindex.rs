@@ -27,7 +27,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let threads =
         args.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, std::num::NonZero::get);
     for placed in running.shards().all().iter() {
-        let dir = running.place(placed.tree())?.join("search");
+        let dir = running.place(placed.tree()).join("search");
         let (reader, began) = (placed.log().reader().clone(), Instant::now());
         let bar = bar(reader.published().size);
         let shown = bar.clone();

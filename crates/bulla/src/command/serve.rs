@@ -197,7 +197,7 @@ struct Upkeep {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
-    let rules = args.entries.rules()?;
+    let (rules, v1_algorithms) = (args.entries.rules(), args.entries.v1_algorithms()?);
     let (guard, kinds) = (Arc::new(args.guard.open()?), args.guard.kinds()?);
     let cosigners = witnesses::open(&args.witnesses)?;
     let home = Home::find(&args.home, Absent::Create)?;
@@ -226,7 +226,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut settings = args.entries.settings(rules, args.listen.body_timeout);
     settings.guard = guard;
     settings.v1.rules.kinds = kinds;
-    settings.v1.rules.algorithms = args.entries.v1_algorithms()?;
+    settings.v1.rules.algorithms = v1_algorithms;
     let shelves = args.entries.shelves(&data);
     let door = Arc::new(Door::new(running.shards().clone(), settings, trust, shelves));
 
@@ -235,7 +235,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let front = Front { verifier: identity.verifier, url, tree: identity.tree, v1_log_id };
     let places = Places {
         data: std::path::absolute(&data).unwrap_or_else(|_| data.clone()),
-        shard: running.place(identity.tree)?,
+        shard: running.place(identity.tree),
         http: http_at,
         grpc: grpc.as_ref().map(|(_, at)| *at),
         metrics: metrics_listener.as_ref().map(|(_, at)| *at),
@@ -382,7 +382,7 @@ impl At {
 }
 
 impl Entries {
-    fn rules(&self) -> Result<Rules, Failure> {
+    fn rules(&self) -> Rules {
         let names = &self.client_signing_algorithms;
         // The v1 door knows all of them and some more, which say nothing about the v2 door.
         let algorithms = if names.is_empty() {
@@ -398,7 +398,7 @@ impl Entries {
             OnDsse::Transcode => DsseRule::Transcode,
             OnDsse::Reject => DsseRule::Reject,
         };
-        Ok(Rules { algorithms, label, dsse })
+        Rules { algorithms, label, dsse }
     }
 
     fn v1_algorithms(&self) -> Result<AlgorithmPolicy, Failure> {

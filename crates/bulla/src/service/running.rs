@@ -134,8 +134,8 @@ impl Running {
     }
 
     /// Where a shard lies.
-    pub(crate) fn place(&self, tree: TreeId) -> Result<PathBuf, Failure> {
-        Ok(place(&self.dir, &self.list(), tree))
+    pub(crate) fn place(&self, tree: TreeId) -> PathBuf {
+        place(&self.dir, &self.list(), tree)
     }
 
     /// The shards.

@@ -459,7 +459,10 @@ mod tests {
     #[test]
     fn a_list_that_is_too_long_is_counted_and_not_kept() {
         let many = format!(r#"{{"entries":[{}{{}}]}}"#, "{},".repeat(100_000));
-        assert_eq!(message(Retrieve::read(many.as_bytes())), "611 entries in body should have at most 10 items");
+        assert_eq!(
+            message(Retrieve::read(many.as_bytes())),
+            "611 entries in body should have at most 10 items"
+        );
         let said = message(batch(many.as_bytes()));
         assert_eq!(said, "611 entries in body should have at most 100 items, it has 100001");
         let first: First<u8, 2> = serde_json::from_str("[1,2,3,4]").expect("reads");
