@@ -4,9 +4,10 @@
 //! An index that counts through all shards is called *virtual* by v1 clients: the sizes of the older trees, and the index
 //! in the entry's own tree. Older trees do not grow, so it stays what it is.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use bulla_claims::SigningKey;
 use bulla_ledger::{Log, Published};
 use bulla_tlog::note::{SignError, Verifier};
@@ -26,15 +27,18 @@ pub struct Shard {
     v1_key: SigningKey,
     v1_log_id: Hash,
     search: Option<Arc<Search>>,
-    /// The newest head that was signed for v1 clients.
-    head: ArcSwapOption<Head>,
+    /// The newest heads that were signed for v1 clients.
+    heads: Mutex<VecDeque<Arc<Head>>>,
 }
 
-/// A tree head signed for v1 clients.
+/// A tree head that is signed for v1 clients once somebody asks.
 struct Head {
     size: u64,
-    note: Arc<str>,
+    note: Mutex<Option<Arc<str>>>,
 }
+
+/// Signed heads that are kept.
+const KEPT_HEADS: usize = 32;
 
 impl Shard {
     /// A tree. `verifier` is its v2 key under its origin, which is the name before the tree ID in its v1 checkpoints too;
@@ -48,7 +52,7 @@ impl Shard {
     ) -> Self {
         let v1_log_id = sha256(v1_key.spki());
         let v2_log_id = verifier.log_id();
-        Self { tree, log, verifier, v2_log_id, v1_key, v1_log_id, search, head: ArcSwapOption::empty() }
+        Self { tree, log, verifier, v2_log_id, v1_key, v1_log_id, search, heads: Mutex::default() }
     }
 
     /// Its ID.
@@ -86,17 +90,29 @@ impl Shard {
         self.search.as_deref()
     }
 
-    /// The v1 checkpoint of a published tree. Each head is signed once, when it is first asked for.
+    /// The v1 checkpoint of a published tree. Each head is signed once, when it is first asked for; answers that are on
+    /// their way at a time speak of several.
     pub(crate) fn v1_checkpoint(&self, published: &Published) -> Result<Arc<str>, SignError> {
-        let signed = self.head.load();
-        if let Some(head) = signed.as_ref().filter(|head| head.size == published.size) {
-            return Ok(head.note.clone());
+        let head = {
+            let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = heads.iter().rev().find(|head| head.size == published.size);
+            known.cloned().unwrap_or_else(|| {
+                let head = Arc::new(Head { size: published.size, note: Mutex::default() });
+                heads.push_back(head.clone());
+                if heads.len() > KEPT_HEADS {
+                    heads.pop_front();
+                }
+                head
+            })
+        };
+        // Whoever wants the same head meanwhile waits for it rather than signing it too.
+        let mut note = head.note.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(note) = note.as_ref() {
+            return Ok(note.clone());
         }
-        let note: Arc<str> = self.v1_head(published.size, &published.root)?.into();
-        if signed.as_ref().is_none_or(|head| head.size < published.size) {
-            self.head.store(Some(Arc::new(Head { size: published.size, note: note.clone() })));
-        }
-        Ok(note)
+        let signed: Arc<str> = self.v1_head(published.size, &published.root)?.into();
+        *note = Some(signed.clone());
+        Ok(signed)
     }
 
     /// The v1 checkpoint of a head of this tree.

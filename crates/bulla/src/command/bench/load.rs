@@ -104,16 +104,18 @@ async fn connection(
         let number = next.fetch_add(1, Ordering::Relaxed);
         let request = if once_each { wire.get(number) } else { wire.first() };
         let Some(request) = request else { break };
-        let due = match pace.rate {
+        let mut due = match pace.rate {
             Some(rate) => start + Duration::from_secs_f64((number - first) as f64 / rate),
             None => Instant::now(),
         };
         if due.duration_since(start) >= pace.during {
             break;
         }
-        // A timer that is due already still waits for the next tick of a millisecond.
+        // A timer that is due already still waits for the next tick of a millisecond; and what it is late by is ours, not
+        // the log's. A request that had to wait for the one before it counts from when it was due.
         if due > Instant::now() {
             tokio::time::sleep_until(due.into()).await;
+            due = Instant::now();
         }
         stream.write_all(request).await?;
         let status = answer(&mut stream, &mut buffer).await?;
