@@ -177,7 +177,8 @@ fn packages() {
             "data": content("artifact"),
         })
     };
-    let package = |key: &str, package: &str| json!({ "publicKey": content(key), "package": content(package) });
+    let package =
+        |key: &str, package: &str| json!({ "publicKey": content(key), "package": content(package) });
     let json = |name: &str| serde_json::from_slice::<Value>(&file(name)).expect("JSON");
     let entries = [
         ("rekord", "x509", rekord("x509", "x509-p256.pub", "x509-p256.sig")),
