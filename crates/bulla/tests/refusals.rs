@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Served, bulla, new_data, run, serve_command};
+use common::{Served, bulla, log_entry, new_data, run, serve_command};
 
 /// Runs `serve` with more arguments; it must end with code 2 and nothing on standard output.
 fn refused(data: &Path, args: &[&str]) -> String {
@@ -137,7 +137,11 @@ fn a_list_of_shards_that_does_not_fit_the_directory() {
     let shard =
         fs::read_dir(data.join("shards")).expect("is there").next().expect("one").expect("one").path();
 
-    // From a copy made before the rotation: the new shard's entries would be gone.
+    let served = Served::on(&data);
+    assert_eq!(log_entry(&served.http).0, 201);
+    assert_eq!(served.stop().0, Some(0));
+
+    // From a copy made before the rotation: the new shard's entry would be gone.
     fs::write(data.join("shards.json"), before).expect("writes");
     let (code, _, errors) = run(&mut serve_command(&data));
     let problem = format!("shards.json does not say that {} followed it", shard.display());

@@ -12,7 +12,7 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -276,7 +276,8 @@ fn known_v1_key(dir: &Path) -> Option<Vec<u8>> {
     Some(key.spki().to_vec())
 }
 
-/// A shard that lies in a directory and is in no list, if there is one.
+/// A shard that lies in a directory, has entries and is in no list, if there is one. Without entries it is what is left of a
+/// rotation that failed before it began.
 pub(crate) fn unlisted(dir: &Path, list: &List) -> Option<PathBuf> {
     let known = |tree: TreeId| {
         list.shards.iter().any(|listed| listed.tree == tree)
@@ -285,7 +286,16 @@ pub(crate) fn unlisted(dir: &Path, list: &List) -> Option<PathBuf> {
     let mut places = fs::read_dir(dir.join("shards")).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     places.find(|at| {
         let tree = at.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-        tree.is_some_and(|tree| !known(tree)) && at.join("format").exists()
+        tree.is_some_and(|tree| !known(tree)) && has_entries(at)
+    })
+}
+
+/// Whether anything was ever committed to the ledger in a directory: the files of its journal begin as zeros.
+fn has_entries(dir: &Path) -> bool {
+    ["journal/0", "journal/1"].iter().any(|name| {
+        let mut start = [0; 8];
+        let read = File::open(dir.join(name)).and_then(|mut file| file.read_exact(&mut start));
+        read.is_ok() && start != [0; 8]
     })
 }
 
