@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::body::{self, Hash};
-use super::content::{self, Stored, VERSION, refuse};
+use super::content::{self, Packaged, ProposedPackage, Stored, VERSION, refuse};
 use super::{Admitted, Fault, Kind, Refusal, Rules, member};
 use crate::entry::DescribeError;
 use crate::keys::spki::{self, Spki};
@@ -21,19 +21,7 @@ use crate::traces::{Door, KeyCache, Traces, hex};
 
 pub(super) const KIND: Kind = Kind { name: "alpine", version: VERSION, admit, template, traces };
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Proposed {
-    package: Option<content::Proposed>,
-    public_key: Option<content::Proposed>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Spec {
-    package: Package,
-    public_key: Stored,
-}
+type Spec = Packaged<Package>;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +32,7 @@ struct Package {
 }
 
 fn admit(spec: &RawValue, rules: &Rules) -> Result<Admitted, Refusal> {
-    let Proposed { package, public_key } = member::spec(spec)?;
+    let ProposedPackage { package, public_key } = member::spec(spec)?;
     let key = content::bytes(public_key, "spec.publicKey")?;
     let package = content::bytes(package, "spec.package")?;
     let key =

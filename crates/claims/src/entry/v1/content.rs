@@ -61,6 +61,22 @@ pub(super) struct Hashed {
     pub(super) hash: Hash<'static>,
 }
 
+/// A package and the key that signed it, as they are proposed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProposedPackage {
+    pub(super) package: Option<Proposed>,
+    pub(super) public_key: Option<Proposed>,
+}
+
+/// What is stored of a package and its key.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Packaged<P> {
+    pub(super) package: P,
+    pub(super) public_key: Stored,
+}
+
 /// A hash that owns its texts.
 pub(super) fn hash<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Hash<'static>, D::Error> {
     #[derive(Deserialize)]

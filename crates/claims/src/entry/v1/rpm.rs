@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::body::{self, Hash};
-use super::content::{self, Stored, VERSION, refuse};
+use super::content::{self, Packaged, ProposedPackage, Stored, VERSION, refuse};
 use super::{Admitted, Fault, Kind, Refusal, Rules, member};
 use crate::entry::DescribeError;
 use crate::pki::{Format, pgp};
@@ -17,19 +17,7 @@ use crate::traces::{Door, KeyCache, Traces, hex};
 
 pub(super) const KIND: Kind = Kind { name: "rpm", version: VERSION, admit, template, traces };
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Proposed {
-    package: Option<content::Proposed>,
-    public_key: Option<content::Proposed>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Spec {
-    package: Package,
-    public_key: Stored,
-}
+type Spec = Packaged<Package>;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +28,7 @@ struct Package {
 }
 
 fn admit(spec: &RawValue, _: &Rules) -> Result<Admitted, Refusal> {
-    let Proposed { package, public_key } = member::spec(spec)?;
+    let ProposedPackage { package, public_key } = member::spec(spec)?;
     let key = content::bytes(public_key, "spec.publicKey")?;
     let package = content::bytes(package, "spec.package")?;
 
