@@ -250,32 +250,25 @@ impl Reader {
         Ok(entries.get(within).map(|entry| full.bytes.slice_ref(entry)))
     }
 
-    /// The published leaves of an entry bundle: 256, or fewer at the end of the log.
-    pub async fn bundle(&self, index: u64) -> Result<Vec<Bytes>, ReadError> {
+    /// The published leaves from that index to the end of its entry bundle, and what is kept beside each; none beyond the
+    /// end of the log.
+    pub async fn leaves_from(&self, index: u64) -> Result<Vec<(Bytes, Beside)>, ReadError> {
         let published = self.published();
-        if let Some(bundle) = published.tail.bundle(index) {
-            return Ok(bundle.leaves.clone());
+        let (bundle, within) = (index / WIDTH, (index % WIDTH) as usize);
+        if let Some(bundle) = published.tail.bundle(bundle) {
+            let leaves = bundle.leaves.iter().zip(&bundle.beside).skip(within);
+            return Ok(leaves.map(|(leaf, beside)| (leaf.clone(), beside.clone())).collect());
         }
-        if index >= published.size / WIDTH {
+        if bundle >= published.size / WIDTH {
             return Ok(Vec::new());
         }
         // Not through the cache: who reads whole bundles reads them once.
-        let bytes = self.shared.tree.read_full(TileKind::Entries, index).await?;
-        let entries = bulla_tlog::entries(&bytes).map_err(ReadError::corrupt)?;
-        Ok(entries.into_iter().map(|entry| bytes.slice_ref(entry)).collect())
-    }
-
-    /// What is kept beside the leaves that [`Reader::bundle`] gives.
-    pub async fn beside(&self, index: u64) -> Result<Vec<Beside>, ReadError> {
-        let published = self.published();
-        if let Some(bundle) = published.tail.bundle(index) {
-            return Ok(bundle.beside.clone());
-        }
-        if index >= published.size / WIDTH {
-            return Ok(Vec::new());
-        }
-        let id = TileId::entries(index, WIDTH as u16);
-        Ok(stored_beside(self.shared.tree.storage.as_ref(), id).await?)
+        let bytes = self.shared.tree.read_full(TileKind::Entries, bundle).await?;
+        let leaves = bulla_tlog::entries(&bytes).map_err(ReadError::corrupt)?;
+        let id = TileId::entries(bundle, WIDTH as u16);
+        let beside = stored_beside(self.shared.tree.storage.as_ref(), id).await?;
+        let leaves = leaves.into_iter().map(|leaf| bytes.slice_ref(leaf));
+        Ok(leaves.zip(beside).skip(within).collect())
     }
 
     /// When a leaf was integrated, in Unix seconds; `None` when it is not published.

@@ -24,12 +24,12 @@ struct MadeUp {
 }
 
 impl Leaves for MadeUp {
-    async fn bundle(&self, n: u64) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
+    async fn leaves_from(&self, index: u64) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
         let leaf = |i: u64| match self.rare {
             0 => entry(i).into_bytes(),
             rare => [&i.to_be_bytes()[..], &[rare]].concat(),
         };
-        Ok((n * 256..n * 256 + 256).map(|i| (Bytes::from(leaf(i)), Bytes::new())).collect())
+        Ok((index..(index / 256 + 1) * 256).map(|i| (Bytes::from(leaf(i)), Bytes::new())).collect())
     }
 
     fn published(&self) -> watch::Receiver<u64> {
@@ -94,7 +94,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (making, mut read, mut terms) = (cpu_seconds()?, reader(), Vec::new());
     let sample = leaves.min(256_000);
     for bundle in 0..sample / 256 {
-        for (leaf, aside) in runtime.block_on(log.bundle(bundle)).map_err(|error| format!("{error:?}"))? {
+        for (leaf, aside) in
+            runtime.block_on(log.leaves_from(bundle * 256)).map_err(|error| format!("{error:?}"))?
+        {
             terms.clear();
             read(&leaf, &aside, &mut terms)?;
         }

@@ -40,8 +40,9 @@ pub(crate) fn addition(leaf: &Bytes) -> Addition {
 pub(crate) async fn check_beside(log: &Log, acknowledged: &[(u64, Bytes)]) {
     let mut times = Vec::new();
     for (index, leaf) in acknowledged {
-        let bundle = log.reader().beside(index / 256).await.expect("reads");
-        let beside = &bundle[(index % 256) as usize];
+        let leaves = log.reader().leaves_from(*index).await.expect("reads");
+        let (stored, beside) = &leaves[0];
+        assert_eq!(stored, leaf, "entry {index}");
         assert_eq!(beside.aside, addition(leaf).aside, "aside of entry {index}");
         assert_eq!(log.reader().integrated_at(*index).await.expect("reads"), Some(beside.at));
         times.push((*index, beside.at));

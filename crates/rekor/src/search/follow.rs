@@ -9,7 +9,6 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use bulla_ledger::{ReadError, Reader};
-use bulla_tlog::WIDTH;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -23,19 +22,17 @@ use super::{Mark, ReadTermsOf, Search, SearchError, Shared, State};
 
 /// The log that an index follows.
 pub trait Leaves: Send + Sync {
-    /// The published leaves of entry bundle `n`, each with its aside.
-    fn bundle(&self, n: u64) -> impl Future<Output = Result<Vec<(Bytes, Bytes)>, ReadError>> + Send;
+    /// The published leaves from that index to the end of its entry bundle, each with its aside.
+    fn leaves_from(&self, index: u64) -> impl Future<Output = Result<Vec<(Bytes, Bytes)>, ReadError>> + Send;
 
     /// The published size.
     fn published(&self) -> watch::Receiver<u64>;
 }
 
 impl Leaves for Reader {
-    async fn bundle(&self, n: u64) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
-        let leaves = Reader::bundle(self, n).await?;
-        // Read later, so there are at least as many.
-        let beside = self.beside(n).await?;
-        Ok(leaves.into_iter().zip(beside).map(|(leaf, beside)| (leaf, beside.aside)).collect())
+    async fn leaves_from(&self, index: u64) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
+        let leaves = Reader::leaves_from(self, index).await?;
+        Ok(leaves.into_iter().map(|(leaf, beside)| (leaf, beside.aside)).collect())
     }
 
     fn published(&self) -> watch::Receiver<u64> {
@@ -265,9 +262,8 @@ impl<L: Leaves> Growth<'_, L> {
         }
         let same = size == 0
             || size <= published && {
-                let last = size - 1;
-                let bundle = self.bundle(last / WIDTH)?;
-                bundle.get((last % WIDTH) as usize).is_some_and(|(leaf, _)| span::mark(leaf) == stored.mark)
+                let leaves = self.leaves_from(size - 1)?;
+                leaves.first().is_some_and(|(leaf, _)| span::mark(leaf) == stored.mark)
             };
         if !same {
             self.shared.give_up(Some(&store), "was grown from another log");
@@ -277,19 +273,21 @@ impl<L: Leaves> Growth<'_, L> {
         Ok(())
     }
 
-    fn bundle(&self, n: u64) -> Result<Vec<(Bytes, Bytes)>, GrowError> {
-        self.runtime.block_on(self.leaves.bundle(n)).map_err(GrowError::Log)
+    fn leaves_from(&self, index: u64) -> Result<Vec<(Bytes, Bytes)>, GrowError> {
+        self.runtime.block_on(self.leaves.leaves_from(index)).map_err(GrowError::Log)
     }
 
     /// Adds leaves from `complete` to the end of their bundle or span, whichever comes first.
     fn grow_by_leaves(&self, complete: u64, read_terms: &mut ReadTerms) -> Result<(), GrowError> {
         let leaves_per_span = self.shared.shape.leaves_per_span as u64;
-        let (within, offset) = ((complete % WIDTH) as usize, complete % leaves_per_span);
-        let mut bundle = self.bundle(complete / WIDTH)?;
-        bundle.truncate(within + (leaves_per_span - offset) as usize);
-        let new = bundle.get(within..).filter(|new| !new.is_empty()).ok_or_else(|| missing(complete))?;
+        let offset = complete % leaves_per_span;
+        let mut new = self.leaves_from(complete)?;
+        new.truncate((leaves_per_span - offset) as usize);
+        if new.is_empty() {
+            return Err(missing(complete));
+        }
         let mut pairs = Vec::new();
-        self.pairs(new, offset as u16, read_terms, &mut pairs);
+        self.pairs(&new, offset as u16, read_terms, &mut pairs);
         let full = offset + new.len() as u64 == leaves_per_span;
         let at = complete / leaves_per_span;
         self.shared.change(|state| {
@@ -365,14 +363,12 @@ impl<L: Leaves> Growth<'_, L> {
         let mut mark = Mark::default();
         while offset < leaves_per_span {
             let next = first + offset as u64;
-            let within = (next % WIDTH) as usize;
-            let mut bundle = self.bundle(next / WIDTH)?;
-            bundle.truncate(within + leaves_per_span - offset);
-            let leaves = bundle.get(within..).unwrap_or_default();
+            let mut leaves = self.leaves_from(next)?;
+            leaves.truncate(leaves_per_span - offset);
             let (last, _) = leaves.last().ok_or_else(|| missing(next))?;
-            self.pairs(leaves, offset as u16, read_terms, &mut pairs);
-            offset += leaves.len();
             mark = span::mark(last);
+            self.pairs(&leaves, offset as u16, read_terms, &mut pairs);
+            offset += leaves.len();
         }
         Ok(Span::new(number, pairs, leaves_per_span, mark))
     }

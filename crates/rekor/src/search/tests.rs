@@ -56,12 +56,13 @@ fn counted(i: u64) -> String {
 }
 
 impl Leaves for Log {
-    async fn bundle(&self, n: u64) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
+    async fn leaves_from(&self, index: u64) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
         if self.unreadable.load(Ordering::Acquire) {
             return Err(ReadError::unavailable("the disk sleeps"));
         }
         let all = self.leaves.lock().unwrap();
-        Ok(all.iter().skip((n * WIDTH) as usize).take(WIDTH as usize).cloned().collect())
+        let rest = (WIDTH - index % WIDTH) as usize;
+        Ok(all.iter().skip(index as usize).take(rest).cloned().collect())
     }
 
     fn published(&self) -> watch::Receiver<u64> {
