@@ -9,19 +9,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::api::trouble::Trouble;
 use crate::door::Settings;
-
-/// Why a body is not there.
-pub(crate) enum Unreceived {
-    /// It is longer than that, or says so.
-    TooLarge { limit: usize },
-    /// It did not come in that time.
-    Slow { seconds: u64 },
-    /// Too much else is in work.
-    NoRoom,
-    /// It ended early, or the connection broke.
-    Broken(String),
-}
 
 /// A body that was received, and the room that it takes among all that are in work.
 pub(crate) struct Received {
@@ -52,10 +41,10 @@ const IN_WORK_BYTES: usize = 256 << 20;
 const UNIT_BYTES: usize = 4 << 10;
 
 /// Receives the whole body, or refuses it: by the length it announces, by the length it has, for want of room.
-pub(crate) async fn received(settings: &Settings, room: &Room, body: Body) -> Result<Received, Unreceived> {
+pub(crate) async fn received(settings: &Settings, room: &Room, body: Body) -> Result<Received, Trouble> {
     let (limit, timeout): (usize, Duration) = (settings.max_body_bytes, settings.body_timeout);
     if body.size_hint().lower() > limit as u64 {
-        return Err(Unreceived::TooLarge { limit });
+        return Err(Trouble::TooLarge { limit });
     }
     let mut body = Limited::new(body, limit);
     let receiving = async {
@@ -63,17 +52,16 @@ pub(crate) async fn received(settings: &Settings, room: &Room, body: Body) -> Re
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
                 if error.is::<LengthLimitError>() {
-                    Unreceived::TooLarge { limit }
+                    Trouble::TooLarge { limit }
                 } else {
-                    Unreceived::Broken(error.to_string())
+                    Trouble::Broken(error.to_string())
                 }
             })?;
             let Ok(data) = frame.into_data() else { continue };
             bytes.extend_from_slice(&data);
             let needed =
                 bytes.len().div_ceil(UNIT_BYTES) - held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            let more =
-                room.0.clone().try_acquire_many_owned(needed as u32).map_err(|_| Unreceived::NoRoom)?;
+            let more = room.0.clone().try_acquire_many_owned(needed as u32).map_err(|_| Trouble::Full)?;
             match &mut held {
                 Some(held) => held.merge(more),
                 None => held = Some(more),
@@ -82,7 +70,7 @@ pub(crate) async fn received(settings: &Settings, room: &Room, body: Body) -> Re
         Ok(Received { bytes: bytes.freeze(), _room: held })
     };
     match tokio::time::timeout(timeout, receiving).await {
-        Err(_elapsed) => Err(Unreceived::Slow { seconds: timeout.as_secs() }),
+        Err(_elapsed) => Err(Trouble::Slow { seconds: timeout.as_secs() }),
         Ok(received) => received,
     }
 }
@@ -99,7 +87,7 @@ mod tests {
         let room = Room(Arc::new(Semaphore::new(3)));
         let take = async |bytes: usize| received(&settings, &room, Body::from(vec![7; bytes])).await;
         let first = take(UNIT_BYTES + 1).await.ok().expect("two pieces of three");
-        assert!(matches!(take(UNIT_BYTES + 1).await, Err(Unreceived::NoRoom)));
+        assert!(matches!(take(UNIT_BYTES + 1).await, Err(Trouble::Full)));
         let second = take(UNIT_BYTES).await.ok().expect("the third");
         assert_eq!((first.len(), second.len()), (UNIT_BYTES + 1, UNIT_BYTES));
         drop((first, second));

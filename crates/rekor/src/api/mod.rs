@@ -7,6 +7,7 @@ pub(crate) mod meter;
 mod paths;
 mod query;
 pub(crate) mod request_id;
+mod trouble;
 pub mod v1;
 pub mod v2;
 

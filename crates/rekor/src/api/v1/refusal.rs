@@ -4,11 +4,10 @@
 use axum::body::Body;
 use axum::response::Response;
 use bulla_claims::entry::v1 as kinds;
-use bulla_ledger::{AddError, ReadError};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
-use crate::api::body::Unreceived;
+use crate::api::trouble::Trouble;
 use crate::door::Door;
 use crate::guard::Denied;
 use crate::wire::v1::entry::quoted;
@@ -182,49 +181,24 @@ impl Refusal {
     }
 }
 
-impl From<AddError> for Refusal {
-    fn from(error: AddError) -> Self {
-        match error {
-            AddError::Frozen => Self::Frozen,
-            AddError::Full => Self::Full,
-            AddError::Stopping => Self::Stopping,
-            AddError::Unavailable(cause) => Self::Unavailable { cause },
-            error @ (AddError::TooLong { .. }
-            | AddError::Empty
-            | AddError::LongAside { .. }
-            | AddError::LongOrder { .. }) => Self::Entry(error.to_string()),
-        }
-    }
-}
-
-impl From<Unreceived> for Refusal {
-    fn from(why: Unreceived) -> Self {
-        match why {
-            Unreceived::TooLarge { limit } => Self::TooLarge { limit },
-            Unreceived::Slow { seconds } => Self::Slow { seconds },
-            Unreceived::NoRoom => Self::Full,
-            Unreceived::Broken(problem) => Self::Broken(problem),
-        }
-    }
-}
-
-impl From<tokio::task::JoinError> for Refusal {
-    fn from(error: tokio::task::JoinError) -> Self {
-        Self::Corrupt { cause: format!("work on a request ended early: {error}") }
-    }
-}
-
-impl From<ReadError> for Refusal {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Unavailable(cause) => Self::Unavailable { cause },
-            ReadError::Corrupt(cause) => Self::Corrupt { cause },
-        }
-    }
-}
-
 impl From<bulla_tlog::note::SignError> for Refusal {
     fn from(error: bulla_tlog::note::SignError) -> Self {
         Self::Unavailable { cause: format!("the v1 key does not sign: {error}") }
+    }
+}
+
+impl<T: Into<Trouble>> From<T> for Refusal {
+    fn from(trouble: T) -> Self {
+        match trouble.into() {
+            Trouble::Frozen => Self::Frozen,
+            Trouble::Full => Self::Full,
+            Trouble::Stopping => Self::Stopping,
+            Trouble::Unavailable { cause } => Self::Unavailable { cause },
+            Trouble::Corrupt { cause } => Self::Corrupt { cause },
+            Trouble::Unfit(problem) => Self::Entry(problem),
+            Trouble::TooLarge { limit } => Self::TooLarge { limit },
+            Trouble::Slow { seconds } => Self::Slow { seconds },
+            Trouble::Broken(problem) => Self::Broken(problem),
+        }
     }
 }

@@ -5,12 +5,11 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use bulla_ledger::{AddError, ReadError};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tonic::Code;
 
-use crate::api::body::Unreceived;
+use crate::api::trouble::Trouble;
 use crate::api::v1::refusal as v1;
 use crate::door::Door;
 use crate::guard::Denied;
@@ -127,7 +126,7 @@ impl Refusal {
                 headers.insert(HeaderName::from_static(X_LOG_INDEX), HeaderValue::from(*index));
                 insert(headers, LOCATION, &format!("/api/v2/log/entries/{index}"));
             }
-            Self::Full | Self::Stopping | Self::Unavailable { .. } => {
+            Self::Full | Self::Stopping | Self::Unavailable { .. } | Self::Again(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(door.settings.retry_after_seconds));
             }
             Self::Denied(denied) => denied.note_on(headers),
@@ -160,21 +159,6 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-impl From<AddError> for Refusal {
-    fn from(error: AddError) -> Self {
-        match error {
-            AddError::Frozen => Self::Frozen,
-            AddError::Full => Self::Full,
-            AddError::Stopping => Self::Stopping,
-            AddError::Unavailable(cause) => Self::Unavailable { cause },
-            error @ (AddError::TooLong { .. }
-            | AddError::Empty
-            | AddError::LongAside { .. }
-            | AddError::LongOrder { .. }) => Self::Leaf(error.to_string()),
-        }
-    }
-}
-
 /// What a batch is refused for at either door.
 impl From<v1::Refusal> for Refusal {
     fn from(refusal: v1::Refusal) -> Self {
@@ -191,22 +175,18 @@ impl From<v1::Refusal> for Refusal {
     }
 }
 
-impl From<Unreceived> for Refusal {
-    fn from(why: Unreceived) -> Self {
-        match why {
-            Unreceived::TooLarge { limit } => Self::TooLarge { limit },
-            Unreceived::Slow { seconds } => Self::Slow { seconds },
-            Unreceived::NoRoom => Self::Full,
-            Unreceived::Broken(problem) => Self::Broken(problem),
-        }
-    }
-}
-
-impl From<ReadError> for Refusal {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Unavailable(cause) => Self::Unavailable { cause },
-            ReadError::Corrupt(cause) => Self::Corrupt { cause },
+impl<T: Into<Trouble>> From<T> for Refusal {
+    fn from(trouble: T) -> Self {
+        match trouble.into() {
+            Trouble::Frozen => Self::Frozen,
+            Trouble::Full => Self::Full,
+            Trouble::Stopping => Self::Stopping,
+            Trouble::Unavailable { cause } => Self::Unavailable { cause },
+            Trouble::Corrupt { cause } => Self::Corrupt { cause },
+            Trouble::Unfit(problem) => Self::Leaf(problem),
+            Trouble::TooLarge { limit } => Self::TooLarge { limit },
+            Trouble::Slow { seconds } => Self::Slow { seconds },
+            Trouble::Broken(problem) => Self::Broken(problem),
         }
     }
 }
