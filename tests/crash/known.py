@@ -2,7 +2,6 @@
 must find it."""
 
 import base64
-import http.client
 import json
 import os
 import random
@@ -14,6 +13,7 @@ import p256
 from doors import Doors, base
 from entries import leaf_hash, roots
 from server import Server
+from writers import Writers
 
 JSON = {"Content-Type": "application/json"}
 
@@ -35,7 +35,7 @@ class Batch:
         self.answer = None
 
 
-class Known:
+class Known(Writers):
     def __init__(self, binary, data, options=(), kinds=None):
         self.binary, self.data, self.options, self.kinds = binary, data, list(options), kinds
         self.doors, self.lock = Doors(), threading.Lock()
@@ -156,40 +156,24 @@ class Known:
         """Concurrent clients of both doors, each sending so many requests or until told; so many of the batches have an
         entry that is known already."""
 
-        def client():
-            connection, count = server.connect(), 0
-            try:
-                while (sent is None or count < sent) and not (until and until.is_set()):
-                    count += 1
-                    if random.random() < 0.4:
-                        v2 = random.random() < 0.4
-                        mades = [self.new(v2) for _ in range(random.randint(1, largest))]
-                        with self.lock:
-                            old = [entry.made for entry in list(self.entries.values())[:200] if entry.made.v2 == v2]
-                        fresh = not old or random.random() >= again
-                        if not fresh:
-                            mades[0] = random.choice(old)
-                        batch = Batch(f"{random.getrandbits(128):x}", v2, mades, fresh)
-                        self.unanswered.append(batch)
-                        if self.post_batch(connection, batch) in (201, 207):
-                            self.unanswered.remove(batch)
-                            self.answered.append(batch)
-                    else:
-                        self.post(connection, self.new())
-            except (OSError, http.client.HTTPException) as error:
-                if not server.ended_by_us:
-                    self.wrong.append(f"a connection broke although the server was not told to stop: {error}")
-            finally:
-                connection.close()
+        def send(connection):
+            if random.random() >= 0.4:
+                self.post(connection, self.new())
+                return
+            v2 = random.random() < 0.4
+            mades = [self.new(v2) for _ in range(random.randint(1, largest))]
+            with self.lock:
+                old = [entry.made for entry in list(self.entries.values())[:200] if entry.made.v2 == v2]
+            fresh = not old or random.random() >= again
+            if not fresh:
+                mades[0] = random.choice(old)
+            batch = Batch(f"{random.getrandbits(128):x}", v2, mades, fresh)
+            self.unanswered.append(batch)
+            if self.post_batch(connection, batch) in (201, 207):
+                self.unanswered.remove(batch)
+                self.answered.append(batch)
 
-        threads = [threading.Thread(target=client) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        return threads
-
-    def write(self, server, **how):
-        for thread in self.load(server, **how):
-            thread.join()
+        return self.start_clients(server, clients, send, sent, until)
 
     def retry(self, server):
         """Sends again what got no answer, and some of what did. Says how many batches were in the log without their

@@ -5,7 +5,6 @@ implies can be read (B), an acknowledged entry is in every later tree at its ind
 """
 
 import base64
-import http.client
 import json
 import os
 import random
@@ -14,9 +13,10 @@ import threading
 
 from entries import leaf_hash, roots
 from server import Server
+from writers import Writers
 
 
-class Record:
+class Record(Writers):
     """One log's directory and what is known of it."""
 
     def __init__(self, binary, data, entries, options=()):
@@ -98,33 +98,17 @@ class Record:
     def load(self, server, clients=8, entries=None, until=None, large=0.03, duplicates=0.1):
         """Concurrent clients, each sending `entries` or until told; a broken connection ends a client."""
 
-        def client():
-            connection, sent = server.connect(), 0
-            try:
-                while (entries is None or sent < entries) and not (until and until.is_set()):
-                    known = self.acknowledged() if random.random() < duplicates else None
-                    if known:
-                        number = random.choice(known)
-                        status = self.post(connection, *self.again(number))
-                        if status not in (409, 503):
-                            self.wrong.append(f"entry {number}, known already, was answered {status}")
-                    else:
-                        self.post(connection, *self.new(random.random() < large))
-                    sent += 1
-            except (OSError, http.client.HTTPException):
-                if not server.ended_by_us:
-                    self.wrong.append("a connection broke although the server was not told to stop")
-            finally:
-                connection.close()
+        def send(connection):
+            known = self.acknowledged() if random.random() < duplicates else None
+            if not known:
+                self.post(connection, *self.new(random.random() < large))
+                return
+            number = random.choice(known)
+            status = self.post(connection, *self.again(number))
+            if status not in (409, 503):
+                self.wrong.append(f"entry {number}, known already, was answered {status}")
 
-        threads = [threading.Thread(target=client) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        return threads
-
-    def write(self, server, **how):
-        for thread in self.load(server, **how):
-            thread.join()
+        return self.start_clients(server, clients, send, entries, until)
 
     # ---- the judge --------------------------------------------------------------------------------------------------
 
