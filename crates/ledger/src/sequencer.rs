@@ -148,9 +148,9 @@ impl Writer {
         let mut stopping = false;
         while !stopping {
             let Some(first) = orders.blocking_recv() else { break };
-            // Where every core is busy admitting entries, let some of them arrive: the flush is shared.
-            // Where a core is idle this returns at once.
-            std::thread::yield_now();
+            // Entries that are being admitted go first: a task of no work has its turn once a thread of the runtime
+            // has done what it had before, so the flush is shared. Where a core is idle it has its turn at once.
+            let _ended = self.runtime.block_on(self.runtime.spawn(tokio::task::yield_now()));
             let mut requests = Vec::new();
             let mut bytes = 0;
             let mut next = Some(first);
