@@ -6,6 +6,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bulla_claims::entry::v1::{self as kinds, Admitted};
 use bulla_ledger::{Addition, Published, Sequenced};
 use bulla_tlog::tlog_proof::TlogProof;
@@ -142,12 +144,13 @@ impl Proven {
     pub(super) fn write(&self, out: &mut String) -> Result<(), Refusal> {
         let log_id = self.placed.v1_log_id();
         let virtual_index = self.placed.base() + self.index;
-        let payload = promise_payload(&self.body, self.at, log_id, virtual_index);
+        let body = STANDARD.encode(&self.body);
+        let payload = promise_payload(&body, self.at, log_id, virtual_index);
         let promise = self.placed.promise(payload.as_bytes())?;
         out.reserve(payload.len() + 2048);
         let entry = Entry {
             id: self.id(),
-            body: &self.body,
+            body: &body,
             integrated_at: self.at,
             log_id,
             virtual_index,

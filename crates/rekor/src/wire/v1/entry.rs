@@ -2,6 +2,8 @@
 //! order and one newline at the end, since some clients cut the text at fixed places; and no member more than documented,
 //! since some refuse what they do not know.
 
+use std::fmt::{self, Write as _};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla_tlog::Hash;
@@ -12,8 +14,8 @@ use super::id::EntryId;
 pub struct Entry<'a> {
     /// Its ID.
     pub id: EntryId,
-    /// The leaf.
-    pub body: &'a [u8],
+    /// The leaf, as base64 text: see [`promise_payload`].
+    pub body: &'a str,
     /// When it was integrated, in Unix seconds.
     pub integrated_at: u64,
     /// SHA-256 of the tree's v1 key.
@@ -45,26 +47,23 @@ pub struct InclusionProof<'a> {
 impl Entry<'_> {
     /// Writes the object, without the newline.
     pub fn write(&self, out: &mut String) {
-        out.push_str("{\"");
-        out.push_str(&self.id.to_string());
-        out.push_str("\":{");
-        if let Some(attestation) = self.attestation {
+        let Self { id, body, integrated_at, log_id, virtual_index, promise, proof, attestation } = self;
+        put(out, format_args!("{{\"{id}\":{{"));
+        if let Some(attestation) = attestation {
             out.push_str("\"attestation\":{\"data\":\"");
             STANDARD.encode_string(attestation, out);
             out.push_str("\"},");
         }
         out.push_str("\"body\":\"");
-        STANDARD.encode_string(self.body, out);
-        out.push_str("\",\"integratedTime\":");
-        out.push_str(&self.integrated_at.to_string());
-        out.push_str(",\"logID\":\"");
-        out.push_str(&self.log_id.to_string());
-        out.push_str("\",\"logIndex\":");
-        out.push_str(&self.virtual_index.to_string());
+        out.push_str(body);
+        let text = format_args!(
+            "\",\"integratedTime\":{integrated_at},\"logID\":\"{log_id}\",\"logIndex\":{virtual_index}"
+        );
+        put(out, text);
         out.push_str(",\"verification\":{\"inclusionProof\":");
-        self.proof.write(out);
+        proof.write(out);
         out.push_str(",\"signedEntryTimestamp\":\"");
-        STANDARD.encode_string(self.promise, out);
+        STANDARD.encode_string(promise, out);
         out.push_str("\"}}}");
     }
 }
@@ -72,37 +71,27 @@ impl Entry<'_> {
 impl InclusionProof<'_> {
     /// Writes the object.
     pub fn write(&self, out: &mut String) {
+        let Self { checkpoint, hashes, index, root, size } = self;
         out.push_str("{\"checkpoint\":");
-        out.push_str(&quoted(self.checkpoint));
+        out.push_str(&quoted(checkpoint));
         out.push_str(",\"hashes\":[");
-        for (n, hash) in self.hashes.iter().enumerate() {
-            out.push_str(if n == 0 { "\"" } else { ",\"" });
-            out.push_str(&hash.to_string());
-            out.push('"');
+        for (n, hash) in hashes.iter().enumerate() {
+            put(out, format_args!("{}\"{hash}\"", if n == 0 { "" } else { "," }));
         }
-        out.push_str("],\"logIndex\":");
-        out.push_str(&self.index.to_string());
-        out.push_str(",\"rootHash\":\"");
-        out.push_str(&self.root.to_string());
-        out.push_str("\",\"treeSize\":");
-        out.push_str(&self.size.to_string());
-        out.push('}');
+        put(out, format_args!("],\"logIndex\":{index},\"rootHash\":\"{root}\",\"treeSize\":{size}}}"));
     }
 }
 
 /// What a promise signs: RFC 8785 of four members, the body as base64 text.
-pub fn promise_payload(body: &[u8], integrated_at: u64, log_id: &Hash, virtual_index: u64) -> String {
-    let mut text = String::with_capacity(body.len() * 4 / 3 + 180);
-    text.push_str("{\"body\":\"");
-    STANDARD.encode_string(body, &mut text);
-    text.push_str("\",\"integratedTime\":");
-    text.push_str(&integrated_at.to_string());
-    text.push_str(",\"logID\":\"");
-    text.push_str(&log_id.to_string());
-    text.push_str("\",\"logIndex\":");
-    text.push_str(&virtual_index.to_string());
-    text.push('}');
-    text
+pub fn promise_payload(body: &str, integrated_at: u64, log_id: &Hash, virtual_index: u64) -> String {
+    format!(
+        "{{\"body\":\"{body}\",\"integratedTime\":{integrated_at},\"logID\":\"{log_id}\",\"logIndex\":{virtual_index}}}"
+    )
+}
+
+/// Writing to a string does not fail.
+fn put(out: &mut String, text: fmt::Arguments<'_>) {
+    let _infallible = out.write_fmt(text);
 }
 
 /// A text as a JSON string.
