@@ -1,0 +1,1 @@
+//! The certificate authority: its keys and certificates, what it certifies, and how.

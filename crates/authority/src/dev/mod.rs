@@ -1,0 +1,1 @@
+//! An issuer of identity tokens for tests and laptops, on loopback only.
