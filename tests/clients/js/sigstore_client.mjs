@@ -24,7 +24,7 @@ const NAME = `sigstore-js-${version('@sigstore/sign')}`;
 // Up to 3.1 the verifier compares a hashedrekord's digest with the payload, not with what was signed (the PAE).
 const WANTS_PAYLOAD_DIGEST = parseInt(version('@sigstore/verify')) < 4;
 const IDENTITY = 'alice@example.org';
-const ISSUER = 'https://issuer.example.org';
+const { ISSUER } = process.env;
 
 const read = (name) => readFileSync(join(folder, name));
 const json = (name) => JSON.parse(read(name));

@@ -22,7 +22,7 @@ const { toSignedEntity, toTrustMaterial, Verifier } = require('@sigstore/verify'
 const version = (name) => JSON.parse(readFileSync(join(modules, 'node_modules', name, 'package.json'))).version;
 const NAME = `sigstore-js-${version('@sigstore/sign')}`;
 const IDENTITY = 'alice@example.org';
-const ISSUER = 'https://issuer.example.org';
+const { ISSUER } = process.env;
 const TYPE = 'application/vnd.in-toto+json';
 
 const read = (name) => readFileSync(join(folder, name));

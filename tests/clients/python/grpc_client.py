@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from authority import new_key, spki
+from certificates import new_key, spki
 import tap
 from tap import end, expect, shown
 

@@ -27,7 +27,7 @@ from sigstore.oidc import IdentityToken
 from sigstore.sign import SigningContext
 from sigstore.verify import Verifier, policy
 
-from authority import IDENTITY, ISSUER, Issuer
+from certificates import IDENTITY, ISSUER, Issuer
 from tap import end, expect, shown
 
 # Up to 4.2 the verifier wants the entry kind `dsse`, which no server has written since rekor-tiles 2.3.0.

@@ -21,7 +21,7 @@ from sigstore.models import Bundle, ClientTrustConfig
 from sigstore.oidc import IdentityToken
 from sigstore.sign import SigningContext
 
-from authority import IDENTITY, ISSUER, Issuer
+from certificates import IDENTITY, ISSUER, Issuer
 from sigstore_client import POLICY, Folder, refusal, run
 from tap import end, expect, shown
 

@@ -1,7 +1,7 @@
 """What gitsign and tlogistry do with the v1 door, call by call, as their sources have it (both are Go programs that no
 registry here installs): how they log, what of the answer they use, and how they find it again.
 
-    v1_flows.py URL AUTHORITY
+    v1_flows.py URL       a stack with an issuer of identity tokens
 """
 
 import json
@@ -10,21 +10,24 @@ import sys
 import requests
 from cryptography import x509
 
-from authority import IDENTITY
+from certificates import IDENTITY
 from tap import end, expect, shown
 from v1 import ENTRIES, Door, Key, b64, compact, expected_body, hashedrekord, intoto_v001, sha256, statement, unb64, unique
 
 
-def certified(key, authority):
+def certified(key, url):
     """A short-lived certificate for a key, in PEM."""
-    request = {"publicKeyRequest": {"publicKey": {"algorithm": "ECDSA", "content": key.pem.decode()}}}
-    answer = requests.post(f"{authority}/api/v2/signingCert", json=request).json()
+    token = requests.post(f"{url}/oidc/mint", data={"email": IDENTITY}).json()["token"]
+    proof = key.sign(IDENTITY.encode())
+    request = {"credentials": {"oidcIdentityToken": token}, "publicKeyRequest": {
+        "publicKey": {"algorithm": "ECDSA", "content": key.pem.decode()}, "proofOfPossession": b64(proof)}}
+    answer = requests.post(f"{url}/api/v2/signingCert", json=request).json()
     return answer["signedCertificateEmbeddedSct"]["chain"]["certificates"][0].encode()
 
 
-def gitsign(door, authority):
+def gitsign(door, url):
     key, commit = Key(), unique(b"tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n\na commit")
-    pem = certified(key, authority)
+    pem = certified(key, url)
     with shown("gitsign commit: hashedrekord over the digest of the commit, with a certificate"):
         proposed = hashedrekord(sha256(commit), key, pem)
         answer = door.create(proposed)

@@ -10,7 +10,7 @@ import time
 
 from cryptography import x509
 
-from authority import IDENTITY, ISSUER
+from certificates import IDENTITY, ISSUER
 from replay import root_from
 from tap import end, expect, shown
 from v1 import ENTRIES, Door, Key, as_v2, b64, compact, dsse, hashedrekord, refused, sha256, statement, unb64, unique

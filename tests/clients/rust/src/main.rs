@@ -23,7 +23,6 @@ use sigstore_verify::{VerificationPolicy, Verifier};
 
 const NAME: &str = "sigstore-rust-0.15.1";
 const IDENTITY: &str = "alice@example.org";
-const ISSUER: &str = "https://issuer.example.org";
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -77,7 +76,7 @@ async fn sign(folder: &Path, attestation: bool) -> Outcome {
 fn verify(folder: &Path, bundle: &Bundle) -> Outcome {
     let verifier = Verifier::new(&TrustedRoot::from_file(folder.join("trusted_root.json"))?)?;
     let artifact = fs::read(folder.join("artifact"))?;
-    let result = verifier.verify(&artifact, bundle, &VerificationPolicy::new(IDENTITY, ISSUER))?;
+    let result = verifier.verify(&artifact, bundle, &VerificationPolicy::new(IDENTITY, std::env::var("ISSUER")?))?;
     if !(result.certificate_verified() && result.sct_verified() && result.tlog_verified()) {
         return Err("accepted, but not everything was verified".into());
     }
