@@ -22,12 +22,12 @@ use crate::rekor_environment::{self, Setting};
 use crate::text;
 
 /// The commands that read the environment and a file.
-const CONFIGURED: [&str; 6] = ["serve", "trust", "freeze", "shard", "reindex", "witness"];
+const CONFIGURED: [&str; 7] = ["up", "serve", "trust", "freeze", "shard", "reindex", "witness"];
 /// They work on the log of `serve` and may be given its file.
 const SHARING: [&str; 4] = ["trust", "freeze", "shard", "reindex"];
 const OWNER: &str = "serve";
 /// The variables of Rekor's server speak to whoever works on that log.
-const REKOR: [&str; 5] = ["serve", "trust", "freeze", "shard", "reindex"];
+const REKOR: [&str; 6] = ["up", "serve", "trust", "freeze", "shard", "reindex"];
 /// What the file of options cannot itself say.
 const OUTSIDE: [&str; 4] = ["config", "print-config", "help", "version"];
 const LARGEST_FILE: u64 = 1 << 20;
@@ -103,7 +103,7 @@ pub(crate) fn parse<C: CommandFactory + FromArgMatches>(
     if is_set(leaf, "print-config") {
         return Ok(Parsed::Show(in_force(&command, &names, leaf, &given)));
     }
-    let honoured = if first == OWNER { honoured(leaf, &given, &rekor) } else { Vec::new() };
+    let honoured = if matches!(first, OWNER | "up") { honoured(leaf, &given, &rekor) } else { Vec::new() };
     Ok(Parsed::Run(C::from_arg_matches(&matches)?, honoured))
 }
 

@@ -94,7 +94,7 @@ def monitor(door):
 
 if __name__ == "__main__":
     here = Door(sys.argv[1])
-    gitsign(here, sys.argv[2])
+    gitsign(here, sys.argv[1])
     tlogistry(here)
     monitor(here)
     end()

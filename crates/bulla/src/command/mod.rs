@@ -13,6 +13,7 @@ mod reindex;
 mod serve;
 mod shard;
 mod trust;
+mod up;
 mod witness;
 
 use std::fmt;
@@ -22,6 +23,8 @@ use std::process::ExitCode;
 /// The commands, in the order `bulla --help` shows them.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    /// Run a whole private Sigstore: the log with authorities for certificates and timestamps, and the trust in them
+    Up(Box<up::Args>),
     /// Run a log: take entries, publish checkpoints, serve everything a verifier reads
     Serve(Box<serve::Args>),
     /// Print the trust files that clients of this log need
@@ -51,6 +54,7 @@ pub(crate) enum Command {
 /// Runs the command that was typed.
 pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Up(args) => up::run(*args).await,
         Command::Serve(args) => serve::run(*args).await,
         Command::Trust(args) => trust::run(&args),
         Command::Freeze(args) => freeze::run(args).await,

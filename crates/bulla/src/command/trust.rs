@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let shards = Identity::read_all(&inputs.data)?;
     let remembered = Identity::url(&inputs.data);
     let url = inputs.trust.url.as_deref().or(remembered.as_deref());
-    let documents = Documents::new(&shards, url, DEFAULT_PORT, &inputs.trust)?;
+    let documents = Documents::new(&shards, url, DEFAULT_PORT, &inputs.trust, &inputs.data)?;
     let text = match &args.document {
         Document::Root(_) => documents.trusted_root()?,
         Document::SigningConfig(SigningConfig { api, .. }) => documents.signing_config((*api).into())?,

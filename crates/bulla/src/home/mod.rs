@@ -303,7 +303,7 @@ fn has_entries(dir: &Path) -> bool {
 const V1_PUBLIC: &str = "v1.pub";
 
 /// Writes a small public file, unless it says that already.
-fn note(dir: &Path, name: &str, text: &str) -> Result<(), Failure> {
+pub(crate) fn note(dir: &Path, name: &str, text: &str) -> Result<(), Failure> {
     let path = dir.join(name);
     if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
         return Ok(());
@@ -420,7 +420,7 @@ fn read_format(dir: &Path) -> Result<Option<Format>, Failure> {
     }
 }
 
-fn make_directory(dir: &Path) -> Result<(), Failure> {
+pub(crate) fn make_directory(dir: &Path) -> Result<(), Failure> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| not_writable(dir, &error))
 }
@@ -460,29 +460,30 @@ fn key_file(dir: &Path, named: Option<&Path>, kind: &KeyFile, new: bool) -> Resu
         let problem = format!("is missing: {lost}, or pass {option} FILE; a new key would be a new log");
         return Err(Failure::usage(format!("{} {problem}", key.display())));
     }
-    make_key(dir, kind, &key).map_err(|error| not_writable(dir, &error))?;
-    Ok(key)
+    make_secret(dir, kind.name, &(kind.generate)()).map_err(|error| not_writable(dir, &error))
 }
 
-/// Makes a key, owner only from its first byte on, and complete under its name or not there at all.
-fn make_key(dir: &Path, kind: &KeyFile, key: &Path) -> io::Result<()> {
-    let unfinished = dir.join(format!("{}.{}", kind.name, std::process::id()));
+/// Makes a private file, owner only from its first byte on, and complete under its name or not there at all. One that is
+/// there is left as it is.
+pub(crate) fn make_secret(dir: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
+    let (unfinished, path) = (dir.join(format!("{name}.{}", std::process::id())), dir.join(name));
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     let linked = (|| {
-        file.write_all((kind.generate)().as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         // Unlike a rename, this never replaces the key that another process made at the same time.
-        match fs::hard_link(&unfinished, key) {
+        match fs::hard_link(&unfinished, &path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         }
     })();
     fs::remove_file(&unfinished)?;
     linked?;
-    File::open(dir)?.sync_all()
+    File::open(dir)?.sync_all()?;
+    Ok(path)
 }
 
-fn read_key(path: &Path, password: Option<&[u8]>) -> Result<SigningKey, Failure> {
+pub(crate) fn read_key(path: &Path, password: Option<&[u8]>) -> Result<SigningKey, Failure> {
     let failed =
         |problem: &dyn std::fmt::Display| Failure::usage(format!("key file {}: {problem}", path.display()));
     let metadata = fs::metadata(path).map_err(|error| failed(&error))?;
@@ -521,7 +522,7 @@ fn open_failure(error: OpenError) -> Failure {
     }
 }
 
-fn not_writable(dir: &Path, error: &io::Error) -> Failure {
+pub(crate) fn not_writable(dir: &Path, error: &io::Error) -> Failure {
     Failure::usage(format!("cannot write to {}: {error}", dir.display()))
 }
 

@@ -1,5 +1,6 @@
 //! What runs as long as a server runs: listeners, health, metrics, and what a browser sees.
 
+pub(crate) mod authorities;
 pub(crate) mod control;
 pub(crate) mod front;
 pub(crate) mod guard;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use crate::command::Failure;
 use crate::home::{Identity, public_url};
+use crate::service::authorities::members::{Members, add};
 
 /// The outside authorities, which only go into the trust files.
 #[derive(Clone, clap::Args)]
@@ -57,12 +58,13 @@ pub(crate) struct Documents {
 }
 
 impl Documents {
-    /// Reads every file named. `url` is where the active shard is, `port` where it listens, should nobody have said more.
+    /// Reads every file named, and what the data directory says of the stack's own authorities. `url` is where the active shard is, `port` where it listens, should nobody have said more.
     pub(crate) fn new(
         shards: &[Identity],
         url: Option<&str>,
         port: u16,
         args: &Args,
+        data: &Path,
     ) -> Result<Self, Failure> {
         let Some((active, ended)) = shards.split_last() else {
             return Err(Failure::check("a log without a shard has no trust files"));
@@ -75,13 +77,16 @@ impl Documents {
         }
         all.push(log_identity(active, url)?);
         let log = &all[all.len() - 1];
-        let services = Services {
+        let mut services = Services {
             ca_urls: args.ca_url.clone(),
             oidc_urls: args.oidc_url.clone(),
             tsa_urls: args.tsa_url.clone(),
             operator: args.operator.clone().unwrap_or_else(|| log.origin.clone()),
         };
-        Ok(Self { authorities: authorities(args, all[0].start)?, shards: all, services })
+        let start = all[0].start;
+        let mut authorities = authorities(args, start)?;
+        Members::read(data)?.add_to(data, start, &mut authorities, &mut services)?;
+        Ok(Self { authorities, shards: all, services })
     }
 
     /// Where clients reach the active shard.
@@ -147,10 +152,4 @@ fn authorities(args: &Args, start: Timestamp) -> Result<Authorities, Failure> {
         add(path, |text| all.add_timestamp_authority(text, &url(&args.tsa_url, i)))?;
     }
     Ok(all)
-}
-
-fn add(path: &Path, take: impl FnOnce(&str) -> Result<(), TrustError>) -> Result<(), Failure> {
-    let failed = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    take(&text).map_err(|error| failed(&error))
 }

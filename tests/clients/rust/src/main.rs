@@ -9,6 +9,7 @@
 //! ```
 
 mod sigstore_rs;
+mod tuf;
 mod v1;
 
 use std::{error::Error, fs, num::NonZeroU8, path::Path, process::exit};
@@ -53,6 +54,7 @@ async fn main() {
             sigstore_rs::all(folder, &mut tap).await;
         }
         "verify-v1" => verify_all(folder, "bundles-v1", &mut tap),
+        "tuf" => tap.line("signs and verifies with what the trust repository hands out", tuf::sign_and_verify(folder).await),
         _ => exit(2),
     }
     exit(i32::from(tap.failed));
