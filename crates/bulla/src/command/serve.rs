@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use super::{Failure, say, shard};
 use crate::home::{self, Absent, Home, remember_url};
+use crate::service::authorities::{self, Authorities, Place, Trusted};
 use crate::service::control::{self, Order};
 use crate::service::front::{Front, Places};
 use crate::service::health::{self, Expected, Health};
@@ -46,6 +47,11 @@ pub(crate) struct Args {
     witnesses: witnesses::Args,
     #[command(flatten)]
     trust: trust::Args,
+    #[command(flatten)]
+    authorities: authorities::Args,
+    /// Include the issuer of identity tokens for laptops: no option of this command.
+    #[arg(skip)]
+    dev: bool,
 }
 
 #[derive(clap::Args)]
@@ -212,10 +218,21 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let running =
         Arc::new(Running::start(home, "stop that one first, or pass another --data DIR", how).await?);
     let data = running.dir().to_owned();
-    let documents =
-        Documents::new(&running.identities(), args.trust.url.as_deref(), http_at.port(), &args.trust)?;
-    let (url, trust) = (documents.url().to_owned(), documents.served()?);
+    let url = trust::url(&running.identities(), args.trust.url.as_deref(), http_at.port())?;
+    let place = Place {
+        dir: &data,
+        url: &url,
+        organization: args.trust.operator().unwrap_or_else(|| running.identity().verifier.name()),
+        dev: args.dev,
+        outside_ct: args.trust.outside_ct(),
+    };
+    let authorities = Authorities::open(&args.authorities, &place).await?;
+    authorities.members(&url).write(&data)?;
+    let documents = Documents::new(&running.identities(), Some(&url), http_at.port(), &args.trust, &data)?;
+    let trust = documents.served()?;
     remember_url(&data, &url)?;
+    let trusted = authorities.trusted();
+    trusted.publish(&documents).await?;
 
     let expected = Expected {
         writes: !args.entries.read_only,
@@ -245,21 +262,29 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
     let mut services: Vec<(TcpListener, Router)> = Vec::new();
     let main = bulla_rekor::api::router(door.clone());
-    services.push((
-        listener,
-        main.merge(health::routes(health.clone())).merge(Front::routes(running.shards().clone())),
-    ));
+    let mut main = main.merge(health::routes(health.clone())).merge(Front::routes(running.shards().clone()));
+    for served in authorities.served() {
+        match served.own {
+            None => main = main.merge(served.routes),
+            Some(at) => services.push((http::bind(served.option, at).await?.0, served.routes)),
+        }
+    }
+    services.push((listener, main));
     let mut background = JoinSet::new();
+    authorities.keep(&mut background);
     background.spawn(keep_house(door.clone(), args.running.retention));
     if let Some(socket) = control::listen(&data) {
         let (running, door, args) = (running.clone(), door.clone(), args.trust.clone());
-        let orders = Arc::new(Orders { running, door, args, port: http_at.port() });
+        let orders = Arc::new(Orders { running, door, trusted, args, port: http_at.port() });
         background.spawn(control::serve(socket, Arc::new(move |order| orders.clone().carry_out(order))));
     }
     if let Some((listener, _)) = grpc {
         let asked = health.clone();
         let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || asked.is_ready()));
-        let routes = routes.map_err(|error| Failure::check(format!("gRPC descriptors: {error}")))?;
+        let mut routes = routes.map_err(|error| Failure::check(format!("gRPC descriptors: {error}")))?;
+        if let Some(fulcio) = authorities.fulcio() {
+            routes = routes.add_service(bulla_authority::api::fulcio::grpc(fulcio));
+        }
         services.push((listener, routes.into_axum_router()));
     }
     if let Some((listener, _)) = metrics_listener {
@@ -287,12 +312,31 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         again = signals.next() => tracing::warn!(signal = again, "told twice: not waiting for open requests"),
     }
     background.shutdown().await;
+    authorities.stop().await?;
     running.stop().await.map_err(|error| Failure::unavailable(format!("the log did not settle: {error}")))?;
     tracing::info!(size = running.active().status().size, "stopped");
     Ok(ExitCode::SUCCESS)
 }
 
 impl Args {
+    /// Serves all authorities too, with the issuer for laptops if that is wanted.
+    pub(crate) fn everything(&mut self, dev: bool) -> Result<(), Failure> {
+        let at = self.listen.http;
+        if dev && !at.ip().is_loopback() {
+            return Err(Failure::usage(format!(
+                "--dev believes whatever people say they are, so it is for loopback addresses only; --http is {at}"
+            )));
+        }
+        self.dev = dev;
+        self.authorities.everything();
+        Ok(())
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> &Path {
+        &self.home.data
+    }
+
     fn how(&self, cosigners: Option<Arc<Cosigners>>) -> How {
         How {
             cosigners,
@@ -327,6 +371,7 @@ impl Args {
 struct Orders {
     running: Arc<Running>,
     door: Arc<Door>,
+    trusted: Trusted,
     args: trust::Args,
     port: u16,
 }
@@ -338,8 +383,10 @@ impl Orders {
                 let (ended, begun) = self.running.rotate(origin).await?;
                 // A URL that was given for the old name is not that of the new one.
                 let url = self.args.url.as_deref().filter(|_| ended.verifier.name() == begun.verifier.name());
-                let documents = Documents::new(&self.running.identities(), url, self.port, &self.args)?;
+                let dir = self.running.dir();
+                let documents = Documents::new(&self.running.identities(), url, self.port, &self.args, dir)?;
                 self.door.trust(documents.served()?);
+                self.trusted.publish(&documents).await?;
                 remember_url(self.running.dir(), documents.url())?;
                 tracing::info!(ended = %ended.tree, begun = %begun.tree, "shard rotated");
                 Ok(shard::rotated(&ended, &begun))

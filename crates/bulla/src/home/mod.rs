@@ -409,7 +409,7 @@ fn check_origin(origin: &str) -> Result<(), Failure> {
     )))
 }
 
-fn read_format(dir: &Path) -> Result<Option<Format>, Failure> {
+pub(crate) fn read_format(dir: &Path) -> Result<Option<Format>, Failure> {
     let path = dir.join("format");
     match fs::symlink_metadata(&path) {
         Ok(_) => Format::read(dir).map(Some).map_err(open_failure),
@@ -509,7 +509,7 @@ fn password(args: &Args) -> Result<Option<Vec<u8>>, Failure> {
     Ok(Some(line.strip_suffix(b"\r").unwrap_or(line).to_vec()))
 }
 
-fn open_failure(error: OpenError) -> Failure {
+pub(crate) fn open_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Storage(_) => Failure::unavailable(error),
         OpenError::InUse(_)

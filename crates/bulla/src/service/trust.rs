@@ -49,6 +49,28 @@ pub(crate) struct Args {
     operator: Option<String>,
 }
 
+impl Args {
+    /// The first certificate transparency log elsewhere: its URL and the file with its key.
+    pub(crate) fn outside_ct(&self) -> Option<(&str, &Path)> {
+        Some((self.ct_url.first()?, self.ct_key.first()?))
+    }
+
+    /// Who runs the log, if that was said.
+    pub(crate) fn operator(&self) -> Option<&str> {
+        self.operator.as_deref()
+    }
+}
+
+/// Where the active one of the shards is: the URL given, or one made of its name and the port it listens on.
+pub(crate) fn url(shards: &[Identity], given: Option<&str>, port: u16) -> Result<String, Failure> {
+    let active = shards.last().ok_or_else(no_shard)?;
+    public_url(active.verifier.name(), given, port)
+}
+
+fn no_shard() -> Failure {
+    Failure::check("a log without a shard has no trust files")
+}
+
 /// Writes the documents of a log.
 pub(crate) struct Documents {
     /// Its shards, oldest first.
@@ -66,10 +88,8 @@ impl Documents {
         args: &Args,
         data: &Path,
     ) -> Result<Self, Failure> {
-        let Some((active, ended)) = shards.split_last() else {
-            return Err(Failure::check("a log without a shard has no trust files"));
-        };
-        let url = public_url(active.verifier.name(), url, port)?;
+        let url = self::url(shards, url, port)?;
+        let (active, ended) = shards.split_last().ok_or_else(no_shard)?;
         let mut all = Vec::with_capacity(shards.len());
         for shard in ended {
             let was = shard.url.clone().map_or_else(|| with_host(&url, shard.verifier.name()), Ok)?;
@@ -103,6 +123,17 @@ impl Documents {
     pub(crate) fn signing_config(&self, apis: Apis) -> Result<String, Failure> {
         let active = self.shards.last().ok_or_else(|| Failure::check("a log has a shard"))?;
         signing_config(active, &self.services, apis).map_err(Failure::usage)
+    }
+
+    /// Both in one, as sigstore-python and what uses it read them.
+    pub(crate) fn client_trust_config(&self) -> Result<String, Failure> {
+        let (root, config) = (self.trusted_root()?, self.signing_config(Apis::Both)?);
+        Ok(format!(
+            "{{\n\"mediaType\": \"application/vnd.dev.sigstore.clienttrustconfig.v0.1+json\",\n\"trustedRoot\": {},\n\
+             \"signingConfig\": {}\n}}\n",
+            root.trim_end(),
+            config.trim_end()
+        ))
     }
 
     /// Both, as the log serves them.

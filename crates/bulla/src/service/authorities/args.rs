@@ -1,0 +1,128 @@
+//! What can be said about the authorities: the sections `[ca]`, `[ct]`, `[tsa]` and `[tuf]` of the file of options.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::text;
+
+#[derive(Clone, clap::Args)]
+#[group(skip)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub(crate) struct Args {
+    /// Certify identities, as Fulcio does; keys and certificates are made when they are not there
+    #[arg(
+        long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", help_heading = "Certificate authority"
+    )]
+    pub(super) ca_serve: bool,
+    /// TOML file with the issuers of identity tokens that are believed
+    #[arg(long, value_name = "FILE", help_heading = "Certificate authority")]
+    pub(super) ca_issuers: Option<PathBuf>,
+    /// How long a certificate is valid
+    #[arg(
+        long, value_name = "TIME", default_value = "10m", value_parser = text::duration,
+        help_heading = "Certificate authority"
+    )]
+    pub(super) ca_lifetime: Duration,
+    /// Kinds of keys that are certified: p256, p384, p521, rsa, ed25519, separated by commas
+    #[arg(
+        long, value_name = "NAMES", value_delimiter = ',', default_value = "p256,p384,p521,rsa,ed25519",
+        help_heading = "Certificate authority"
+    )]
+    pub(super) ca_key_algorithms: Vec<String>,
+    /// Refuse a token that was used with another key before
+    #[arg(
+        long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", help_heading = "Certificate authority"
+    )]
+    pub(super) ca_token_once: bool,
+    /// Private key of the root, to make a new authority with when DIR/offline/root.key was taken away
+    #[arg(long, value_name = "FILE", help_heading = "Certificate authority")]
+    pub(super) ca_root_key: Option<PathBuf>,
+    /// Address of its own to serve it on [default: the log's]
+    #[arg(long, value_name = "ADDR", help_heading = "Certificate authority")]
+    pub(super) ca_http: Option<SocketAddr>,
+
+    /// Keep a certificate transparency log; without it certificates are logged where the first --ct-url says
+    #[arg(
+        long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", help_heading = "Certificate transparency"
+    )]
+    pub(super) ct_serve: bool,
+    /// Address of its own to serve it on [default: the log's, below /ct]
+    #[arg(long, value_name = "ADDR", help_heading = "Certificate transparency")]
+    pub(super) ct_http: Option<SocketAddr>,
+
+    /// Attest times (RFC 3161)
+    #[arg(
+        long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", help_heading = "Timestamps"
+    )]
+    pub(super) tsa_serve: bool,
+    /// Object identifier of the policy that timestamps are made under
+    #[arg(long, value_name = "OID", default_value = "1.3.6.1.4.1.57264.2", help_heading = "Timestamps")]
+    pub(super) tsa_policy: String,
+    /// Another policy that may be asked for; may be repeated
+    #[arg(long, value_name = "OID", help_heading = "Timestamps")]
+    pub(super) tsa_accept_policy: Vec<String>,
+    /// What timestamps say about how exact they are
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = text::duration, help_heading = "Timestamps")]
+    pub(super) tsa_accuracy: Duration,
+    /// A server to compare the clock with, ntp://HOST[:PORT] or https://HOST; may be repeated
+    #[arg(long, value_name = "URL", help_heading = "Timestamps")]
+    pub(super) tsa_time_source: Vec<String>,
+    /// Attest nothing while the clock is further off than this
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = text::duration, help_heading = "Timestamps")]
+    pub(super) tsa_time_bound: Duration,
+    /// Address of its own to serve it on [default: the log's]
+    #[arg(long, value_name = "ADDR", help_heading = "Timestamps")]
+    pub(super) tsa_http: Option<SocketAddr>,
+
+    /// Hand the trust files out as a repository of The Update Framework
+    #[arg(
+        long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", help_heading = "Trust repository"
+    )]
+    pub(super) tuf_serve: bool,
+    /// How long the list of files is valid without being signed again; the server signs it again at half that time
+    #[arg(long, value_name = "TIME", default_value = "2d", value_parser = text::duration, help_heading = "Trust repository")]
+    pub(super) tuf_timestamp_lifetime: Duration,
+    /// Address of its own to serve it on [default: the log's, below /tuf]
+    #[arg(long, value_name = "ADDR", help_heading = "Trust repository")]
+    pub(super) tuf_http: Option<SocketAddr>,
+}
+
+impl Args {
+    /// Everything is served.
+    pub(crate) fn everything(&mut self) {
+        for serve in [&mut self.ca_serve, &mut self.ct_serve, &mut self.tsa_serve, &mut self.tuf_serve] {
+            *serve = true;
+        }
+    }
+
+    /// Base URL of the certificate authority.
+    pub(super) fn ca_url(&self, url: &str) -> String {
+        elsewhere(url, self.ca_http)
+    }
+
+    /// Submission prefix of the certificate transparency log.
+    pub(super) fn ct_url(&self, url: &str) -> String {
+        format!("{}/ct", elsewhere(url, self.ct_http))
+    }
+
+    /// Base URL of the timestamp authority.
+    pub(super) fn tsa_url(&self, url: &str) -> String {
+        elsewhere(url, self.tsa_http)
+    }
+}
+
+/// The URL of the log, or of another listener on the same host.
+fn elsewhere(url: &str, own: Option<SocketAddr>) -> String {
+    let other = own.and_then(|own| {
+        let mut other: reqwest::Url = url.parse().ok()?;
+        other.set_port(Some(own.port())).ok()?;
+        Some(other.as_str().trim_end_matches('/').to_owned())
+    });
+    other.unwrap_or_else(|| url.to_owned())
+}

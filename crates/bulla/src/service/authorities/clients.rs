@@ -1,0 +1,203 @@
+//! The lines that make each family of clients use a private stack: what `bulla up` prints, and `bulla up --print-client`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::members::Members;
+use crate::command::Failure;
+use crate::home::Identity;
+
+/// Families of clients, as people name them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Client {
+    /// cosign 2.x
+    #[value(name = "cosign-2")]
+    Cosign2,
+    /// cosign 3.x
+    #[value(name = "cosign-3")]
+    Cosign3,
+    /// sigstore-python and what uses it, such as model-signing
+    SigstorePython,
+    /// sigstore-js and @sigstore/cli
+    SigstoreJs,
+    /// sigstore-go
+    SigstoreGo,
+    /// the sigstore-rust crates
+    SigstoreRust,
+    /// the admission controller of Sigstore
+    PolicyController,
+    /// Kyverno
+    Kyverno,
+}
+
+impl Client {
+    /// All of them, in the order they are shown in.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Cosign3,
+        Self::Cosign2,
+        Self::SigstorePython,
+        Self::SigstoreJs,
+        Self::SigstoreGo,
+        Self::SigstoreRust,
+        Self::PolicyController,
+        Self::Kyverno,
+    ];
+}
+
+/// Where everything is.
+#[derive(Clone)]
+pub(crate) struct Stack {
+    /// Base URL of the log and of the certificate authority.
+    pub(crate) url: String,
+    /// The issuer of identity tokens that people use.
+    pub(crate) issuer: String,
+    /// The data directory.
+    pub(crate) data: PathBuf,
+}
+
+impl Stack {
+    /// That in a data directory, as its server described it last.
+    pub(crate) fn read(data: &Path) -> Result<Self, Failure> {
+        let url = Identity::url(data).ok_or_else(|| {
+            Failure::usage(format!("{} holds no stack: start one with `bulla up`, or pass --data DIR", data.display()))
+        })?;
+        let issuer = Members::read(data)?.oidc.unwrap_or_else(|| "ISSUER".to_owned());
+        let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+        Ok(Self { url, issuer, data })
+    }
+}
+
+/// What to type, or to apply to a cluster.
+pub(crate) fn lines(client: Client, stack: &Stack) -> String {
+    let Stack { url, issuer, .. } = stack;
+    let data = stack.data.display();
+    let root = format!("{data}/tuf/repository/root.json");
+    let trust = format!("{data}/clients/trusted_root.json");
+    let config = format!("{data}/clients/client_trust_config.json");
+    let tsa = format!("{url}/api/v1/timestamp");
+    match client {
+        Client::Cosign3 => format!(
+            "cosign initialize --mirror {url}/tuf --root {root}\n\
+             cosign sign --oidc-issuer {issuer} IMAGE@DIGEST\n\
+             cosign verify --certificate-identity WHO --certificate-oidc-issuer {issuer} IMAGE@DIGEST\n"
+        ),
+        Client::Cosign2 => format!(
+            "cosign initialize --mirror {url}/tuf --root {root}\n\
+             cosign sign --fulcio-url {url} --rekor-url {url} --oidc-issuer {issuer} --timestamp-server-url {tsa} IMAGE@DIGEST\n\
+             cosign verify --rekor-url {url} --certificate-identity WHO --certificate-oidc-issuer {issuer} IMAGE@DIGEST\n"
+        ),
+        Client::SigstorePython => format!(
+            "sigstore --instance {url}/tuf trust-instance {root}\n\
+             sigstore --instance {url}/tuf sign FILE\n\
+             sigstore --instance {url}/tuf verify identity --cert-identity WHO --cert-oidc-issuer {issuer} FILE\n\
+             # with a file instead of the repository, as model_signing wants it:\n\
+             sigstore --trust-config {config} sign FILE\n\
+             model_signing sign sigstore --trust_config {config} MODEL\n"
+        ),
+        Client::SigstoreJs => format!(
+            "sigstore initialize --mirror {url}/tuf --root {root}\n\
+             SIGSTORE_ID_TOKEN=TOKEN CI=true sigstore attest STATEMENT --fulcio-url {url} --rekor-url {url} --tsa-server-url {url} \
+             --output-file BUNDLE\n\
+             sigstore verify BUNDLE --certificate-identity-email WHO --certificate-issuer {issuer} --tuf-mirror-url {url}/tuf \
+             --tuf-root-path {root}\n\
+             // in a program: import {{ sign, verify }} from 'sigstore'\n\
+             const here = {{ fulcioURL: '{url}', rekorURL: '{url}', tsaServerURL: '{url}', identityToken: TOKEN,\n\
+             \x20\x20tufMirrorURL: '{url}/tuf', tufRootPath: '{root}' }}\n"
+        ),
+        Client::SigstoreGo => format!(
+            "// with github.com/sigstore/sigstore-go/pkg/{{root,tuf}}\n\
+             first, err := os.ReadFile(\"{root}\")\n\
+             options := tuf.DefaultOptions().WithRepositoryBaseURL(\"{url}/tuf\").WithRoot(first)\n\
+             trustedRoot, err := root.FetchTrustedRootWithOptions(options)\n\
+             signingConfig, err := root.FetchSigningConfigWithOptions(options)\n\
+             // or from a file: root.NewTrustedRootFromPath(\"{trust}\")\n"
+        ),
+        Client::SigstoreRust => format!(
+            "// with sigstore-trust-root, its feature `tuf`, and sigstore-sign\n\
+             let root = std::fs::read(\"{root}\")?;\n\
+             let repository = TufConfig::custom(\"{url}/tuf\", TufBootstrap::trusted(root));\n\
+             let trusted_root = TrustedRoot::from_tuf(repository.clone()).await?;\n\
+             let signing_config = SigningConfig::from_tuf(repository).await?;\n"
+        ),
+        Client::PolicyController => policy_controller(stack, &root),
+        Client::Kyverno => kyverno(stack),
+    }
+}
+
+/// Resources for a cluster: whom to believe, and a policy that uses it.
+fn policy_controller(Stack { url, issuer, .. }: &Stack, root: &str) -> String {
+    format!(
+        "kubectl apply -f - <<YAML\n\
+         apiVersion: policy.sigstore.dev/v1alpha1\n\
+         kind: TrustRoot\n\
+         metadata:\n\
+         \x20 name: bulla\n\
+         spec:\n\
+         \x20 remote:\n\
+         \x20   mirror: {url}/tuf\n\
+         \x20   root: $(base64 -w0 {root})\n\
+         ---\n\
+         apiVersion: policy.sigstore.dev/v1beta1\n\
+         kind: ClusterImagePolicy\n\
+         metadata:\n\
+         \x20 name: signed-by-us\n\
+         spec:\n\
+         \x20 images:\n\
+         \x20 - glob: \"**\"\n\
+         \x20 authorities:\n\
+         \x20 - keyless:\n\
+         \x20     url: {url}\n\
+         \x20     trustRootRef: bulla\n\
+         \x20     identities:\n\
+         \x20     - issuer: {issuer}\n\
+         \x20       subject: WHO\n\
+         \x20   ctlog:\n\
+         \x20     url: {url}\n\
+         \x20     trustRootRef: bulla\n\
+         YAML\n"
+    )
+}
+
+/// A policy with the keys in it: this controller takes no repository in a policy.
+fn kyverno(Stack { url, issuer, data, .. }: &Stack) -> String {
+    let data = data.display();
+    let mut text = String::new();
+    let indented = |file: &str| format!("$(sed 's/^/                /' {data}/{file})");
+    // Writing to a string cannot fail.
+    let _infallible = write!(
+        text,
+        "kubectl apply -f - <<YAML\n\
+         apiVersion: kyverno.io/v1\n\
+         kind: ClusterPolicy\n\
+         metadata:\n\
+         \x20 name: signed-by-us\n\
+         spec:\n\
+         \x20 webhookConfiguration:\n\
+         \x20   failurePolicy: Fail\n\
+         \x20 rules:\n\
+         \x20 - name: signed-by-us\n\
+         \x20   match:\n\
+         \x20     any:\n\
+         \x20     - resources:\n\
+         \x20         kinds: [Pod]\n\
+         \x20   verifyImages:\n\
+         \x20   - imageReferences: [\"*\"]\n\
+         \x20     failureAction: Enforce\n\
+         \x20     attestors:\n\
+         \x20     - entries:\n\
+         \x20       - keyless:\n\
+         \x20           subject: WHO\n\
+         \x20           issuer: {issuer}\n\
+         \x20           roots: |-\n{roots}\n\
+         \x20           rekor:\n\
+         \x20             url: {url}\n\
+         \x20             pubkey: |-\n{rekor}\n\
+         \x20           ctlog:\n\
+         \x20             pubkey: |-\n{ctlog}\n\
+         YAML\n",
+        roots = indented("ca/chain.pem"),
+        rekor = indented("v1.pub"),
+        ctlog = indented("ct/ct.pub"),
+    );
+    text
+}

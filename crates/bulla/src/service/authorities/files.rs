@@ -1,0 +1,169 @@
+//! The keys and certificates of the authorities in the data directory; what is missing is made.
+//!
+//! ```text
+//! DIR/offline/root.key      key of the root: needed to make an authority, never to run one; to be taken away
+//! DIR/offline/tuf-root.key  key of the repository's root, likewise
+//! DIR/root.pem              certificate of the root
+//! DIR/ca/ca.key, chain.pem  the certificate authority: its key, its certificates up to the root
+//! DIR/tsa/tsa.key, chain.pem
+//! DIR/ct/ct.key, ct.pub     the certificate transparency log; beside them its ledger
+//! DIR/tuf/online.key        signs the repository from day to day
+//! ```
+//!
+//! A chain is written last: an authority is there when its chain is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bulla_authority::ca::{self, INTERMEDIATE_LIFETIME, Issuer, Period, Profile, ROOT_LIFETIME, Serial, Subject};
+use bulla_claims::SigningKey;
+use bulla_claims::keys::{pem, public_key_pem};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::command::Failure;
+use crate::home::{make_directory, make_secret, not_writable, note, read_key};
+
+/// An authority that has certificates.
+pub(super) struct Certified {
+    /// PEM, its own first, the root last.
+    pub(super) chain: String,
+    /// The key of the first.
+    pub(super) key: SigningKey,
+}
+
+/// What an authority of ours is called in its files and its certificate.
+pub(super) struct Role {
+    dir: &'static str,
+    key: &'static str,
+    common_name: &'static str,
+    profile: Profile,
+    generate: fn() -> String,
+}
+
+/// Certifies identities.
+pub(super) const CA: Role = Role {
+    dir: "ca",
+    key: "ca.key",
+    common_name: "certificate authority",
+    profile: Profile::CodeSigningIntermediate,
+    generate: SigningKey::generate_ecdsa_p384_pem,
+};
+
+/// Attests times.
+pub(super) const TSA: Role = Role {
+    dir: "tsa",
+    key: "tsa.key",
+    common_name: "timestamp authority",
+    profile: Profile::TimestampingLeaf,
+    generate: SigningKey::generate_ecdsa_p256_pem,
+};
+
+/// Whose root it is, and where its key may be instead.
+pub(super) struct Hierarchy<'a> {
+    /// The data directory.
+    pub(super) dir: &'a Path,
+    /// In the names of all certificates.
+    pub(super) organization: &'a str,
+    /// The root's key, if it was taken elsewhere.
+    pub(super) root_key: Option<&'a Path>,
+}
+
+/// Signing clients compare times by the second, and clocks differ by more than that.
+const BACKDATED: SignedDuration = SignedDuration::from_mins(5);
+
+impl Hierarchy<'_> {
+    /// The authority in the directory; a new one is certified by the root, which is made with the first.
+    pub(super) async fn open(&self, role: &Role, now: Timestamp) -> Result<Certified, Failure> {
+        let dir = self.dir.join(role.dir);
+        let chain = dir.join("chain.pem");
+        if !chain.exists() {
+            self.make(role, &dir, now).await?;
+        }
+        let text = fs::read_to_string(&chain);
+        let text = text.map_err(|error| Failure::usage(format!("{}: {error}", chain.display())))?;
+        Ok(Certified { chain: text, key: read_key(&dir.join(role.key), None)? })
+    }
+
+    async fn make(&self, role: &Role, dir: &Path, now: Timestamp) -> Result<(), Failure> {
+        make_directory(dir)?;
+        let (root, root_key) = self.root(now).await?;
+        // Of an attempt that was interrupted: a key that nothing certifies is as good as a new one.
+        let key = secret(dir, role.key, role.generate)?;
+        let key = read_key(&key, None)?;
+        let issuer = Issuer::of_certificate(&root, &root_key).map_err(Failure::usage)?;
+        let certificate =
+            self.certify(role.profile, role.common_name, &key, &issuer, now, INTERMEDIATE_LIFETIME).await?;
+        note(dir, "chain.pem", &format!("{}{}", pem("CERTIFICATE", &certificate), pem("CERTIFICATE", &root)))
+    }
+
+    /// The root's certificate and key.
+    async fn root(&self, now: Timestamp) -> Result<(Vec<u8>, SigningKey), Failure> {
+        let certificate = self.dir.join("root.pem");
+        let own = self.dir.join("offline/root.key");
+        if !certificate.exists() {
+            let offline = self.dir.join("offline");
+            make_directory(&offline)?;
+            let key = read_key(&secret(&offline, "root.key", SigningKey::generate_ecdsa_p384_pem)?, None)?;
+            let issuer = Issuer::of_itself(&self.subject("root"), &key).map_err(Failure::usage)?;
+            let root = self.certify(Profile::Root, "root", &key, &issuer, now, ROOT_LIFETIME).await?;
+            note(self.dir, "root.pem", &pem("CERTIFICATE", &root))?;
+        }
+        let path = self.root_key.unwrap_or(&own);
+        if !path.exists() {
+            let problem = "is needed to certify a new authority: put it back for this start, or pass --ca-root-key FILE";
+            return Err(Failure::usage(format!("the root's key {} {problem}", path.display())));
+        }
+        let root = root(self.dir)?.swap_remove(0);
+        Ok((root, read_key(path, None)?))
+    }
+
+    async fn certify(
+        &self,
+        profile: Profile,
+        name: &str,
+        key: &SigningKey,
+        issuer: &Issuer<'_>,
+        now: Timestamp,
+        lifetime: SignedDuration,
+    ) -> Result<Vec<u8>, Failure> {
+        let serial = Serial::random().map_err(Failure::unavailable)?;
+        let period = Period::starting(now - BACKDATED, lifetime).map_err(Failure::usage)?;
+        let made = ca::certify(profile, &self.subject(name), key.spki(), issuer, period, serial).await;
+        made.map_err(Failure::usage)
+    }
+
+    fn subject(&self, name: &str) -> Subject {
+        let organization = self.organization.to_owned();
+        Subject { common_name: format!("{organization} {name}"), organization }
+    }
+}
+
+/// The root, DER, as the only one of a list.
+pub(super) fn root(dir: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let path = dir.join("root.pem");
+    let failed = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
+    let text = fs::read_to_string(&path).map_err(|error| failed(&error))?;
+    let certificates = ca::certificates(&text).map_err(|problem| failed(&problem))?;
+    if certificates.len() != 1 {
+        return Err(failed(&format!("has {} certificates, the root alone was expected", certificates.len())));
+    }
+    Ok(certificates)
+}
+
+/// The key of the certificate transparency log, with its public half beside it.
+pub(super) fn ct_key(dir: &Path) -> Result<SigningKey, Failure> {
+    make_directory(dir)?;
+    let key = read_key(&secret(dir, "ct.key", SigningKey::generate_ecdsa_p256_pem)?, None)?;
+    note(dir, "ct.pub", &public_key_pem(key.spki()))?;
+    Ok(key)
+}
+
+/// A private key file, made when it is not there.
+pub(super) fn secret(dir: &Path, name: &str, generate: fn() -> String) -> Result<PathBuf, Failure> {
+    let path = dir.join(name);
+    if path.exists() {
+        return Ok(path);
+    }
+    make_directory(dir)?;
+    make_secret(dir, name, &generate()).map_err(|error| not_writable(dir, &error))
+}

@@ -1,0 +1,115 @@
+//! The authorities of this stack as its trust files name them: their certificates and keys lie in the data directory, where they
+//! are served is noted there by the server. Reads only public files, so the server may be running.
+//!
+//! ```text
+//! DIR/authorities.json   where each authority is, as the server said last
+//! DIR/ca/chain.pem       certificates of the certificate authority, issuing first, root last
+//! DIR/ca/other/*.pem     chains that are believed beside it: retired ones, and one that is to follow
+//! DIR/ct/ct.pub          public key of the certificate transparency log
+//! DIR/tsa/chain.pem      certificates of the timestamp authority, signing first, root last
+//! DIR/tsa/other/*.pem    as above
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bulla_rekor::trust::{Authorities, Services, TrustError};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::command::Failure;
+use crate::home;
+
+/// Where each authority of a stack is; what is not there is not served.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Members {
+    /// Base URL of the certificate authority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<String>,
+    /// Submission prefix of the certificate transparency log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ct: Option<String>,
+    /// Whole URL of the timestamp authority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tsa: Option<String>,
+    /// Issuer of identity tokens for those who have no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oidc: Option<String>,
+}
+
+const FILE: &str = "authorities.json";
+
+impl Members {
+    /// Those noted in a directory; none if nothing is.
+    pub(crate) fn read(dir: &Path) -> Result<Self, Failure> {
+        let path = dir.join(FILE);
+        let failed = |problem: &dyn std::fmt::Display| {
+            Failure::usage(format!("{}: {problem}: `bulla serve` writes it anew", path.display()))
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| failed(&error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// Notes them.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), Failure> {
+        // Four strings always serialize.
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        home::note(dir, FILE, &format!("{text}\n"))
+    }
+
+    /// Adds them to what the trust files say. `start` is when the log began to sign.
+    pub(crate) fn add_to(
+        &self,
+        dir: &Path,
+        start: Timestamp,
+        authorities: &mut Authorities,
+        services: &mut Services,
+    ) -> Result<(), Failure> {
+        if let Some(url) = &self.ca {
+            for chain in chains(&dir.join("ca"))? {
+                add(&chain, |text| authorities.add_certificate_authority(text, url))?;
+            }
+            services.ca_urls.insert(0, url.clone());
+        }
+        if let Some(url) = &self.ct {
+            add(&dir.join("ct/ct.pub"), |text| authorities.add_ct_log(text, url, start))?;
+        }
+        if let Some(url) = &self.tsa {
+            for chain in chains(&dir.join("tsa"))? {
+                add(&chain, |text| authorities.add_timestamp_authority(text, url))?;
+            }
+            services.tsa_urls.insert(0, url.clone());
+        }
+        services.oidc_urls.splice(0..0, self.oidc.clone());
+        Ok(())
+    }
+}
+
+/// The chain in force, and those that are believed beside it.
+fn chains(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut all = vec![dir.join("chain.pem")];
+    let other = dir.join("other");
+    match fs::read_dir(&other) {
+        Ok(entries) => {
+            let mut more: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+            more.retain(|path| path.extension().is_some_and(|extension| extension == "pem"));
+            more.sort();
+            all.append(&mut more);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Failure::usage(format!("{}: {error}", other.display()))),
+    }
+    Ok(all)
+}
+
+/// Hands the text of a file on; a failure names the file.
+pub(crate) fn add(path: &Path, take: impl FnOnce(&str) -> Result<(), TrustError>) -> Result<(), Failure> {
+    let failed = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+    take(&text).map_err(|error| failed(&error))
+}

@@ -1,0 +1,192 @@
+//! The authorities of a private stack: opened from the data directory, served beside the log, named in its trust files.
+
+mod args;
+pub(crate) mod clients;
+mod ct;
+mod files;
+mod fulcio;
+pub(crate) mod members;
+mod tsa;
+mod tuf;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use bulla_authority::api::fulcio::Fulcio;
+use bulla_authority::ct::{CtLog, RemoteCtLog};
+use bulla_authority::dev::DevIssuer;
+use bulla_authority::{api, oidc};
+use bulla_claims::pki::x509;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+pub(crate) use args::Args;
+
+use self::ct::CertificateLog;
+use self::files::{CA, Hierarchy};
+use self::members::Members;
+use self::tsa::Timestamps;
+pub(crate) use self::tuf::Trusted;
+use crate::command::Failure;
+
+/// What the authorities are told about the place they are in.
+pub(crate) struct Place<'a> {
+    /// The data directory.
+    pub(crate) dir: &'a Path,
+    /// Public base URL of the log.
+    pub(crate) url: &'a str,
+    /// In the names of certificates.
+    pub(crate) organization: &'a str,
+    /// Whether the issuer for laptops is included.
+    pub(crate) dev: bool,
+    /// URL and key file of a certificate transparency log elsewhere.
+    pub(crate) outside_ct: Option<(&'a str, &'a Path)>,
+}
+
+/// Routes, and the listener that they have to themselves, if any.
+pub(crate) struct Served {
+    /// Which option named the listener.
+    pub(crate) option: &'static str,
+    /// It.
+    pub(crate) own: Option<SocketAddr>,
+    /// What is there.
+    pub(crate) routes: Router,
+}
+
+/// The authorities that run.
+pub(crate) struct Authorities {
+    fulcio: Option<Arc<Fulcio>>,
+    ct: Option<CertificateLog>,
+    tsa: Option<Timestamps>,
+    trusted: Trusted,
+    dev: Option<Arc<DevIssuer>>,
+    args: Args,
+}
+
+impl Authorities {
+    /// Opens what is asked for. What it needs and is not there is made.
+    pub(crate) async fn open(args: &Args, place: &Place<'_>) -> Result<Self, Failure> {
+        let now = Timestamp::now();
+        let hierarchy = Hierarchy {
+            dir: place.dir,
+            organization: place.organization,
+            root_key: args.ca_root_key.as_deref(),
+        };
+        let dev = if place.dev { Some(dev_issuer(place.url)?) } else { None };
+        let ca = if args.ca_serve { Some(hierarchy.open(&CA, now).await?) } else { None };
+        let ct = if args.ct_serve {
+            let roots = files::root(place.dir)?;
+            Some(CertificateLog::open(&place.dir.join("ct"), &args.ct_url(place.url), roots).await?)
+        } else {
+            None
+        };
+        let fulcio = match ca {
+            None => None,
+            Some(ca) => {
+                let submit: Option<Arc<dyn CtLog>> = match (&ct, place.outside_ct) {
+                    (Some(ct), _) => Some(ct.log()),
+                    (None, Some((url, key))) => Some(Arc::new(outside_ct(url, key)?)),
+                    (None, None) => {
+                        tracing::warn!(
+                            "certificates are logged nowhere, and most clients refuse them: pass --ct-serve, or --ct-url \
+                             and --ct-key of a log elsewhere"
+                        );
+                        None
+                    }
+                };
+                Some(Arc::new(fulcio::open(args, ca, submit, dev.as_deref(), now)?))
+            }
+        };
+        let tsa = if args.tsa_serve { Some(Timestamps::open(args, &hierarchy, now).await?) } else { None };
+        let trusted = Trusted::new(place.dir, args.tuf_serve.then_some(args.tuf_timestamp_lifetime));
+        Ok(Self { fulcio, ct, tsa, trusted, dev, args: args.clone() })
+    }
+
+    /// Where they are, for the trust files.
+    pub(crate) fn members(&self, url: &str) -> Members {
+        Members {
+            ca: self.fulcio.as_ref().map(|_| self.args.ca_url(url)),
+            ct: self.ct.as_ref().map(|_| self.args.ct_url(url)),
+            tsa: self.tsa.as_ref().map(|_| format!("{}/api/v1/timestamp", self.args.tsa_url(url))),
+            oidc: self.dev.as_ref().map(|dev| dev.url().to_owned()),
+        }
+    }
+
+    /// What hands the trust files out.
+    pub(crate) fn trusted(&self) -> Trusted {
+        self.trusted.clone()
+    }
+
+    /// Everything that is served over HTTP.
+    pub(crate) fn served(&self) -> Vec<Served> {
+        let mut all = Vec::new();
+        let mut serve = |option, own, routes| all.push(Served { option, own, routes });
+        if let Some(fulcio) = &self.fulcio {
+            serve("--ca-http", self.args.ca_http, api::fulcio::routes(fulcio.clone()));
+        }
+        if let Some(ct) = &self.ct {
+            serve("--ct-http", self.args.ct_http, Router::new().nest("/ct", ct.routes()));
+        }
+        if let Some(tsa) = &self.tsa {
+            serve("--tsa-http", self.args.tsa_http, tsa.routes());
+        }
+        if let Some(repository) = self.trusted.repository() {
+            let routes = Router::new().nest("/tuf", api::tuf::routes(repository.into()));
+            serve("--tuf-http", self.args.tuf_http, routes);
+        }
+        if let Some(dev) = &self.dev {
+            let routes = Router::new().nest("/oidc", api::dev::routes(dev.clone()));
+            serve("--http", None, routes.layer(axum::middleware::map_request(with_peer)));
+        }
+        all
+    }
+
+    /// The certificate authority for gRPC.
+    pub(crate) fn fulcio(&self) -> Option<Arc<Fulcio>> {
+        self.fulcio.clone()
+    }
+
+    /// Starts what watches and renews.
+    pub(crate) fn keep(&self, background: &mut JoinSet<()>) {
+        if let Some(tsa) = &self.tsa {
+            tsa.keep(background);
+        }
+        let trusted = self.trusted.clone();
+        background.spawn(async move { trusted.keep_fresh().await });
+    }
+
+    /// Stops what writes.
+    pub(crate) async fn stop(&self) -> Result<(), Failure> {
+        match &self.ct {
+            Some(ct) => ct.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The issuer for laptops asks for the address in its own words.
+async fn with_peer(mut request: axum::extract::Request) -> axum::extract::Request {
+    if let Some(bulla_rekor::guard::Peer(peer)) = request.extensions().get().copied() {
+        request.extensions_mut().insert(api::dev::Peer(peer));
+    }
+    request
+}
+
+fn dev_issuer(url: &str) -> Result<Arc<DevIssuer>, Failure> {
+    let issuer = DevIssuer::with_new_key(&format!("{url}/oidc"));
+    issuer.map(Arc::new).map_err(|problem| Failure::usage(format!("--dev: {problem}")))
+}
+
+fn outside_ct(url: &str, key: &Path) -> Result<RemoteCtLog, Failure> {
+    let failed = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", key.display()));
+    let text = std::fs::read(key).map_err(|error| failed(&error))?;
+    let key = x509::PublicKey::parse(&text).map_err(|error| failed(&error.problem))?;
+    RemoteCtLog::new(url, key.spki()).map_err(|problem| Failure::usage(format!("--ct-url: {problem}")))
+}
+
+/// How often an issuer is asked, and how long it has.
+fn http_settings() -> oidc::HttpSettings {
+    oidc::HttpSettings::default()
+}

@@ -1,0 +1,116 @@
+//! How the trust files reach clients: as files in the data directory, and as a repository of The Update Framework that is signed
+//! again before it grows stale.
+//!
+//! ```text
+//! DIR/clients/…            the trust files, for those who take files
+//! DIR/tuf/repository/…     the repository, as it is served
+//! DIR/tuf/online.key       signs it from day to day
+//! DIR/offline/tuf-root.key its root: needed to make it and to change keys, never to run it
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulla_authority::tuf::{Expiries, Repository};
+use bulla_claims::SigningKey;
+use bulla_rekor::trust::Apis;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
+
+use super::files::secret;
+use crate::command::Failure;
+use crate::home::{make_directory, note, read_key};
+use crate::service::trust::Documents;
+
+/// Where the trust files go.
+#[derive(Clone)]
+pub(crate) struct Trusted {
+    dir: PathBuf,
+    /// How long the newest list is valid, if there is a repository.
+    lifetime: Option<Duration>,
+    repository: Arc<Mutex<Option<Repository>>>,
+}
+
+/// How often the repository is looked at.
+const EVERY: Duration = Duration::from_mins(10);
+
+impl Trusted {
+    pub(super) fn new(dir: &Path, lifetime: Option<Duration>) -> Self {
+        Self { dir: dir.to_owned(), lifetime, repository: Arc::default() }
+    }
+
+    /// Where the repository is, if there is one.
+    pub(super) fn repository(&self) -> Option<PathBuf> {
+        self.lifetime.map(|_| self.dir.join("tuf/repository"))
+    }
+
+    /// Hands out what the documents say now.
+    pub(crate) async fn publish(&self, documents: &Documents) -> Result<(), Failure> {
+        let trusted_root = documents.trusted_root()?;
+        let signing_config = documents.signing_config(Apis::Both)?;
+        let clients = self.dir.join("clients");
+        make_directory(&clients)?;
+        note(&clients, TRUSTED_ROOT, &trusted_root)?;
+        note(&clients, SIGNING_CONFIG, &signing_config)?;
+        note(&clients, "client_trust_config.json", &documents.client_trust_config()?)?;
+        let targets = BTreeMap::from([
+            (TRUSTED_ROOT.to_owned(), trusted_root.into_bytes()),
+            (SIGNING_CONFIG.to_owned(), signing_config.into_bytes()),
+            ("signing_config_rekor_v1.v0.2.json".to_owned(), documents.signing_config(Apis::V1)?.into_bytes()),
+            ("signing_config_rekor_v2.v0.2.json".to_owned(), documents.signing_config(Apis::V2)?.into_bytes()),
+        ]);
+        let Some(lifetime) = self.lifetime else { return Ok(()) };
+        let mut repository = self.repository.lock().await;
+        if repository.is_none() {
+            *repository = Some(self.open(lifetime, &targets).await?);
+        }
+        if let Some(repository) = repository.as_ref() {
+            repository.publish(&targets, Timestamp::now()).await.map_err(Failure::usage)?;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, lifetime: Duration, targets: &BTreeMap<String, Vec<u8>>) -> Result<Repository, Failure> {
+        let home = self.dir.join("tuf");
+        let dir = home.join("repository");
+        let online = Arc::new(read_key(&secret(&home, "online.key", SigningKey::generate_ecdsa_p256_pem)?, None)?);
+        let timestamp = SignedDuration::try_from(lifetime).map_err(Failure::usage)?;
+        let expiries = Expiries { timestamp, ..Expiries::default() };
+        if dir.join("root.json").exists() {
+            return Repository::open(&dir, online, expiries).map_err(Failure::usage);
+        }
+        let offline = self.dir.join("offline");
+        let root = read_key(&secret(&offline, "tuf-root.key", SigningKey::generate_ecdsa_p256_pem)?, None)?;
+        let created = Repository::create(&dir, &[&root], online, targets, Timestamp::now(), expiries).await;
+        created.map_err(Failure::usage)
+    }
+
+    /// Signs the repository again when it is time, for ever.
+    pub(super) async fn keep_fresh(&self) {
+        let mut looks = tokio::time::interval(EVERY);
+        loop {
+            looks.tick().await;
+            let repository = self.repository.lock().await;
+            let Some(repository) = repository.as_ref() else { continue };
+            match repository.refresh(Timestamp::now()).await {
+                Ok(refreshed) => {
+                    let left = refreshed.timestamp_expires.duration_since(Timestamp::now());
+                    metrics::gauge!("bulla_tuf_expires_seconds").set(left.as_secs_f64());
+                    if refreshed.written {
+                        tracing::info!(expires = %refreshed.timestamp_expires, "trust repository signed again");
+                    }
+                    if refreshed.root_expires_soon {
+                        let expires = refreshed.root_expires;
+                        tracing::warn!(%expires, "the trust repository's root expires soon: make a new one with `bulla trust init`");
+                    }
+                }
+                Err(error) => tracing::error!(%error, "trust repository cannot be signed again"),
+            }
+        }
+    }
+}
+
+const TRUSTED_ROOT: &str = "trusted_root.json";
+const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
