@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use super::{Failure, say, shard};
 use crate::home::{self, Absent, Home, remember_url};
+use crate::service::authorities::clients::{self, Stack};
 use crate::service::authorities::{self, Authorities, Place, Trusted};
 use crate::service::control::{self, Order};
 use crate::service::front::{Front, Places};
@@ -49,7 +50,10 @@ pub(crate) struct Args {
     trust: trust::Args,
     #[command(flatten)]
     authorities: authorities::Args,
-    /// Include the issuer of identity tokens for laptops: no option of this command.
+    /// Whether this is `bulla up`, which says more.
+    #[arg(skip)]
+    everything: bool,
+    /// Whether the issuer of identity tokens for laptops is included.
     #[arg(skip)]
     dev: bool,
 }
@@ -219,10 +223,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Arc::new(Running::start(home, "stop that one first, or pass another --data DIR", how).await?);
     let data = running.dir().to_owned();
     let url = trust::url(&running.identities(), args.trust.url.as_deref(), http_at.port())?;
+    let active = running.identity();
     let place = Place {
         dir: &data,
         url: &url,
-        organization: args.trust.operator().unwrap_or_else(|| running.identity().verifier.name()),
+        organization: args.trust.operator().unwrap_or_else(|| active.verifier.name()),
         dev: args.dev,
         outside_ct: args.trust.outside_ct(),
     };
@@ -258,7 +263,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         metrics: metrics_listener.as_ref().map(|(_, at)| *at),
     };
     let size = running.shards().active().base() + running.active().status().size;
-    let greeting = front.greeting(&args.state(running.active().status().frozen, is_new, size), &places);
+    let mut greeting = front.greeting(&args.state(running.active().status().frozen, is_new, size), &places);
+    if args.everything {
+        greeting.push_str(&clients::greeting(&Stack::read(&data)?));
+    }
 
     let mut services: Vec<(TcpListener, Router)> = Vec::new();
     let main = bulla_rekor::api::router(door.clone());
@@ -327,7 +335,7 @@ impl Args {
                 "--dev believes whatever people say they are, so it is for loopback addresses only; --http is {at}"
             )));
         }
-        self.dev = dev;
+        (self.everything, self.dev) = (true, dev);
         self.authorities.everything();
         Ok(())
     }

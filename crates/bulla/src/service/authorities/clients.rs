@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum as _;
+
 use super::members::Members;
 use crate::command::Failure;
 use crate::home::Identity;
@@ -65,6 +67,22 @@ impl Stack {
         let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
         Ok(Self { url, issuer, data })
     }
+}
+
+/// The lines of all families, for whoever started the stack.
+pub(crate) fn greeting(stack: &Stack) -> String {
+    let mut text = String::from("Clients (each again with bulla up --print-client NAME)\n");
+    for client in Client::ALL {
+        let name = client.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _infallible = write!(text, "\n# {name}\n{}", lines(client, stack));
+    }
+    let data = stack.data.display();
+    let _infallible = write!(
+        text,
+        "\n# The keys of the roots lie in {data}/offline: nothing here reads them again. Take them away.\n\n"
+    );
+    text
 }
 
 /// What to type, or to apply to a cluster.
