@@ -4,6 +4,7 @@
 //! line in each of the two lists below. A command receives its own arguments and nothing else.
 
 mod bench;
+mod ceremony;
 mod entry;
 mod freeze;
 mod fsck;
@@ -27,7 +28,7 @@ pub(crate) enum Command {
     Up(Box<up::Args>),
     /// Run a log: take entries, publish checkpoints, serve everything a verifier reads
     Serve(Box<serve::Args>),
-    /// Print the trust files that clients of this log need
+    /// Print the trust files that clients of this log need, or make a root of the repository that hands them out
     Trust(trust::Args),
     /// End a stopped log for good with a final checkpoint
     Freeze(freeze::Args),
@@ -56,7 +57,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Up(args) => up::run(*args).await,
         Command::Serve(args) => serve::run(*args).await,
-        Command::Trust(args) => trust::run(&args),
+        Command::Trust(args) => trust::run(&args).await,
         Command::Freeze(args) => freeze::run(args).await,
         Command::Entry(command) => entry::run(*command).await,
         Command::Log(command) => log::run(command).await,

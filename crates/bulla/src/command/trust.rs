@@ -1,12 +1,12 @@
-//! `bulla trust`: prints the files that clients need to use and to verify this log. Reads only public files of the data
-//! directory, so the log may be running, and the private key may be elsewhere.
+//! `bulla trust`: prints the files that clients need to use and to verify this log, and makes the roots of the repository that
+//! hands them out. Reads only public files of the data directory, so the log may be running, and its keys may be elsewhere.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bulla_rekor::trust::Apis;
 
-use super::{Failure, say};
+use super::{Failure, ceremony, say};
 use crate::home::Identity;
 use crate::service::trust::{self, Documents};
 
@@ -22,6 +22,8 @@ enum Document {
     Root(Inputs),
     /// Print `signing_config.v0.2.json`: where clients are to send things
     SigningConfig(SigningConfig),
+    #[command(flatten)]
+    Ceremony(ceremony::Step),
 }
 
 #[derive(clap::Args)]
@@ -62,15 +64,22 @@ struct Inputs {
     trust: trust::Args,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let (Document::Root(inputs) | Document::SigningConfig(SigningConfig { inputs, .. })) = &args.document;
+pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let (inputs, api) = match &args.document {
+        Document::Root(inputs) => (inputs, None),
+        Document::SigningConfig(SigningConfig { inputs, api }) => (inputs, Some((*api).into())),
+        Document::Ceremony(step) => {
+            ceremony::run(step).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let shards = Identity::read_all(&inputs.data)?;
     let remembered = Identity::url(&inputs.data);
     let url = inputs.trust.url.as_deref().or(remembered.as_deref());
     let documents = Documents::new(&shards, url, DEFAULT_PORT, &inputs.trust, &inputs.data)?;
-    let text = match &args.document {
-        Document::Root(_) => documents.trusted_root()?,
-        Document::SigningConfig(SigningConfig { api, .. }) => documents.signing_config((*api).into())?,
+    let text = match api {
+        None => documents.trusted_root()?,
+        Some(api) => documents.signing_config(api)?,
     };
     say(&text);
     Ok(ExitCode::SUCCESS)

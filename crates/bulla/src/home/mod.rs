@@ -500,13 +500,18 @@ pub(crate) fn read_key(path: &Path, password: Option<&[u8]>) -> Result<SigningKe
 }
 
 fn password(args: &Args) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(path) = &args.key_password_file else {
-        return Ok(args.key_password.as_ref().map(|password| password.as_bytes().to_vec()));
-    };
+    match &args.key_password_file {
+        None => Ok(args.key_password.as_ref().map(|password| password.as_bytes().to_vec())),
+        Some(path) => password_in(path).map(Some),
+    }
+}
+
+/// The first line of a file with a password.
+pub(crate) fn password_in(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| Failure::usage(format!("password file {}: {error}", path.display()));
     let text = fs::read(path).map_err(failed)?;
     let line = text.strip_suffix(b"\n").unwrap_or(&text);
-    Ok(Some(line.strip_suffix(b"\r").unwrap_or(line).to_vec()))
+    Ok(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
 }
 
 pub(crate) fn open_failure(error: OpenError) -> Failure {
