@@ -10,8 +10,12 @@ pub mod client;
 pub mod ct;
 pub mod dev;
 mod key;
+#[cfg(feature = "pkcs11")]
+mod key_pkcs11;
 pub mod oidc;
 pub mod tsa;
 pub mod tuf;
 
 pub use key::{BoxFuture, PrivateKey};
+#[cfg(feature = "pkcs11")]
+pub use key_pkcs11::{TokenError, TokenKey};

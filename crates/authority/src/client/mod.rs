@@ -1,1 +1,5 @@
 //! The other side of the doors: what signs for people asks authorities, ours or others, through these.
+
+mod ca;
+
+pub use ca::{CaClient, CaError};

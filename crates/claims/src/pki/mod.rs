@@ -6,7 +6,7 @@ mod email;
 mod fingerprint;
 mod format;
 pub mod minisign;
-pub(crate) mod pem;
+pub mod pem;
 pub mod pgp;
 pub mod pkcs7;
 pub mod ssh;

@@ -4,14 +4,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// One block: its label, and what is in it.
-pub(super) struct Block {
-    pub(super) label: String,
-    pub(super) der: Vec<u8>,
+pub struct Block {
+    /// What stands between `BEGIN` and the dashes.
+    pub label: String,
+    /// The bytes.
+    pub der: Vec<u8>,
 }
 
 /// Every block of a text, at most `most`. Text before a block is passed over, as OpenSSL writes some there; after the last
-/// only white space may stand.
-pub(super) fn read(text: &[u8], most: usize) -> Result<Vec<Block>, String> {
+/// only white space may stand. The error is what is to be said after the name of the text.
+pub fn read(text: &[u8], most: usize) -> Result<Vec<Block>, String> {
     let text =
         std::str::from_utf8(text).map_err(|_| "is not PEM: it has bytes that are no text".to_owned())?;
     let mut lines = text.lines().map(str::trim);

@@ -43,10 +43,12 @@ impl SigningKey {
 
     /// Makes a new ECDSA P-256 key: PKCS#8 in PEM.
     pub fn generate_ecdsa_p256_pem() -> String {
-        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
-        let key =
-            key.expect("the library makes keys until one is good, and does not return without random bytes");
-        crate::keys::pem("PRIVATE KEY", key.as_ref())
+        generate_ecdsa_pem(&ECDSA_P256_SHA256_ASN1_SIGNING)
+    }
+
+    /// Makes a new ECDSA P-384 key: PKCS#8 in PEM.
+    pub fn generate_ecdsa_p384_pem() -> String {
+        generate_ecdsa_pem(&ECDSA_P384_SHA384_ASN1_SIGNING)
     }
 
     /// Reads the text of a key file: the first private key in it, as PEM of PKCS#8 (`PRIVATE KEY`, `ENCRYPTED PRIVATE
@@ -172,6 +174,12 @@ impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SigningKey({})", self.details)
     }
+}
+
+fn generate_ecdsa_pem(algorithm: &'static EcdsaSigningAlgorithm) -> String {
+    let key = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new());
+    let key = key.expect("the library makes keys until one is good, and does not return without random bytes");
+    crate::keys::pem("PRIVATE KEY", key.as_ref())
 }
 
 fn no_public_key() -> KeyFileError {
