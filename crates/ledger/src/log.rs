@@ -21,7 +21,9 @@ use crate::index::{Index, IndexAt};
 use crate::keeper::{self, CHECKPOINT, Keeper, set_checkpoint};
 use crate::publisher::{Notary, PublishError, Published, Publisher};
 use crate::reader::{Reader, Tree};
-use crate::sequencer::{AddError, Answer, MAX_ORDER, Order, Request, Sequenced, Writer};
+use crate::sequencer::{
+    AddError, Answer, INDEX_LEN, LeafState, MAX_ORDER, Order, Request, Sequenced, Writer,
+};
 use crate::source::ReadError;
 use crate::storage::{Head, Recovered, Storage, StorageError};
 use crate::tail::Tail;
@@ -228,7 +230,13 @@ impl Log {
         for batch in &recovered.staged {
             tail.apply(batch)?;
         }
-        let stored = stored_checkpoint(storage.as_ref(), &options.verifier).await?;
+        let stored = stored_checkpoint(storage.as_ref(), &options).await?;
+        let last_at = match tail.size().checked_sub(1) {
+            Some(last) => tree.integrated_at(&tail, last).await?,
+            None => 0,
+        };
+        // Every checkpoint with that leaf was signed later, the one that a crash forgot included.
+        options.signer.not_before(last_at.saturating_mul(1000));
         let frozen = stored.as_ref().is_some_and(|(checkpoint, _)| checkpoint.is_frozen());
         let young = stored.is_none() && tail.size() == 0;
         let published = publish_recovered(&notary, &tail, recovered.settled, stored).await?;
@@ -261,10 +269,6 @@ impl Log {
             return Ok(Log { shared: Arc::new(shared(None, None)) });
         }
 
-        let last_at = match tail.size().checked_sub(1) {
-            Some(last) => tree.integrated_at(&tail, last).await?,
-            None => 0,
-        };
         let runtime = tokio::runtime::Handle::current();
         let (orders, orders_in) = mpsc::channel(options.queue.max(1));
         let (committed, committed_in) = mpsc::channel(16);
@@ -319,8 +323,22 @@ impl Log {
     /// Adds a leaf, 1 to 65,535 bytes, unless it is in the tree already, and returns once a checkpoint
     /// that covers it is published.
     pub async fn add(&self, leaf: impl Into<Addition>) -> Result<Sequenced, AddError> {
-        let mut answers = self.order(vec![leaf.into()])?;
-        match answers.pop() {
+        self.add_one(leaf.into(), None).await
+    }
+
+    /// Adds a leaf that has its own index in it, for formats in which that is hashed and signed: five bytes, big-endian,
+    /// written at byte `index_at` when the leaf is sequenced. It is never a duplicate. Refused are a leaf that ends before,
+    /// and an index from 2^40 on.
+    pub async fn add_numbered(
+        &self,
+        leaf: impl Into<Addition>,
+        index_at: usize,
+    ) -> Result<Sequenced, AddError> {
+        self.add_one(leaf.into(), Some(index_at)).await
+    }
+
+    async fn add_one(&self, leaf: Addition, index_at: Option<usize>) -> Result<Sequenced, AddError> {
+        match self.order(vec![leaf], index_at)?.pop() {
             Some(answer) => answer.await.unwrap_or(Err(AddError::Stopping)),
             None => Err(AddError::Empty),
         }
@@ -329,7 +347,7 @@ impl Log {
     /// Adds leaves in one commit, so that a crash leaves all of the new ones or none; those that are in the
     /// tree already, or earlier in the list, are answered as duplicates. At most [`MAX_ORDER`] bytes in all.
     pub async fn add_all(&self, leaves: Vec<Addition>) -> Result<Vec<Sequenced>, AddError> {
-        let answers = self.order(leaves)?;
+        let answers = self.order(leaves, None)?;
         let mut sequenced = Vec::with_capacity(answers.len());
         for answer in answers {
             sequenced.push(answer.await.unwrap_or(Err(AddError::Stopping))?);
@@ -337,14 +355,17 @@ impl Log {
         Ok(sequenced)
     }
 
-    /// Hands leaves to the writer, who answers each.
-    fn order(&self, leaves: Vec<Addition>) -> Result<Vec<Answer>, AddError> {
+    /// Hands leaves to the writer, who answers each; with the place that each has for its index, if they have one.
+    fn order(&self, leaves: Vec<Addition>, index_at: Option<usize>) -> Result<Vec<Answer>, AddError> {
         for Addition { leaf, aside } in &leaves {
             if leaf.is_empty() {
                 return Err(AddError::Empty);
             }
             if leaf.len() > MAX_ENTRY {
                 return Err(AddError::TooLong { len: leaf.len() });
+            }
+            if let Some(index_at) = index_at.filter(|at| at.saturating_add(INDEX_LEN) > leaf.len()) {
+                return Err(AddError::NoPlace { len: leaf.len(), index_at });
             }
             if aside.len() > MAX_ASIDE {
                 return Err(AddError::LongAside { len: aside.len() });
@@ -366,7 +387,8 @@ impl Log {
         let requests = leaves.into_iter().map(|added| {
             let (reply, answer) = oneshot::channel();
             answers.push(answer);
-            Request { hash: leaf_hash(&added.leaf), added, reply }
+            let state = index_at.map_or_else(|| LeafState::Final(leaf_hash(&added.leaf)), LeafState::IndexAt);
+            Request { added, state, reply }
         });
         orders.try_send(Order::Add(requests.collect())).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AddError::Full,
@@ -491,15 +513,18 @@ async fn forget_unsettled(storage: &dyn Storage, recovered: &Recovered) -> Resul
     Ok(())
 }
 
-/// Our own stored checkpoint, with the note as it was served.
+/// Our own stored checkpoint, with the note as it was served; the signer goes on from its time, if it says one.
 async fn stored_checkpoint(
     storage: &dyn Storage,
-    verifier: &Verifier,
+    options: &Options,
 ) -> Result<Option<(Checkpoint, Bytes)>, StartError> {
     let Some(bytes) = storage.cell(CHECKPOINT).await? else { return Ok(None) };
     let text = std::str::from_utf8(&bytes).map_err(|_| StartError::Checkpoint("is not text".to_owned()))?;
-    let (checkpoint, _) = Checkpoint::open(text, verifier)
+    let (checkpoint, note) = Checkpoint::open(text, &options.verifier)
         .map_err(|error| StartError::Checkpoint(format!("is not one of this log's key: {error}")))?;
+    if let Some(at) = options.verifier.signed_at(&note) {
+        options.signer.not_before(at);
+    }
     Ok(Some((checkpoint, bytes)))
 }
 

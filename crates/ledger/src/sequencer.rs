@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bulla_tlog::Hash;
+use bulla_tlog::{Hash, leaf_hash};
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::beside::{Addition, MAX_ASIDE};
@@ -59,6 +60,20 @@ pub enum AddError {
         /// How many.
         len: usize,
     },
+    /// The leaf ends before its index would.
+    #[error("leaf is {len} bytes, its index needs the {INDEX_LEN} from byte {index_at} on")]
+    NoPlace {
+        /// Its length in bytes.
+        len: usize,
+        /// Where the index was to stand.
+        index_at: usize,
+    },
+    /// The index does not fit the bytes that a leaf has for it.
+    #[error("index {index} does not fit {INDEX_LEN} bytes")]
+    Index {
+        /// The index that the leaf would have.
+        index: u64,
+    },
     /// More leaves at once than one commit holds.
     #[error("{bytes} bytes are to be added at once, at most {MAX_ORDER} are possible")]
     LongOrder {
@@ -78,8 +93,16 @@ pub(crate) enum Order {
 /// A leaf on its way into the tree.
 pub(crate) struct Request {
     pub(crate) added: Addition,
-    pub(crate) hash: Hash,
+    pub(crate) state: LeafState,
     pub(crate) reply: oneshot::Sender<Result<Sequenced, AddError>>,
+}
+
+/// What is still to be done with the leaf of a request.
+pub(crate) enum LeafState {
+    /// Nothing: this is its hash.
+    Final(Hash),
+    /// Its index is to be written at that byte.
+    IndexAt(usize),
 }
 
 /// Where the answer to a request comes from.
@@ -108,6 +131,9 @@ pub(crate) struct Unindexed {
 const MAX_BATCH_BYTES: usize = 4 << 20;
 /// The most bytes that can be added at once, which is in one commit.
 pub const MAX_ORDER: usize = 8 << 20;
+
+/// How many bytes an index has that is written into its leaf.
+pub(crate) const INDEX_LEN: usize = 5;
 
 /// How long a batch waits for room in the journal, and how often it looks.
 const ROOM_DEADLINE: Duration = Duration::from_secs(5);
@@ -220,22 +246,41 @@ impl Writer {
         let _closed = self.publisher.blocking_send(Committed { tail, waiters: batch.waiters });
     }
 
-    /// Splits the requests into new leaves and those that are in the tree, or earlier in this batch.
+    /// Splits the requests into new leaves and those that are in the tree, or earlier in this batch. A leaf with its index
+    /// in it is always new: no other has that index.
     fn deduplicate(&self, requests: Vec<Request>) -> Batch {
         let mut batch =
             Batch { leaves: Vec::new(), hashes: Vec::new(), members: HashMap::new(), waiters: Vec::new() };
-        for Request { added, hash, reply } in requests {
-            match self.known(&batch, &hash) {
-                Ok(Some(index)) => batch.waiters.push(Waiter { index, duplicate: true, reply }),
-                Ok(None) => {
-                    let index = self.tail.size() + batch.leaves.len() as u64;
-                    batch.members.insert(hash, index);
-                    batch.leaves.push(added);
-                    batch.hashes.push(hash);
-                    batch.waiters.push(Waiter { index, duplicate: false, reply });
-                }
-                Err(error) => refuse([reply], &error),
-            }
+        for Request { mut added, state, reply } in requests {
+            let index = self.tail.size() + batch.leaves.len() as u64;
+            let hash = match state {
+                LeafState::Final(hash) => match self.known(&batch, &hash) {
+                    Ok(None) => hash,
+                    Ok(Some(index)) => {
+                        batch.waiters.push(Waiter { index, duplicate: true, reply });
+                        continue;
+                    }
+                    Err(error) => {
+                        refuse([reply], &error);
+                        continue;
+                    }
+                },
+                LeafState::IndexAt(at) => match numbered(added.leaf, at, index) {
+                    Ok(leaf) => {
+                        added.leaf = leaf;
+                        leaf_hash(&added.leaf)
+                    }
+                    Err(refusal) => {
+                        // A client that went away needs no answer.
+                        let _gone = reply.send(Err(refusal));
+                        continue;
+                    }
+                },
+            };
+            batch.members.insert(hash, index);
+            batch.leaves.push(added);
+            batch.hashes.push(hash);
+            batch.waiters.push(Waiter { index, duplicate: false, reply });
         }
         batch
     }
@@ -312,6 +357,19 @@ impl Writer {
     }
 }
 
+/// The leaf with its index at that byte, big-endian.
+fn numbered(leaf: Bytes, at: usize, index: u64) -> Result<Bytes, AddError> {
+    let (len, bytes) = (leaf.len(), index.to_be_bytes());
+    let (high, low) = bytes.split_at(bytes.len() - INDEX_LEN);
+    if high.iter().any(|byte| *byte != 0) {
+        return Err(AddError::Index { index });
+    }
+    let mut leaf = Vec::from(leaf);
+    let place = at.checked_add(INDEX_LEN).and_then(|end| leaf.get_mut(at..end));
+    place.ok_or(AddError::NoPlace { len, index_at: at })?.copy_from_slice(low);
+    Ok(leaf.into())
+}
+
 fn refuse(
     replies: impl IntoIterator<Item = oneshot::Sender<Result<Sequenced, AddError>>>,
     error: &StorageError,
@@ -323,5 +381,39 @@ fn refuse(
     for reply in replies {
         // A client that went away needs no answer.
         let _gone = reply.send(Err(refusal.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_index_stands_where_it_was_asked_for(leaf in proptest::collection::vec(any::<u8>(), 0..40), at in 0_usize..40, index: u64) {
+            let answer = numbered(leaf.clone().into(), at, index);
+            if index >= 1 << 40 {
+                prop_assert_eq!(answer, Err(AddError::Index { index }));
+            } else if at + INDEX_LEN > leaf.len() {
+                prop_assert_eq!(answer, Err(AddError::NoPlace { len: leaf.len(), index_at: at }));
+            } else {
+                let written = answer.expect("fits");
+                prop_assert_eq!(&written[..at], &leaf[..at]);
+                prop_assert_eq!(&written[at..at + INDEX_LEN], &index.to_be_bytes()[3..]);
+                prop_assert_eq!(&written[at + INDEX_LEN..], &leaf[at + INDEX_LEN..]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_index_that_fits() {
+        let leaf = Bytes::from_static(b"12345");
+        assert_eq!(numbered(leaf.clone(), 0, (1 << 40) - 1).as_deref(), Ok(&[0xff; 5][..]));
+        let refused = numbered(leaf.clone(), 0, 1 << 40).expect_err("does not fit");
+        assert_eq!(refused.to_string(), "index 1099511627776 does not fit 5 bytes");
+        let refused = numbered(leaf, usize::MAX, 0).expect_err("does not fit");
+        assert_eq!(refused, AddError::NoPlace { len: 5, index_at: usize::MAX });
     }
 }

@@ -13,12 +13,16 @@ use bulla_ledger::storage::memory::Memory;
 use bulla_ledger::{IndexAt, Log, Sequenced};
 use bulla_tlog::Hash;
 use bytes::Bytes;
-use common::{ORIGIN, addition, check_acknowledged, check_beside, check_prefix, key, options, start};
+use common::{
+    ORIGIN, addition, check_acknowledged, check_beside, check_prefix, key, numbered, options, start,
+};
 
 /// What a client saw before the crash.
 #[derive(Default)]
 struct Witnessed {
     acknowledged: Vec<(u64, Bytes)>,
+    /// Those with their index in them.
+    numbered: Vec<(u64, Bytes)>,
     seen: Vec<(u64, Hash)>,
 }
 
@@ -34,10 +38,23 @@ async fn work(storage: Arc<dyn Storage>, entries: usize, leaf_len: usize) -> Wit
             leaf.resize(leaf_len, b'.');
             Bytes::from(leaf)
         });
-        let asked: Vec<_> = leaves.map(|leaf| async { (log.add(addition(&leaf)).await, leaf) }).collect();
-        for (answer, leaf) in futures_util::future::join_all(asked).await {
-            if let Ok(Sequenced { index, published, .. }) = answer {
-                witnessed.acknowledged.push((index, leaf));
+        let ask = async |(i, leaf): (usize, Bytes)| {
+            let index_at = (i % 5 == 0).then_some(leaf_len - 5);
+            let answer = match index_at {
+                Some(index_at) => log.add_numbered(leaf.clone(), index_at).await,
+                None => log.add(addition(&leaf)).await,
+            };
+            (answer, leaf, index_at)
+        };
+        let asked: Vec<_> = leaves.enumerate().map(ask).collect();
+        for (answer, leaf, index_at) in futures_util::future::join_all(asked).await {
+            if let Ok(Sequenced { index, duplicate, published }) = answer {
+                if let Some(index_at) = index_at {
+                    assert!(!duplicate);
+                    witnessed.numbered.push((index, numbered(&leaf, index_at, index)));
+                } else {
+                    witnessed.acknowledged.push((index, leaf));
+                }
                 witnessed.seen.push((published.size, published.root));
             }
         }
@@ -51,6 +68,7 @@ async fn work(storage: Arc<dyn Storage>, entries: usize, leaf_len: usize) -> Wit
 async fn judge(storage: Arc<dyn Storage>, witnessed: &Witnessed) {
     let log = start(storage).await.expect("what is left is a log");
     check_acknowledged(&log, &witnessed.acknowledged).await;
+    check_acknowledged(&log, &witnessed.numbered).await;
     check_beside(&log, &witnessed.acknowledged).await;
     check_prefix(&log, &witnessed.seen).await;
     let last = log.reader().published().size;
@@ -70,7 +88,7 @@ async fn ring(
     let (sound, _reopen) = fresh();
     let sound = Arc::new(Faulty::new(sound, Plan::Sound));
     let all = work(sound.clone(), entries, leaf_len).await;
-    assert_eq!(all.acknowledged.len(), entries, "without faults everything is acknowledged");
+    assert_eq!(all.acknowledged.len() + all.numbered.len(), entries, "without faults everything is acknowledged");
     let calls = sound.calls();
     drop(sound);
     let (mut tried, mut struck) = (0, 0);

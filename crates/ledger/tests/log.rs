@@ -7,11 +7,18 @@ use std::sync::Arc;
 use bulla_ledger::storage::Storage;
 use bulla_ledger::storage::file::{FileStorage, Format};
 use bulla_ledger::storage::memory::Memory;
-use bulla_ledger::{AddError, Addition, IndexAt, Log, MAX_ASIDE, MAX_ORDER};
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use bulla_ledger::{AddError, Addition, IndexAt, Log, MAX_ASIDE, MAX_ORDER, Options};
 use bulla_tlog::checkpoint::Checkpoint;
+use bulla_tlog::note::{Note, SignError};
+use bulla_tlog::rfc6962::TreeHeadSigner;
 use bulla_tlog::{TileId, right_edge};
 use bytes::Bytes;
-use common::{ORIGIN, addition, check_acknowledged, check_beside, check_prefix, key, options, start};
+use common::{
+    ORIGIN, addition, check_acknowledged, check_beside, check_prefix, key, numbered, options, start,
+};
 
 fn leaf(number: usize) -> Bytes {
     Bytes::from(format!("leaf {number} {}", "x".repeat(number % 700)))
@@ -75,6 +82,89 @@ async fn concurrent_duplicates_agree() {
         assert_eq!(*index_of.entry(i % 10).or_insert(sequenced.index), sequenced.index);
     }
     assert_eq!((firsts, log.reader().published().size), (10, 10));
+}
+
+/// Equal leaves that have their indexes in them, at the same moment and among others: each has its own, in the tree and
+/// after a restart from the journal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn numbered_leaves_have_their_index_in_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = start_in(dir.path()).await;
+    let template = leaf(3);
+    let tasks: Vec<_> = (0..600_usize)
+        .map(|i| {
+            let (log, leaf) = (log.clone(), template.clone());
+            let index_at = (i % 3 > 0).then_some(i % (leaf.len() - 4));
+            tokio::spawn(async move {
+                match index_at {
+                    Some(at) => (log.add_numbered(leaf, at).await.expect("adds"), Some(at)),
+                    None => (log.add(leaf).await.expect("adds"), None),
+                }
+            })
+        })
+        .collect();
+    let mut acknowledged = Vec::new();
+    for task in tasks {
+        let (sequenced, index_at) = task.await.expect("ends");
+        assert!(index_at.is_none() || !sequenced.duplicate);
+        let leaf = index_at.map(|at| numbered(&template, at, sequenced.index));
+        acknowledged.push((sequenced.index, leaf.unwrap_or_else(|| template.clone())));
+    }
+    let mut indexes: Vec<_> = acknowledged.iter().map(|(index, _)| *index).collect();
+    indexes.sort_unstable();
+    indexes.dedup();
+    assert_eq!((indexes.len(), log.reader().published().size), (401, 401));
+    check_acknowledged(&log, &acknowledged).await;
+    drop(log);
+    let log = start_in(dir.path()).await;
+    check_acknowledged(&log, &acknowledged).await;
+    let at = template.len() - 4;
+    let refused = log.add_numbered(template.clone(), at).await.err();
+    assert_eq!(refused, Some(AddError::NoPlace { len: template.len(), index_at: at }));
+    let refused = log.add_numbered(template.clone(), usize::MAX).await.err();
+    assert_eq!(refused, Some(AddError::NoPlace { len: template.len(), index_at: usize::MAX }));
+}
+
+/// A log whose signatures say when they were made goes on from the last stored one, whatever the clock says now, and
+/// from the time of its last leaf when a crash forgot the checkpoint.
+#[tokio::test]
+async fn times_of_tree_heads_do_not_go_back_over_restarts() {
+    let pair = Arc::new(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key"));
+    let spki = pair.public_key().as_der().expect("DER").as_ref().to_vec();
+    let options = |now: u64| {
+        let pair = pair.clone();
+        let sign = move |message: &[u8]| {
+            let signed = pair.sign(&SystemRandom::new(), message).map_err(SignError::new)?;
+            Ok(signed.as_ref().to_vec())
+        };
+        let signer = TreeHeadSigner::new(ORIGIN, &spki, sign, move || now).expect("a signer");
+        let verifier = signer.verifier().clone();
+        Options::new(Arc::new(signer), verifier, IndexAt::Memory)
+    };
+    let signed_at = |log: &Log| {
+        let note = log.reader().published().note.clone();
+        let note = Note::parse(std::str::from_utf8(&note).expect("is text")).expect("is a note");
+        options(0).verifier.signed_at(&note).expect("is signed")
+    };
+    let storage = Arc::new(Memory::default());
+    let future = 4_000_000_000_000;
+    let log = Log::start(storage.clone(), options(future)).await.expect("starts");
+    log.add(leaf(1)).await.expect("adds");
+    assert_eq!(signed_at(&log), future);
+    log.stop().await.expect("stops");
+    let log = Log::start(storage.clone(), options(7)).await.expect("starts");
+    log.add(leaf(2)).await.expect("adds");
+    assert_eq!(signed_at(&log), future);
+    log.stop().await.expect("stops");
+
+    // Not stopped: the stored checkpoint is that of the empty tree.
+    let storage = Arc::new(Memory::default());
+    let log = Log::start(storage.clone(), options(7)).await.expect("starts");
+    log.add(leaf(1)).await.expect("adds");
+    let at = log.reader().integrated_at(0).await.expect("reads").expect("a time");
+    drop(log);
+    let log = Log::start(storage, options(7)).await.expect("starts");
+    assert_eq!(signed_at(&log), at * 1000);
 }
 
 /// Crosses bundle and tile-level borders, with proofs for every leaf at every published size, restarts

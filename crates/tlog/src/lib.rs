@@ -16,6 +16,7 @@ pub mod nodes;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod rfc6962;
 pub mod tile;
 pub mod tlog_proof;
 

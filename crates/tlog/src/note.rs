@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::hash::{Hash, sha256};
+use crate::rfc6962;
 use crate::spki::{self, Family, PublicKey};
 use crate::vkey::{self, Vkey};
 pub use crate::vkey::{NameError, VkeyError, valid_name, valid_origin};
@@ -24,6 +25,9 @@ pub trait Signer: Send + Sync {
     fn key_id(&self) -> [u8; 4];
     /// The signature over the text, without the key ID.
     fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError>;
+    /// Tells a signer whose signatures say when they were made that no later one may say an earlier time than this, in Unix
+    /// milliseconds. Others need not care.
+    fn not_before(&self, _unix_millis: u64) {}
 }
 
 /// A signature could not be made.
@@ -86,11 +90,21 @@ impl fmt::Debug for Ed25519Signer {
 pub struct Verifier {
     name: String,
     key: PublicKey,
+    over: Over,
     hash: Hash,
 }
 
+/// What a signature is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// The text of the note.
+    Text,
+    /// The RFC 6962 tree head that the text is a checkpoint of.
+    TreeHead,
+}
+
 impl Verifier {
-    /// Reads a vkey of an Ed25519 (0x01), ECDSA (0x02) or RSA (0xff) key.
+    /// Reads a vkey of an Ed25519 (0x01), ECDSA (0x02) or RSA (0xff) key, or of one that signs RFC 6962 tree heads (0x05).
     pub fn from_vkey(text: &str) -> Result<Self, VkeyError> {
         let vkey = Vkey::parse(text)?;
         let name = vkey.name.to_owned();
@@ -102,8 +116,14 @@ impl Verifier {
                 .strip_prefix(RSA_NAME)
                 .and_then(PublicKey::from_spki)
                 .filter(|key| key.family == Family::Rsa),
+            KIND_TREE_HEAD => {
+                let verifier = Self::of_tree_heads(&name, &vkey.key)?;
+                vkey.expect_id(verifier.key_id())?;
+                return Ok(verifier);
+            }
             kind => {
-                let expected = "a signing key (0x01 Ed25519, 0x02 ECDSA, 0xff RSA) was expected";
+                let expected =
+                    "a signing key (0x01 Ed25519, 0x02 ECDSA, 0x05 RFC 6962, 0xff RSA) was expected";
                 return Err(VkeyError::Type { name, kind, expected });
             }
         };
@@ -126,6 +146,18 @@ impl Verifier {
         Ok(Self::new(name.to_owned(), key))
     }
 
+    /// The key of a certificate transparency log, which signs RFC 6962 tree heads (C2SP static-ct-api), from the DER
+    /// `SubjectPublicKeyInfo` of an ECDSA P-256 key.
+    pub fn of_tree_heads(name: &str, spki_der: &[u8]) -> Result<Self, VkeyError> {
+        valid_name(name)?;
+        let key = PublicKey::from_spki(spki_der).filter(PublicKey::is_p256).ok_or_else(|| VkeyError::Key {
+            name: name.to_owned(),
+            expected: "DER of an ECDSA P-256 public key",
+        })?;
+        let hash = vkey::key_hash(name, KIND_TREE_HEAD, &sha256(&key.spki).0);
+        Ok(Self { name: name.to_owned(), key, over: Over::TreeHead, hash })
+    }
+
     fn new(name: String, key: PublicKey) -> Self {
         let hash = match key.family {
             Family::Ed25519 => vkey::key_hash(&name, KIND_ED25519, key.ed25519_bytes()),
@@ -133,7 +165,7 @@ impl Verifier {
             Family::Ecdsa => sha256(&key.spki),
             Family::Rsa => vkey::key_hash(&name, KIND_OTHER, &[RSA_NAME, &key.spki].concat()),
         };
-        Self { name, key, hash }
+        Self { name, key, over: Over::Text, hash }
     }
 
     /// The name it signs under.
@@ -158,6 +190,9 @@ impl Verifier {
 
     /// The key as text.
     pub fn vkey(&self) -> String {
+        if self.over == Over::TreeHead {
+            return vkey::write(&self.name, self.key_id(), KIND_TREE_HEAD, &self.key.spki);
+        }
         match self.key.family {
             Family::Ed25519 => vkey::write(&self.name, self.key_id(), KIND_ED25519, self.key.ed25519_bytes()),
             Family::Ecdsa => vkey::write(&self.name, self.key_id(), KIND_ECDSA, &self.key.spki),
@@ -169,7 +204,20 @@ impl Verifier {
 
     /// Whether those signature bytes, without key ID, are this key's over the text.
     pub fn verify(&self, text: &[u8], sig: &[u8]) -> bool {
-        self.key.verify(text, sig)
+        match self.over {
+            Over::Text => self.key.verify(text, sig),
+            Over::TreeHead => rfc6962::signed(text, sig)
+                .is_some_and(|(message, signature)| self.key.verify(&message, signature)),
+        }
+    }
+
+    /// When this key signed the note, in Unix milliseconds, at the latest; `None` when it did not, or when its signatures
+    /// do not say.
+    pub fn signed_at(&self, note: &Note) -> Option<u64> {
+        if self.over == Over::Text || !note.verified_by(self) {
+            return None;
+        }
+        note.signed_by(self).filter_map(|line| rfc6962::parts(&line.bytes)).map(|(at, _)| at).max()
     }
 }
 
@@ -288,12 +336,14 @@ impl Note {
 
     /// Whether that key signed the text. A line that bears the key's name and ID and does not verify spoils the note.
     pub fn verified_by(&self, verifier: &Verifier) -> bool {
-        let mut lines = self
-            .signatures
-            .iter()
-            .filter(|line| line.name == verifier.name() && line.key_id == verifier.key_id())
-            .peekable();
+        let mut lines = self.signed_by(verifier).peekable();
         lines.peek().is_some() && lines.all(|line| verifier.verify(self.text.as_bytes(), &line.bytes))
+    }
+
+    /// The lines that say to be of that key.
+    pub fn signed_by(&self, verifier: &Verifier) -> impl Iterator<Item = &Signature> {
+        let (name, key_id) = (verifier.name(), verifier.key_id());
+        self.signatures.iter().filter(move |line| line.name == name && line.key_id == key_id)
     }
 }
 
@@ -308,6 +358,7 @@ impl fmt::Display for Note {
 const DASH: &str = "\u{2014} ";
 const KIND_ED25519: u8 = 0x01;
 const KIND_ECDSA: u8 = 0x02;
+const KIND_TREE_HEAD: u8 = 0x05;
 const KIND_OTHER: u8 = 0xff;
 /// What the type 0xff is followed by in an RSA key.
 const RSA_NAME: &[u8] = b"PKIX-RSA-PKCS#1v1.5";
@@ -368,7 +419,7 @@ mod tests {
         );
         assert_eq!(
             said(&VKEY.replace("+AQO", "+BAO")),
-            "vkey \"log.example.org\" has type 0x04, a signing key (0x01 Ed25519, 0x02 ECDSA, 0xff RSA) was expected"
+            "vkey \"log.example.org\" has type 0x04, a signing key (0x01 Ed25519, 0x02 ECDSA, 0x05 RFC 6962, 0xff RSA) was expected"
         );
         assert_eq!(
             said(&VKEY.replace("+AQO", "+AgO")),

@@ -50,6 +50,11 @@ impl PublicKey {
         &self.spki[ED25519_PREFIX.len()..]
     }
 
+    /// Whether it is ECDSA on P-256: only its DER has that length.
+    pub(crate) fn is_p256(&self) -> bool {
+        self.family == Family::Ecdsa && self.spki.len() == 91
+    }
+
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         self.key.verify_sig(message, signature).is_ok()
     }

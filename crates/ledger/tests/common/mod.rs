@@ -36,6 +36,11 @@ pub(crate) fn addition(leaf: &Bytes) -> Addition {
     Addition { leaf: leaf.clone(), aside }
 }
 
+/// The leaf with its index in five bytes at that place.
+pub(crate) fn numbered(leaf: &Bytes, at: usize, index: u64) -> Bytes {
+    [&leaf[..at], &index.to_be_bytes()[3..], &leaf[at + 5..]].concat().into()
+}
+
 /// What was added with every acknowledged leaf is beside it, and time goes forward.
 pub(crate) async fn check_beside(log: &Log, acknowledged: &[(u64, Bytes)]) {
     let mut times = Vec::new();

@@ -38,6 +38,8 @@ impl From<AddError> for Trouble {
             error @ (AddError::TooLong { .. }
             | AddError::Empty
             | AddError::LongAside { .. }
+            | AddError::NoPlace { .. }
+            | AddError::Index { .. }
             | AddError::LongOrder { .. }) => Self::Unfit(error.to_string()),
         }
     }
