@@ -4,13 +4,16 @@
 //! Keys are the first 16 bytes of a leaf hash, values the indexes of the leaves that have them, five
 //! bytes each. A candidate counts only once the whole hash in its tile was compared, so the answer is
 //! exact although the key is short.
+//!
+//! What cannot be read any more makes the index *damaged*: the writer, who needs its answers, begins it again and
+//! waits until it has grown back.
 
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -32,9 +35,12 @@ pub enum IndexAt {
 
 /// See the module.
 pub(crate) struct Index {
-    store: Store,
+    at: IndexAt,
+    store: RwLock<Store>,
     /// The index holds every leaf below this.
     complete: AtomicU64,
+    /// Something could not be read, so nothing is believed until the index begins again.
+    damaged: AtomicBool,
 }
 
 enum Store {
@@ -62,6 +68,15 @@ const CACHE_BYTES: u64 = 4 << 20;
 const MEMTABLE_BYTES: u64 = 8 << 20;
 /// With this many unmerged tables the index waits for the compactor.
 const MAX_RUNS: usize = 20;
+
+impl Store {
+    fn open(at: &IndexAt) -> Result<Self, StorageError> {
+        match at {
+            IndexAt::Memory => Ok(Self::Memory(Mutex::default())),
+            IndexAt::Dir(dir) => Ok(Self::Disk(Box::new(Disk::open_or_begin_again(dir)?))),
+        }
+    }
+}
 
 impl Disk {
     /// Opens what is there; what is damaged is removed, since all of it can be had from the log.
@@ -137,15 +152,40 @@ fn compact(tree: &AnyTree, versions: &SequenceNumberCounter) {
 impl Index {
     /// Opens the index, making it when it is not there.
     pub(crate) fn open(at: &IndexAt) -> Result<Index, StorageError> {
-        let store = match at {
-            IndexAt::Memory => Store::Memory(Mutex::default()),
-            IndexAt::Dir(dir) => Store::Disk(Box::new(Disk::open_or_begin_again(dir)?)),
-        };
-        let index = Index { store, complete: AtomicU64::new(0) };
-        let complete =
-            index.get(CURSOR)?.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
-        index.complete.store(complete, Ordering::Release);
+        let store = RwLock::new(Store::open(at)?);
+        let index =
+            Index { at: at.clone(), store, complete: AtomicU64::new(0), damaged: AtomicBool::new(false) };
+        match index.cursor() {
+            Ok(complete) => index.complete.store(complete, Ordering::Release),
+            Err(_) => index.begin_again()?,
+        }
         Ok(index)
+    }
+
+    fn cursor(&self) -> Result<u64, StorageError> {
+        let cursor = self.get(&self.store(), CURSOR)?;
+        Ok(cursor.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes))
+    }
+
+    /// Whether something could not be read.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
+    }
+
+    /// Throws everything away.
+    pub(crate) fn begin_again(&self) -> Result<(), StorageError> {
+        tracing::warn!("deduplication index is damaged: it is grown anew");
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        self.damaged.store(true, Ordering::Release);
+        self.complete.store(0, Ordering::Release);
+        // Closes the files before they are removed.
+        *store = Store::Memory(Mutex::default());
+        if let IndexAt::Dir(dir) = &self.at {
+            std::fs::remove_dir_all(dir).map_err(|error| StorageError::io(dir.display(), &error))?;
+            *store = Store::open(&self.at)?;
+        }
+        self.damaged.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Every leaf below this index can be found.
@@ -155,18 +195,23 @@ impl Index {
 
     /// The leaves whose hash begins like this one, to be compared in full.
     pub(crate) fn candidates(&self, hash: &Hash) -> Result<Vec<u64>, StorageError> {
-        let value = self.get(&hash.0[..KEY_LEN])?.unwrap_or_default();
+        let value = self.get(&self.store(), &hash.0[..KEY_LEN])?.unwrap_or_default();
         Ok(value.chunks_exact(VALUE_LEN).map(be40).collect())
     }
 
-    /// Adds leaves that follow each other from `first`, all or none.
+    /// Adds leaves that follow each other from `first`, all or none. What would leave a gap is left out: the index was
+    /// begun again, and whoever grows it comes to these leaves later.
     pub(crate) fn extend(&self, first: u64, hashes: &[Hash]) -> Result<(), StorageError> {
+        let store = self.store();
+        if first > self.complete() {
+            return Ok(());
+        }
         let mut rows: BTreeMap<&[u8], Vec<u8>> = BTreeMap::new();
         for (hash, index) in hashes.iter().zip(first..) {
             let key = &hash.0[..KEY_LEN];
             let value = match rows.entry(key) {
                 Entry::Occupied(row) => row.into_mut(),
-                Entry::Vacant(row) => row.insert(self.get(key)?.unwrap_or_default()),
+                Entry::Vacant(row) => row.insert(self.get(&store, key)?.unwrap_or_default()),
             };
             // After an interrupted rebuild a leaf may be met again.
             if !value.chunks_exact(VALUE_LEN).any(|known| be40(known) == index) {
@@ -175,7 +220,7 @@ impl Index {
         }
         let complete = first + hashes.len() as u64;
         rows.insert(CURSOR, complete.to_be_bytes().to_vec());
-        match &self.store {
+        match &*store {
             Store::Memory(map) => {
                 lock(map).extend(rows.into_iter().map(|(key, value)| (key.to_vec(), value)));
             }
@@ -194,26 +239,33 @@ impl Index {
                 }
             }
         }
-        self.complete.store(complete, Ordering::Release);
+        self.complete.fetch_max(complete, Ordering::AcqRel);
         Ok(())
     }
 
     /// Makes what was added durable, for a quick start next time.
     pub(crate) fn persist(&self) -> Result<(), StorageError> {
-        match &self.store {
+        match &*self.store() {
             Store::Memory(_) => Ok(()),
             Store::Disk(disk) => disk.flush(),
         }
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        match &self.store {
+    fn get(&self, store: &Store, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        match store {
             Store::Memory(map) => Ok(lock(map).get(key).cloned()),
             Store::Disk(disk) => {
-                let value = disk.tree.get(key, lsm_tree::SeqNo::MAX).map_err(|error| unavailable(&error))?;
+                let value = disk.tree.get(key, lsm_tree::SeqNo::MAX).map_err(|error| {
+                    self.damaged.store(true, Ordering::Release);
+                    unavailable(&error)
+                })?;
                 Ok(value.map(|value| value.to_vec()))
             }
         }
+    }
+
+    fn store(&self) -> RwLockReadGuard<'_, Store> {
+        self.store.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -268,6 +320,34 @@ mod tests {
             }
         }
         assert_eq!(Index::open(&at).expect("opens").complete(), 0);
+    }
+
+    /// Data is read when it is asked for, so damage to it shows then.
+    #[test]
+    fn damage_that_shows_late_is_noticed_and_mended() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("index");
+        let at = IndexAt::Dir(path.clone());
+        let hashes: Vec<Hash> = (0..5000_u32).map(|i| leaf_hash(&i.to_be_bytes())).collect();
+        let index = Index::open(&at).expect("opens");
+        index.extend(0, &hashes).expect("adds");
+        index.persist().expect("persists");
+        drop(index);
+        let table = std::fs::read_dir(path.join("tables")).expect("lists").next().expect("a table");
+        let table = table.expect("lists").path();
+        let mut bytes = std::fs::read(&table).expect("reads");
+        bytes[..4096].fill(0x55);
+        std::fs::write(&table, bytes).expect("writes");
+
+        let index = Index::open(&at).expect("opens, for its head is well");
+        let lost = hashes.iter().filter(|hash| index.candidates(hash).is_err()).count();
+        assert!(lost > 0 && index.is_damaged(), "{lost} lookups failed");
+        index.begin_again().expect("begins again");
+        assert!(!index.is_damaged() && index.complete() == 0);
+        index.extend(4000, &hashes[4000..]).expect("is left out");
+        assert_eq!((index.complete(), index.candidates(&hashes[4500]).expect("reads")), (0, vec![]));
+        index.extend(0, &hashes).expect("adds");
+        assert_eq!(index.candidates(&hashes[4500]).expect("reads"), [4500]);
     }
 
     #[test]

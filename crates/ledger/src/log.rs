@@ -559,7 +559,12 @@ async fn publish_recovered(
 }
 
 /// Adds to the index what it does not have: everything, if it was deleted.
-async fn catch_up(index: &Index, tree: &Tree, tail: &Tail, progress: fn(u64, u64)) -> Result<(), StartError> {
+pub(crate) async fn catch_up(
+    index: &Index,
+    tree: &Tree,
+    tail: &Tail,
+    progress: fn(u64, u64),
+) -> Result<(), StartError> {
     let total = tail.size();
     if index.complete() > total {
         return Err(StartError::Storage(StorageError::Corrupt(format!(

@@ -342,6 +342,9 @@ impl Reader {
         let (published, index) = (self.published(), &self.shared.index);
         // Leaves that were published a moment ago may not be in the index yet.
         let unindexed = index.complete()..published.size;
+        if unindexed.end.saturating_sub(unindexed.start) > MOST_UNINDEXED {
+            return Err(ReadError::unavailable("the deduplication index is being grown anew"));
+        }
         if let Some(found) = self.shared.tree.find(&published.tail, index, leaf_hash).await? {
             return Ok(Some(found));
         }
@@ -358,6 +361,9 @@ impl Reader {
         Ok(history::page(self.shared.tree.storage.as_ref(), page).await?)
     }
 }
+
+/// Leaves that are looked at one by one; the index is never so far behind unless it begins again.
+const MOST_UNINDEXED: u64 = 1 << 17;
 
 fn tagged(bytes: Bytes) -> Tile {
     let etag = etag(&bytes);
