@@ -20,6 +20,7 @@ fn main() {
     claims();
     rekor();
     ledger();
+    authority();
 }
 
 fn tlog() {
@@ -248,6 +249,17 @@ fn name(path: &Path) -> String {
 
 fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn authority() {
+    let keys = crates().join("claims/tests/keys");
+    for path in files(&keys).iter().filter(|path| path.extension().is_some_and(|extension| extension == "pub")) {
+        write("certificate_request", &name(path), &read(path));
+    }
+    let requests = crates().join("authority/tests/requests");
+    for path in files(&requests) {
+        write("certificate_request", &name(&path), &read(&path));
+    }
 }
 
 fn write(target: &str, name: &str, bytes: &[u8]) {

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bulla_authority::BoxFuture;
 use bulla_authority::ca::{
     CertificateAuthority, INTERMEDIATE_LIFETIME, Issuer, Period, Profile, ROOT_LIFETIME, Serial, Subject,
     certify, is_proof, read_public_key,
 };
 use bulla_authority::ct::{CtError, CtLog, Precertificate};
 use bulla_authority::oidc::{Extensions, Identity, Name};
-use bulla_authority::BoxFuture;
 use bulla_claims::SigningKey;
 use bulla_claims::keys::{pem, public_key_pem};
 use bulla_claims::pki::x509::PublicKey;
@@ -24,6 +24,7 @@ use jiff::Timestamp;
 
 /// The least part of the limit that is good enough.
 const BAR: f64 = 0.5;
+const TURNS: u32 = 10;
 const CHALLENGE: &str = "ada@example.org";
 
 struct LocalLog(SigningKey);
@@ -48,21 +49,19 @@ fn public(key: &SigningKey) -> PublicKey {
 }
 
 async fn authority(now: Timestamp) -> CertificateAuthority {
-    let (root_key, issuing_key) = (
-        key(&SigningKey::generate_ecdsa_p384_pem()),
-        Arc::new(key(&SigningKey::generate_ecdsa_p384_pem())),
-    );
-    let named =
-        |name: &str| Subject { common_name: name.to_owned(), organization: "bench".to_owned() };
+    let (root_key, issuing_key) =
+        (key(&SigningKey::generate_ecdsa_p384_pem()), Arc::new(key(&SigningKey::generate_ecdsa_p384_pem())));
+    let named = |name: &str| Subject { common_name: name.to_owned(), organization: "bench".to_owned() };
     let serial = || Serial::random().expect("a number");
-    let itself = Issuer::of_itself(&named("root"), &root_key).expect("a name");
+    let (root_name, issuing_name) = (named("root"), named("issuing"));
+    let itself = Issuer::of_itself(&root_name, &root_key).expect("a name");
     let period = Period::starting(now, ROOT_LIFETIME).expect("a period");
-    let root = certify(Profile::Root, &named("root"), root_key.spki(), &itself, period, serial());
+    let root = certify(Profile::Root, &root_name, root_key.spki(), &itself, period, serial());
     let root = root.await.expect("a root");
     let issuer = Issuer::of_certificate(&root, &root_key).expect("its key");
     let period = Period::starting(now, INTERMEDIATE_LIFETIME).expect("a period");
     let profile = Profile::CodeSigningIntermediate;
-    let issuing = certify(profile, &named("issuing"), issuing_key.spki(), &issuer, period, serial());
+    let issuing = certify(profile, &issuing_name, issuing_key.spki(), &issuer, period, serial());
     let issuing = issuing.await.expect("a certificate");
     let chain = pem("CERTIFICATE", &issuing) + &pem("CERTIFICATE", &root);
     let log = Arc::new(LocalLog(key(&SigningKey::generate_ecdsa_p256_pem())));
@@ -110,7 +109,6 @@ fn main() {
 
     // Interleaved in short turns: what else the machine does meanwhile meets both alike.
     let (mut limit, mut issued) = (0.0, 0.0);
-    const TURNS: u32 = 10;
     for _ in 0..TURNS {
         limit += rate(threads, duration / TURNS, || {
             assert!(limit_key.verify_message(CHALLENGE.as_bytes(), &proof));
@@ -130,7 +128,9 @@ fn main() {
     }
     let (limit, issued) = (limit / f64::from(TURNS), issued / f64::from(TURNS));
     let ratio = issued / limit;
-    println!("threads {threads}\ncertificates/s {issued:.0}\nlimit/s {limit:.0}\nratio {ratio:.2} (bar {BAR})");
+    println!(
+        "threads {threads}\ncertificates/s {issued:.0}\nlimit/s {limit:.0}\nratio {ratio:.2} (bar {BAR})"
+    );
     if ratio < BAR {
         println!("below the bar");
         std::process::exit(1);

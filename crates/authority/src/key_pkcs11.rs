@@ -136,12 +136,7 @@ impl Token {
         Ok((session, key))
     }
 
-    fn object(
-        &self,
-        session: &Session,
-        class: ObjectClass,
-        half: &str,
-    ) -> Result<ObjectHandle, TokenError> {
+    fn object(&self, session: &Session, class: ObjectClass, half: &str) -> Result<ObjectHandle, TokenError> {
         let mut template = vec![Attribute::Class(class)];
         template.extend(self.uri.object.iter().map(|name| Attribute::Label(name.clone())));
         template.extend(self.uri.id.iter().map(|id| Attribute::Id(id.clone())));
@@ -198,8 +193,7 @@ impl Token {
             return Err(unsupported("neither ECDSA nor RSA"));
         };
         let (oid, details) = details;
-        let algorithm =
-            AlgorithmIdentifierOwned { oid, parameters: Some(der::Any::from_der(&parameters)?) };
+        let algorithm = AlgorithmIdentifierOwned { oid, parameters: Some(der::Any::from_der(&parameters)?) };
         let subject_public_key = BitString::from_bytes(&key)?;
         let spki = SubjectPublicKeyInfoOwned { algorithm, subject_public_key };
         Ok((spki.to_der()?, details))
@@ -207,7 +201,9 @@ impl Token {
 }
 
 fn unsupported(what: &str) -> TokenError {
-    TokenError::new(format!("key is {what}, ECDSA on P-256, P-384 or P-521, or RSA of 2048, 3072 or 4096 bits was expected"))
+    TokenError::new(format!(
+        "key is {what}, ECDSA on P-256, P-384 or P-521, or RSA of 2048, 3072 or 4096 bits was expected"
+    ))
 }
 
 fn signed(
@@ -250,7 +246,8 @@ enum Pin {
 
 impl Uri {
     fn parse(text: &str) -> Result<Self, TokenError> {
-        let rest = text.strip_prefix("pkcs11:").ok_or_else(|| TokenError::new("URI has to begin with pkcs11:"))?;
+        let rest =
+            text.strip_prefix("pkcs11:").ok_or_else(|| TokenError::new("URI has to begin with pkcs11:"))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (mut token, mut object, mut id, mut module_path) = (None, None, None, None);
         let mut pin = None;

@@ -54,7 +54,8 @@ impl Chain {
         let mut parsed = Vec::with_capacity(blocks.len());
         for (at, block) in blocks.into_iter().enumerate() {
             if block.label != "CERTIFICATE" {
-                let problem = format!("block {} is PEM of {:?}, CERTIFICATE was expected", at + 1, block.label);
+                let problem =
+                    format!("block {} is PEM of {:?}, CERTIFICATE was expected", at + 1, block.label);
                 return Err(refused(problem));
             }
             let certificate = Certificate::from_der(&block.der)
@@ -103,7 +104,9 @@ fn judge(tbs: &TbsCertificate, below: usize, now: Timestamp) -> Result<Timestamp
     match constraints {
         Some((true, BasicConstraints { ca: true, path_len_constraint })) => {
             if path_len_constraint.is_some_and(|most| usize::from(most) < below) {
-                return Err(format!("allows fewer certificate authorities below it than the {below} there are"));
+                return Err(format!(
+                    "allows fewer certificate authorities below it than the {below} there are"
+                ));
             }
         }
         Some((false, BasicConstraints { ca: true, .. })) => {

@@ -43,7 +43,9 @@ fn judged_email(email: &str) -> Result<&str, IssueError> {
         return refused("has a space or control character, none was expected");
     }
     match email.split_once('@') {
-        Some((local, domain)) if !local.is_empty() && !domain.is_empty() && !domain.contains('@') => Ok(email),
+        Some((local, domain)) if !local.is_empty() && !domain.is_empty() && !domain.contains('@') => {
+            Ok(email)
+        }
         _ => refused("is no address, NAME@DOMAIN was expected"),
     }
 }

@@ -14,12 +14,12 @@ use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectKeyIden
 use x509_cert::name::Name;
 
 use super::chain::{Chain, ChainError};
+use super::extensions;
 use super::roots::{Period, authority_key};
 use super::x509::{
     CODE_SIGNING, CertifyError, Serial, extension, key_identifier, public_key, raw_extension,
     signature_algorithm, signed,
 };
-use super::extensions;
 use crate::PrivateKey;
 use crate::ct::{CtError, CtLog, Precertificate};
 use crate::oidc::Identity;

@@ -30,8 +30,7 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// Every kind there is.
-    pub const ALL: [Self; 5] =
-        [Self::EcdsaP256, Self::EcdsaP384, Self::EcdsaP521, Self::Rsa, Self::Ed25519];
+    pub const ALL: [Self; 5] = [Self::EcdsaP256, Self::EcdsaP384, Self::EcdsaP521, Self::Rsa, Self::Ed25519];
 
     /// Its name in configuration.
     pub const fn name(self) -> &'static str {
@@ -55,9 +54,10 @@ impl FromStr for KeyKind {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            format!("key kind {name:?} is unknown, one of {} was expected", listed(Self::ALL))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| format!("key kind {name:?} is unknown, one of {} was expected", listed(Self::ALL)))
     }
 }
 

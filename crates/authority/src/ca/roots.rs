@@ -82,7 +82,8 @@ impl Period {
     /// So long from then.
     pub fn starting(from: Timestamp, lifetime: SignedDuration) -> Result<Self, CertifyError> {
         let to = from.checked_add(lifetime);
-        let to = to.map_err(|_| CertifyError::Refused(format!("lifetime {lifetime:#} from {from} never ends")))?;
+        let to =
+            to.map_err(|_| CertifyError::Refused(format!("lifetime {lifetime:#} from {from} never ends")))?;
         Ok(Self { from, to })
     }
 

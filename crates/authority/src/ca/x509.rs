@@ -65,8 +65,9 @@ fn attribute(
     // The upper bounds of RFC 5280 appendix A.
     let len = value.chars().count();
     if !(1..=64).contains(&len) || value.chars().any(char::is_control) {
-        let problem =
-            format!("{what} {value:?} has {len} characters, 1 to 64 without control characters were expected");
+        let problem = format!(
+            "{what} {value:?} has {len} characters, 1 to 64 without control characters were expected"
+        );
         return Err(CertifyError::Refused(problem));
     }
     let value = Any::new(Tag::Utf8String, value.as_bytes())?;
@@ -113,7 +114,8 @@ pub(super) fn key_identifier(spki: &SubjectPublicKeyInfoOwned) -> Result<OctetSt
 
 /// Reads DER `SubjectPublicKeyInfo`.
 pub(super) fn public_key(spki: &[u8]) -> Result<SubjectPublicKeyInfoOwned, CertifyError> {
-    let refused = |error| CertifyError::Refused(format!("public key is not DER SubjectPublicKeyInfo: {error}"));
+    let refused =
+        |error| CertifyError::Refused(format!("public key is not DER SubjectPublicKeyInfo: {error}"));
     SubjectPublicKeyInfoOwned::from_der(spki).map_err(refused)
 }
 
@@ -135,7 +137,9 @@ pub(super) fn raw_extension(
 }
 
 /// How the signatures of a key are labelled in certificates.
-pub(super) fn signature_algorithm(details: PublicKeyDetails) -> Result<AlgorithmIdentifierOwned, CertifyError> {
+pub(super) fn signature_algorithm(
+    details: PublicKeyDetails,
+) -> Result<AlgorithmIdentifierOwned, CertifyError> {
     let (oid, parameters) = match details {
         PublicKeyDetails::PkixEcdsaP256Sha256 => (ECDSA_SHA256, None),
         PublicKeyDetails::PkixEcdsaP384Sha384 => (ECDSA_SHA384, None),
@@ -145,7 +149,9 @@ pub(super) fn signature_algorithm(details: PublicKeyDetails) -> Result<Algorithm
         | PublicKeyDetails::PkixRsaPkcs1v15Of3072Sha256
         | PublicKeyDetails::PkixRsaPkcs1v15Of4096Sha256 => (RSA_SHA256, Some(Any::encode_from(&Null)?)),
         other => {
-            let problem = format!("issuing key is {other}, ECDSA, Ed25519 or RSA of 2048, 3072 or 4096 bits was expected");
+            let problem = format!(
+                "issuing key is {other}, ECDSA, Ed25519 or RSA of 2048, 3072 or 4096 bits was expected"
+            );
             return Err(CertifyError::Refused(problem));
         }
     };

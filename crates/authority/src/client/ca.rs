@@ -144,9 +144,7 @@ impl CaClient {
 
     async fn body(&self, mut response: Response) -> Result<BytesMut, CaError> {
         let mut body = BytesMut::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| self.unavailable(chain(&error)))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unavailable(chain(&error)))? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 let problem = format!("its answer is over {MAX_ANSWER_BYTES} bytes");
                 return Err(CaError::Wrong { url: self.url.clone(), problem });
@@ -163,7 +161,8 @@ impl CaClient {
 
 /// The certificates in an answer, of which the first has to be for our key.
 fn read(body: &[u8], spki: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| format!("no certificate in JSON: {error}"))?;
+    let answer: Answer =
+        serde_json::from_slice(body).map_err(|error| format!("no certificate in JSON: {error}"))?;
     if answer.signed_certificate_detached_sct.is_some() {
         return Err("its timestamp is beside the certificate, one in the certificate was expected".to_owned());
     }
@@ -174,7 +173,8 @@ fn read(body: &[u8], spki: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     }
     let mut certificates = Vec::with_capacity(texts.len());
     for (at, text) in texts.iter().enumerate() {
-        let block = pem::read(text.as_bytes(), 1).map_err(|problem| format!("certificate {} {problem}", at + 1))?;
+        let block =
+            pem::read(text.as_bytes(), 1).map_err(|problem| format!("certificate {} {problem}", at + 1))?;
         certificates.extend(block.into_iter().map(|block| block.der));
     }
     let leaf = Certificate::from_der(&certificates[0])

@@ -31,15 +31,23 @@ async fn openssl_follows_the_hierarchy() {
         openssl(folder, &[&later[..], &purpose].concat()).expect("signs timestamps");
     }
     let middle_key = p384();
-    let middle =
-        below(Profile::TimestampingIntermediate, "tsa ca", middle_key.spki(), &root, year).await;
+    let middle = below(Profile::TimestampingIntermediate, "tsa ca", middle_key.spki(), &root, year).await;
     let middle_issuer = Issuer::of_certificate(&middle, &middle_key).expect("its key");
     let leaf = below(Profile::TimestampingLeaf, "tsa", p256().spki(), &middle_issuer, year).await;
     write(folder, "middle.pem", certificate_pem(&middle));
     write(folder, "tsa.pem", certificate_pem(&leaf));
     let arguments = [
-        "verify", "-x509_strict", "-attime", "1795363200", "-CAfile", "root.pem", "-untrusted", "middle.pem",
-        "-purpose", "timestampsign", "tsa.pem",
+        "verify",
+        "-x509_strict",
+        "-attime",
+        "1795363200",
+        "-CAfile",
+        "root.pem",
+        "-untrusted",
+        "middle.pem",
+        "-purpose",
+        "timestampsign",
+        "tsa.pem",
     ];
     openssl(folder, &arguments).expect("signs timestamps");
 }
@@ -52,7 +60,8 @@ async fn each_profile_says_what_it_may_do() {
     assert_eq!(root.subject().to_string(), "O=Corp, CN=root");
     assert_eq!(root.validity().time_to_expiration(), root.validity().time_to_expiration());
     let lifetime = |certificate: &X509Certificate<'_>| {
-        (certificate.validity().not_after.timestamp() - certificate.validity().not_before.timestamp()) / 86_400
+        (certificate.validity().not_after.timestamp() - certificate.validity().not_before.timestamp())
+            / 86_400
     };
     assert_eq!((lifetime(&root), lifetime(&intermediate)), (3652, 1826));
     for (certificate, path_len, usages) in [(&root, None, None), (&intermediate, Some(0), Some(true))] {
@@ -73,10 +82,11 @@ async fn each_profile_says_what_it_may_do() {
             _ => None,
         })
     };
-    let authority = intermediate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0.to_vec()),
-        _ => None,
-    });
+    let authority =
+        intermediate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0.to_vec()),
+            _ => None,
+        });
     assert!(authority.is_some() && authority == key_id(&root) && authority != key_id(&intermediate));
 
     let issuer = Issuer::of_certificate(&hierarchy.root, &hierarchy.root_key).expect("its key");
@@ -123,7 +133,8 @@ async fn certificates_that_make_no_sense_are_not_made() {
 async fn a_chain_says_what_is_wrong_with_which_certificate() {
     let hierarchy = Hierarchy::new().await;
     let spki = hierarchy.key.spki();
-    let refused = |text: &str, spki: &[u8]| Chain::read(text, spki, now()).expect_err("is refused").to_string();
+    let refused =
+        |text: &str, spki: &[u8]| Chain::read(text, spki, now()).expect_err("is refused").to_string();
     let (root, intermediate) = (certificate_pem(&hierarchy.root), certificate_pem(&hierarchy.intermediate));
     assert_eq!(Chain::read(&hierarchy.pem(), spki, now()).expect("holds").certificates().len(), 2);
     Chain::read(&root, hierarchy.root_key.spki(), now()).expect("a root may issue itself");

@@ -125,7 +125,10 @@ async fn v1_certifies_keys_and_requests() {
 async fn whom_to_trust_and_whose_tokens_are_taken_can_be_read() {
     let (hierarchy, fulcio) = fulcio(None).await;
     let (status, headers, answer) = get(&fulcio, "/api/v2/trustBundle").await;
-    assert_eq!((status.as_u16(), &headers["content-type"]), (200, &"application/json".parse().expect("a value")));
+    assert_eq!(
+        (status.as_u16(), &headers["content-type"]),
+        (200, &"application/json".parse().expect("a value"))
+    );
     let answer: Value = serde_json::from_str(&answer).expect("JSON");
     let [intermediate, root] = [&hierarchy.intermediate, &hierarchy.root].map(|der| certificate_pem(der));
     assert_eq!(answer, json!({"chains": [{"certificates": [intermediate, root]}]}));
@@ -207,18 +210,25 @@ async fn refusals_name_what_is_wrong() {
             "e-mail address \"adä@example.org\" has characters outside ASCII, which a certificate cannot name",
         ),
         (
-            json!({"credentials": {"oidcIdentityToken": "good"}, "certificateSigningRequest": broken_csr}).to_string(),
+            json!({"credentials": {"oidcIdentityToken": "good"}, "certificateSigningRequest": broken_csr})
+                .to_string(),
             "certificateSigningRequest is not a PKCS#10 certificate request: unexpected ASN.1 DER tag",
         ),
     ] {
         let (status, headers, answer) = post(&fulcio, "/api/v2/signingCert", None, body).await;
         let told = message(&answer);
         if problem.starts_with("certificateSigningRequest is not a PKCS#10") {
-            assert!(told.starts_with("certificateSigningRequest is not a PKCS#10 certificate request: "), "{told}");
+            assert!(
+                told.starts_with("certificateSigningRequest is not a PKCS#10 certificate request: "),
+                "{told}"
+            );
         } else {
             assert_eq!(told, problem);
         }
-        assert_eq!((status.as_u16(), &headers["content-type"]), (400, &"application/json".parse().expect("a value")));
+        assert_eq!(
+            (status.as_u16(), &headers["content-type"]),
+            (400, &"application/json".parse().expect("a value"))
+        );
         assert!(answer.contains("\"code\":3"), "{answer}");
     }
     let (status, _, answer) =
@@ -253,7 +263,8 @@ async fn trouble_of_ours_is_not_the_clients() {
         let (_, fulcio) = fulcio(Some(log)).await;
         let body = request(&key, Some(token), EMAIL).to_string();
         let (status, _, answer) = post(&fulcio, "/api/v2/signingCert", None, body).await;
-        let (code, problem) = (serde_json::from_str::<Value>(&answer).expect("JSON")["code"].clone(), message(&answer));
+        let (code, problem) =
+            (serde_json::from_str::<Value>(&answer).expect("JSON")["code"].clone(), message(&answer));
         assert_eq!((status.as_u16(), code.as_i64().expect("a code"), problem.as_str()), expected);
     }
 }
@@ -303,7 +314,8 @@ async fn grpc_does_the_same() {
     }
     let bundle = client.get_trust_bundle(pb::GetTrustBundleRequest {}).await.expect("answers").into_inner();
     assert_eq!(bundle.chains[0].certificates.concat(), hierarchy.pem());
-    let issuers = client.get_configuration(pb::GetConfigurationRequest {}).await.expect("answers").into_inner();
+    let issuers =
+        client.get_configuration(pb::GetConfigurationRequest {}).await.expect("answers").into_inner();
     assert_eq!(
         issuers.issuers[1].issuer,
         Some(pb::oidc_issuer::Issuer::WildcardIssuerUrl("https://*.example".to_owned()))

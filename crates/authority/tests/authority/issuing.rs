@@ -35,8 +35,19 @@ async fn openssl_believes_a_leaf() {
     write(folder, "root.pem", certificate_pem(&hierarchy.root));
     let verified = |at: &str| {
         let arguments = [
-            "verify", "-x509_strict", "-attime", at, "-CAfile", "root.pem", "-untrusted", "intermediate.pem",
-            "-purpose", "codesign", "-verify_email", EMAIL, "leaf.pem",
+            "verify",
+            "-x509_strict",
+            "-attime",
+            at,
+            "-CAfile",
+            "root.pem",
+            "-untrusted",
+            "intermediate.pem",
+            "-purpose",
+            "codesign",
+            "-verify_email",
+            EMAIL,
+            "leaf.pem",
         ];
         openssl(folder, &arguments)
     };
@@ -73,7 +84,8 @@ async fn the_log_signed_what_is_issued_without_its_signature() {
     let timestamp: [u8; 8] = sct[33..41].try_into().expect("eight bytes");
     let at = 43 + SCT_EXTENSIONS.len();
     assert_eq!((&sct[43..at], &sct[at..at + 2]), (SCT_EXTENSIONS, &[4, 3][..]));
-    let signed = signed_by_log(timestamp, sha256(hierarchy.key.spki()).as_ref(), &tbs.to_der().expect("encodes"));
+    let signed =
+        signed_by_log(timestamp, sha256(hierarchy.key.spki()).as_ref(), &tbs.to_der().expect("encodes"));
     assert!(public(&log.key).verify_message(&signed, &sct[at + 4..]));
 
     let seen = log.seen.lock().expect("no panic").take().expect("was asked");
@@ -121,10 +133,29 @@ fn all_extensions() -> (Extensions, Vec<(u32, &'static str)>) {
         deployment_environment: some("v23"),
     };
     let expected = vec![
-        (1, "https://token.example"), (2, "v2"), (3, "v3"), (4, "v4"), (5, "v5"), (6, "v6"),
-        (8, "https://token.example"), (9, "v9"), (10, "v10"), (11, "v11"), (12, "v12"), (13, "v13"),
-        (14, "v14"), (15, "v15"), (16, "v16"), (17, "v17"), (18, "v18"), (19, "v19"), (20, "v20"),
-        (21, "v21"), (22, "v22"), (23, "v23"), (24, "sübject"),
+        (1, "https://token.example"),
+        (2, "v2"),
+        (3, "v3"),
+        (4, "v4"),
+        (5, "v5"),
+        (6, "v6"),
+        (8, "https://token.example"),
+        (9, "v9"),
+        (10, "v10"),
+        (11, "v11"),
+        (12, "v12"),
+        (13, "v13"),
+        (14, "v14"),
+        (15, "v15"),
+        (16, "v16"),
+        (17, "v17"),
+        (18, "v18"),
+        (19, "v19"),
+        (20, "v20"),
+        (21, "v21"),
+        (22, "v22"),
+        (23, "v23"),
+        (24, "sübject"),
     ];
     (extensions, expected)
 }
@@ -137,7 +168,10 @@ fn read_back(certificate: &X509Certificate<'_>) -> Vec<(u32, String)> {
         let raw = match number {
             1..=6 => extension.value,
             _ => {
-                assert_eq!((extension.value[0], usize::from(extension.value[1])), (12, extension.value.len() - 2));
+                assert_eq!(
+                    (extension.value[0], usize::from(extension.value[1])),
+                    (12, extension.value.len() - 2)
+                );
                 &extension.value[2..]
             }
         };
@@ -157,7 +191,10 @@ async fn every_word_of_an_identity_is_read_back() {
         (
             Name::Username("ada!example.org".to_owned()),
             GeneralName::OtherName(
-                "1.3.6.1.4.1.57264.1.7".parse().map(|oid: x509_parser::der_parser::Oid<'static>| oid).expect("an identifier"),
+                "1.3.6.1.4.1.57264.1.7"
+                    .parse()
+                    .map(|oid: x509_parser::der_parser::Oid<'static>| oid)
+                    .expect("an identifier"),
                 b"\xa0\x11\x0c\x0fada!example.org",
             ),
         ),
@@ -178,7 +215,9 @@ async fn every_word_of_an_identity_is_read_back() {
         let usage = leaf.key_usage().expect("reads").expect("is there");
         assert!(usage.critical && usage.value.flags == 1);
         let extended = leaf.extended_key_usage().expect("reads").expect("is there").value;
-        assert!(extended.code_signing && !extended.any && !extended.time_stamping && extended.other.is_empty());
+        assert!(
+            extended.code_signing && !extended.any && !extended.time_stamping && extended.other.is_empty()
+        );
         let validity = leaf.validity();
         assert_eq!(validity.not_after.timestamp() - validity.not_before.timestamp(), 600);
         assert_eq!(validity.not_before.timestamp(), now().as_second());
@@ -250,7 +289,8 @@ async fn a_leaf_ends_no_later_than_its_issuer() {
     assert_eq!(
         error,
         IssueError::Failed(
-            "the authority's own certificates are valid until 2026-11-21T12:01:30Z only, new ones are needed".to_owned()
+            "the authority's own certificates are valid until 2026-11-21T12:01:30Z only, new ones are needed"
+                .to_owned()
         )
     );
 }

@@ -34,9 +34,7 @@ fn proofs_by_openssl_hold_for_the_challenge_alone() {
         let key = read_public_key(&made(folder, options)).expect("a key");
         KeyPolicy::default().judge(&key).expect("is good enough");
         match hash {
-            Some(hash) => {
-                openssl(folder, &["dgst", hash, "-sign", "key.pem", "-out", "proof", "challenge"])
-            }
+            Some(hash) => openssl(folder, &["dgst", hash, "-sign", "key.pem", "-out", "proof", "challenge"]),
             None => openssl(
                 folder,
                 &["pkeyutl", "-sign", "-rawin", "-inkey", "key.pem", "-in", "challenge", "-out", "proof"],
@@ -57,7 +55,8 @@ fn requests_by_openssl_are_read_and_judged() {
     let folder = folder.path();
     for (options, _) in KINDS {
         let public = made(folder, options);
-        let arguments = ["req", "-new", "-key", "key.pem", "-subj", "/CN=x", "-addext", "keyUsage=keyCertSign"];
+        let arguments =
+            ["req", "-new", "-key", "key.pem", "-subj", "/CN=x", "-addext", "keyUsage=keyCertSign"];
         let text = openssl(folder, &arguments).expect("a request");
         let request = Request::read(text.as_bytes()).expect("reads");
         assert_eq!(String::from_utf8_lossy(request.key().canonical()), public);
@@ -116,10 +115,7 @@ async fn keys_that_are_none_are_refused() {
     );
     assert_eq!(refused("AAAA"), "is refused: public key is not DER SubjectPublicKeyInfo");
     let hierarchy = Hierarchy::new().await;
-    assert_eq!(
-        refused(&certificate_pem(&hierarchy.root)),
-        "is a certificate, a public key was expected"
-    );
+    assert_eq!(refused(&certificate_pem(&hierarchy.root)), "is a certificate, a public key was expected");
 }
 
 #[test]

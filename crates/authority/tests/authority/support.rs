@@ -4,9 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use bulla_authority::api::fulcio::{
-    Fulcio, Identities, IssuerConfiguration, IssuerUrl, Unverified,
-};
+use bulla_authority::api::fulcio::{Fulcio, Identities, IssuerConfiguration, IssuerUrl, Unverified};
 use bulla_authority::ca::{
     CertificateAuthority, INTERMEDIATE_LIFETIME, Issuer, KeyPolicy, Period, Profile, ROOT_LIFETIME, Serial,
     Subject, certify,
@@ -173,7 +171,9 @@ impl Identities for Tokens {
             "good" => Ok(identity(Name::Email(EMAIL.to_owned()), EMAIL)),
             "non-ascii" => Ok(identity(Name::Email("adä@example.org".to_owned()), EMAIL)),
             "unreachable" => Err(Unverified::Unavailable("issuer is down".to_owned())),
-            _ => Err(Unverified::Refused("identity token: aud is \"x\", \"sigstore\" was expected".to_owned())),
+            _ => {
+                Err(Unverified::Refused("identity token: aud is \"x\", \"sigstore\" was expected".to_owned()))
+            }
         };
         Box::pin(std::future::ready(answer))
     }
@@ -205,7 +205,8 @@ pub async fn fulcio(ct: Option<Arc<dyn CtLog>>) -> (Hierarchy, Arc<Fulcio>) {
 pub fn openssl(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("openssl").current_dir(folder).args(arguments).output();
     let output = output.expect("openssl is installed: apt-get install openssl");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(text) } else { Err(text) }
 }
 

@@ -178,7 +178,8 @@ impl std::fmt::Debug for SigningKey {
 
 fn generate_ecdsa_pem(algorithm: &'static EcdsaSigningAlgorithm) -> String {
     let key = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new());
-    let key = key.expect("the library makes keys until one is good, and does not return without random bytes");
+    let key =
+        key.expect("the library makes keys until one is good, and does not return without random bytes");
     crate::keys::pem("PRIVATE KEY", key.as_ref())
 }
 

@@ -145,7 +145,11 @@ impl Fulcio {
     }
 
     /// The same, counted and timed.
-    async fn certify_counted(&self, door: &'static str, asked: Result<Asked, Refusal>) -> Result<Issued, Refusal> {
+    async fn certify_counted(
+        &self,
+        door: &'static str,
+        asked: Result<Asked, Refusal>,
+    ) -> Result<Issued, Refusal> {
         let started = Instant::now();
         let answer = match asked {
             Ok(asked) => self.certify(asked).await,
