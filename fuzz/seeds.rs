@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bulla_authority::ct::{Entry, Rest, TileLeaf, TimestampedEntry, extensions};
 use bulla_claims::entry::v1::kinds;
 use bulla_fuzz::{BLOCK, Directory, SIZE, block_on, log, protobuf, seal_journal, vector};
 use bulla_ledger::fsck::{Options, check};
@@ -166,6 +167,23 @@ fn ledger() {
 }
 
 /// Keys, signatures and packages that other programs made.
+fn authority() {
+    let vectors = crates().join("authority/tests/vectors/ct");
+    let body = read(&vectors.join("add-pre-chain.json"));
+    write("ct_body", "precertificate", &body);
+    let chain = bulla_authority::api::ct::parse_chain(&body).expect("a chain");
+    let entry = |entry| TimestampedEntry { timestamp: 7, entry, extensions: extensions(9) };
+    let tbs = read(&vectors.join("tbs.der"));
+    let precert = entry(Entry::Precert { issuer_key_hash: leaf_hash(b"key"), tbs });
+    let rest = Rest { pre_certificate: Some(chain[0].clone()), chain: vec![leaf_hash(&chain[1])] };
+    let precert = TileLeaf { entry: precert, rest };
+    let x509 = entry(Entry::X509 { certificate: chain[1].clone() });
+    let x509 = TileLeaf { entry: x509, rest: Rest { pre_certificate: None, chain: Vec::new() } };
+    write("ct_tile", "leaf", &precert.entry.leaf().expect("fits"));
+    let tile = [precert, x509].map(|leaf| leaf.encode().expect("fits"));
+    write("ct_tile", "tile", &tile.concat());
+}
+
 fn packages() {
     let folder = crates().join("claims/tests/vectors/packages");
     let file = |name: &str| read(&folder.join(name));

@@ -88,7 +88,11 @@ async fn ring(
     let (sound, _reopen) = fresh();
     let sound = Arc::new(Faulty::new(sound, Plan::Sound));
     let all = work(sound.clone(), entries, leaf_len).await;
-    assert_eq!(all.acknowledged.len() + all.numbered.len(), entries, "without faults everything is acknowledged");
+    assert_eq!(
+        all.acknowledged.len() + all.numbered.len(),
+        entries,
+        "without faults everything is acknowledged"
+    );
     let calls = sound.calls();
     drop(sound);
     let (mut tried, mut struck) = (0, 0);

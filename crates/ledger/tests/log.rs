@@ -4,12 +4,12 @@ mod common;
 
 use std::sync::Arc;
 
-use bulla_ledger::storage::Storage;
-use bulla_ledger::storage::file::{FileStorage, Format};
-use bulla_ledger::storage::memory::Memory;
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use bulla_ledger::storage::Storage;
+use bulla_ledger::storage::file::{FileStorage, Format};
+use bulla_ledger::storage::memory::Memory;
 use bulla_ledger::{AddError, Addition, IndexAt, Log, MAX_ASIDE, MAX_ORDER, Options};
 use bulla_tlog::checkpoint::Checkpoint;
 use bulla_tlog::note::{Note, SignError};

@@ -150,9 +150,8 @@ impl Verifier {
     /// `SubjectPublicKeyInfo` of an ECDSA P-256 key.
     pub fn of_tree_heads(name: &str, spki_der: &[u8]) -> Result<Self, VkeyError> {
         valid_name(name)?;
-        let key = PublicKey::from_spki(spki_der).filter(PublicKey::is_p256).ok_or_else(|| VkeyError::Key {
-            name: name.to_owned(),
-            expected: "DER of an ECDSA P-256 public key",
+        let key = PublicKey::from_spki(spki_der).filter(PublicKey::is_p256).ok_or_else(|| {
+            VkeyError::Key { name: name.to_owned(), expected: "DER of an ECDSA P-256 public key" }
         })?;
         let hash = vkey::key_hash(name, KIND_TREE_HEAD, &sha256(&key.spki).0);
         Ok(Self { name: name.to_owned(), key, over: Over::TreeHead, hash })

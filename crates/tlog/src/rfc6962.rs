@@ -154,7 +154,8 @@ pT/KC9MSHoRK2rHkeyfTSXfxolR2ja4JqhdymK9pnlo=
             Ok(signature.as_ref().to_vec())
         };
         let clock = clock.clone();
-        TreeHeadSigner::new("log.example.org/2026", &spki, sign, move || clock.load(Ordering::SeqCst)).unwrap()
+        TreeHeadSigner::new("log.example.org/2026", &spki, sign, move || clock.load(Ordering::SeqCst))
+            .unwrap()
     }
 
     fn head(size: u64) -> Checkpoint {
@@ -239,7 +240,8 @@ pT/KC9MSHoRK2rHkeyfTSXfxolR2ja4JqhdymK9pnlo=
     #[test]
     fn only_p256_keys_sign_tree_heads() {
         let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
-        let refused = Verifier::of_tree_heads("log", p384.public_key().as_der().unwrap().as_ref()).unwrap_err();
+        let refused =
+            Verifier::of_tree_heads("log", p384.public_key().as_der().unwrap().as_ref()).unwrap_err();
         assert_eq!(refused.to_string(), "key of \"log\" is not DER of an ECDSA P-256 public key");
         assert!(Verifier::of_tree_heads("a b", &key().1).is_err());
     }

@@ -124,9 +124,7 @@ pub fn parse_chain(body: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         return Err(format!("chain has {count} certificates, 1 to {MAX_CHAIN} were expected"));
     }
     let decode = |(number, text): (usize, &std::borrow::Cow<'_, str>)| {
-        STANDARD
-            .decode(text.as_ref())
-            .map_err(|_| format!("certificate {number} is not standard base64"))
+        STANDARD.decode(text.as_ref()).map_err(|_| format!("certificate {number} is not standard base64"))
     };
     submission.chain.iter().enumerate().map(decode).collect()
 }
@@ -161,8 +159,7 @@ async fn proof_by_hash(State(door): State<Arc<Door>>, uri: Uri) -> Answer {
         .ok_or_else(|| Trouble::Bad(format!("hash is {hash:?}, 32 bytes in base64 were expected")))?;
     let size = door.tree_size(asked.number("tree_size")?)?;
     let index = door.log.reader().find(&hash).await?.filter(|index| *index < size);
-    let index =
-        index.ok_or_else(|| Trouble::Absent(format!("no leaf of the first {size} has that hash")))?;
+    let index = index.ok_or_else(|| Trouble::Absent(format!("no leaf of the first {size} has that hash")))?;
     let path = door.log.reader().inclusion_proof(index, size).await?;
     Ok(json(&json!({ "leaf_index": index, "audit_path": base64(&path) })))
 }
@@ -172,7 +169,8 @@ async fn entries(State(door): State<Arc<Door>>, uri: Uri) -> Answer {
     let (start, end) = (asked.number("start")?, asked.number("end")?);
     let size = door.log.reader().published().size;
     if start > end || start >= size {
-        let problem = format!("start is {start} and end is {end}, start <= end and start < {size} are needed");
+        let problem =
+            format!("start is {start} and end is {end}, start <= end and start < {size} are needed");
         return Err(Trouble::Bad(problem));
     }
     let most = (end - start).saturating_add(1).min(MAX_ENTRIES);

@@ -79,7 +79,9 @@ impl Roots {
         self.complete(&mut chain)?;
         for (number, pair) in chain.windows(2).enumerate() {
             let issuer = &pair[1];
-            pair[0].signed_by(issuer).map_err(|problem| refused(&format!("certificate {number}"), problem))?;
+            pair[0]
+                .signed_by(issuer)
+                .map_err(|problem| refused(&format!("certificate {number}"), problem))?;
             let may = issuer.may_sign_certificates(number);
             may.map_err(|problem| refused(&format!("certificate {}", number + 1), problem))?;
         }
@@ -154,10 +156,11 @@ impl Read {
     fn may_sign_certificates(&self, below: usize) -> Result<(), String> {
         let tbs = &self.certificate.tbs_certificate;
         let constraints = tbs.get::<BasicConstraints>().map_err(|error| error.to_string())?;
-        let constraints = constraints.map(|(_, constraints)| constraints).filter(|constraints| constraints.ca);
+        let constraints =
+            constraints.map(|(_, constraints)| constraints).filter(|constraints| constraints.ca);
         let constraints = constraints.ok_or("is not an authority's: basic constraints with CA are needed")?;
-        if constraints.path_len_constraint.is_some_and(|most| below > usize::from(most)) {
-            return Err(format!("has more authorities below it than its path length, {below}"));
+        if let Some(most) = constraints.path_len_constraint.filter(|most| below > usize::from(*most)) {
+            return Err(format!("has {below} authorities below it, its path length is {most}"));
         }
         let usage = tbs.get::<KeyUsage>().map_err(|error| error.to_string())?;
         if usage.is_some_and(|(_, usage)| !usage.key_cert_sign()) {

@@ -80,7 +80,10 @@ impl Shared {
             fs::rename(&temporary, self.path(hash))?;
         }
         File::open(&self.dir)?.sync_all()?;
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).extend(certificates.iter().map(|(hash, _)| *hash));
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(certificates.iter().map(|(hash, _)| *hash));
         Ok(())
     }
 }

@@ -92,7 +92,9 @@ impl TimestampedEntry {
                 Entry::Precert { issuer_key_hash, tbs }
             }
             kind => {
-                return Err(WireError::new(format!("entry type is {kind}, 0 (x509) or 1 (precert) was expected")));
+                return Err(WireError::new(format!(
+                    "entry type is {kind}, 0 (x509) or 1 (precert) was expected"
+                )));
             }
         };
         Ok(Self { timestamp, entry, extensions: input.vector(2, "extensions")?.to_vec() })
@@ -162,7 +164,10 @@ pub(super) mod tests {
         let said = |leaf: &[u8]| TimestampedEntry::parse_leaf(leaf).expect_err("is refused").to_string();
         assert_eq!(said(&[0, 1]), "leaf is not a timestamped entry of version 1");
         assert_eq!(said(&[0, 0, 1]), "timestamp needs 8 bytes, 1 are left");
-        assert_eq!(said(&[&[0; 10][..], &[0, 2]].concat()), "entry type is 2, 0 (x509) or 1 (precert) was expected");
+        assert_eq!(
+            said(&[&[0; 10][..], &[0, 2]].concat()),
+            "entry type is 2, 0 (x509) or 1 (precert) was expected"
+        );
         assert_eq!(said(&[0; 17]), "certificate is empty");
         assert_eq!(leaf_index(&[0, 0, 5, 0, 0, 0, 0, 7, 0]), None);
         assert_eq!(leaf_index(&[1, 0, 5, 0, 0, 0, 0, 7]), None);

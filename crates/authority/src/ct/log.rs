@@ -66,7 +66,8 @@ pub fn origin(submission_prefix: &str) -> &str {
     name.trim_end_matches('/')
 }
 
-/// What signs the checkpoints of a log.
+/// What signs the checkpoints of a log. A tree head has no room for the line that ends a log, so a ledger so signed cannot be
+/// frozen: it is started for reading only.
 pub fn tree_head_signer(
     submission_prefix: &str,
     key: Arc<SigningKey>,
@@ -159,7 +160,8 @@ impl CertificateLog {
 
     async fn sequence(&self, admitted: Admitted) -> Result<Sct, CtError> {
         let Admitted { entry, pre_certificate, issuers } = admitted;
-        let chain = self.issuers.keep(&issuers).await.map_err(|error| CtError::Unavailable(error.to_string()))?;
+        let chain =
+            self.issuers.keep(&issuers).await.map_err(|error| CtError::Unavailable(error.to_string()))?;
         let refused = |error: super::WireError| CtError::Refused(error.problem);
         let aside = Rest { pre_certificate, chain }.encode().map_err(refused)?.into();
         let timestamp = self.clock.now_millis();
@@ -187,12 +189,7 @@ impl CertificateLog {
         let (timestamp, signature) = line
             .and_then(|line| rfc6962::parts(&line.bytes))
             .ok_or_else(|| ReadError::corrupt("the checkpoint in force has no tree head"))?;
-        Ok(TreeHead {
-            size: published.size,
-            timestamp,
-            root: published.root,
-            signature: signature.to_vec(),
-        })
+        Ok(TreeHead { size: published.size, timestamp, root: published.root, signature: signature.to_vec() })
     }
 
     /// A tile by its path: `tile/<L>/<N>[.p/<W>]` or `tile/data/<N>[.p/<W>]`; `None` when the path is none, or beyond the

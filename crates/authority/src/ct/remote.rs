@@ -59,7 +59,8 @@ impl RemoteCtLog {
         if status != StatusCode::OK {
             return Err(refusal(status, &body));
         }
-        let believed = |problem: String| CtError::Unavailable(format!("its answer is not to be believed: {problem}"));
+        let believed =
+            |problem: String| CtError::Unavailable(format!("its answer is not to be believed: {problem}"));
         let answer: AddChainResponse =
             serde_json::from_slice(&body).map_err(|error| believed(error.to_string()))?;
         let sct = Sct::try_from(&answer).map_err(|error| believed(error.problem))?;
@@ -93,7 +94,10 @@ fn refusal(status: StatusCode, body: &[u8]) -> CtError {
     // A line of it is enough, and it may be anything.
     let said: String = String::from_utf8_lossy(body).chars().take(300).collect();
     let problem = format!("{status}: {}", said.trim().escape_debug());
-    if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::REQUEST_TIMEOUT {
+    if status.is_client_error()
+        && status != StatusCode::TOO_MANY_REQUESTS
+        && status != StatusCode::REQUEST_TIMEOUT
+    {
         CtError::Refused(problem)
     } else {
         CtError::Unavailable(problem)
