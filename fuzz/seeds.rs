@@ -20,6 +20,17 @@ fn main() {
     claims();
     rekor();
     ledger();
+    authority();
+}
+
+fn authority() {
+    use bulla_authority::tsa::Request;
+    let digest = STANDARD.encode([7; 32]);
+    let full = json!({"artifactHash": digest, "hashAlgorithm": "sha256", "certificates": true, "nonce": 7, "tsaPolicyOID": "1.2.3"});
+    let full = full.to_string().into_bytes();
+    write("timestamp_request", "json", &full);
+    let request = Request::from_json(&full).expect("a request").to_der();
+    write("timestamp_request", "der", &request.expect("DER"));
 }
 
 fn tlog() {

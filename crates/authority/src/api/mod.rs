@@ -1,1 +1,4 @@
 //! The doors of the authorities: HTTP and gRPC handlers. Each hands out routes, and the roof decides where they are.
+
+pub mod tsa;
+pub mod tuf;
