@@ -26,7 +26,7 @@ fn main() {
 fn authority() {
     use bulla_authority::tsa::Request;
     let digest = STANDARD.encode([7; 32]);
-    let full = json!({"artifactHash": digest, "hashAlgorithm": "sha256", "certificates": true, "nonce": 7, "tsaPolicyOID": "1.2.3"});
+    let full = json!({"artifactHash": digest, "hashAlgorithm": "sha256", "certificates": true, "nonce": 7, "tsaPolicyOID": "1.2.3.4"});
     let full = full.to_string().into_bytes();
     write("timestamp_request", "json", &full);
     let request = Request::from_json(&full).expect("a request").to_der();

@@ -136,11 +136,11 @@ async fn json_asks_for_the_same() {
 async fn what_cannot_be_stamped_is_refused() {
     let authority = authority(Settings::default());
     let good = Request::sha256(&[7; 32], None, false).unwrap();
-    let with_policy = Request { policy: Some("1.2.3".parse().unwrap()), ..good.clone() };
+    let with_policy = Request { policy: Some("1.2.3.4".parse().unwrap()), ..good.clone() };
     let good = good.to_der().unwrap();
     let refused = async |media, body| refused(&authority, media, body).await;
     let (status, message) = refused(DER, with_policy.to_der().unwrap()).await;
-    assert_eq!((status, message.as_str()), (400, "policy is 1.2.3, 1.3.6.1.4.1.57264.2 was expected, or none"));
+    assert_eq!((status, message.as_str()), (400, "policy is 1.2.3.4, 1.3.6.1.4.1.57264.2 was expected, or none"));
     assert_eq!(refused(DER, vec![1, 2, 3]).await.0, 400);
     assert_eq!(refused(DER, Vec::new()).await.0, 400);
     assert_eq!(refused(JSON, b"{}".to_vec()).await.0, 400);

@@ -40,14 +40,9 @@ impl Made {
     async fn at(now: Timestamp) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (root, online) = (key(), key());
-        let repository = Repository::create(
-            dir.path(),
-            &[&*root as &dyn PrivateKey],
-            online.clone(),
-            &targets("one"),
-            now,
-            Expiries::default(),
-        );
+        let (keys, targets): ([&dyn PrivateKey; 1], _) = ([&*root], targets("one"));
+        let repository =
+            Repository::create(dir.path(), &keys, online.clone(), &targets, now, Expiries::default());
         let repository = repository.await.unwrap();
         Self { dir, root, online, repository }
     }
@@ -228,8 +223,7 @@ async fn ed25519_keys_do_as_well() {
     let dir = tempfile::tempdir().unwrap();
     let key = || Arc::new(SigningKey::from_pem(&SigningKey::generate_ed25519_pem(), None).unwrap());
     let (root, now) = (key(), Timestamp::now());
-    let made = Repository::create(dir.path(), &[&*root], key(), &targets("one"), now, Expiries::default()).await;
-    made.unwrap();
+    Repository::create(dir.path(), &[&*root], key(), &targets("one"), now, Expiries::default()).await.unwrap();
     let first = fs::read(dir.path().join("root.json")).unwrap();
     assert_eq!(found(&first, dir.path()).await.unwrap(), "one");
 }

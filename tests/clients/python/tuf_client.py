@@ -1,6 +1,7 @@
 """A trust repository, read by python-tuf: found, followed over its roots, and not believed when it is stale or tampered with.
 
-    tuf_client.py URL ROOT       URL of the repository (where timestamp.json is), and a root.json that is trusted to begin with
+    tuf_client.py URL ROOT [FOLDER]     URL of the repository (where timestamp.json is), and a root.json that is trusted to
+                                        begin with; FOLDER keeps what the client knows, for the next time
 """
 
 import json
@@ -60,7 +61,9 @@ def flipped(data):
 
 
 root = pathlib.Path(sys.argv[2]).read_bytes()
-with tempfile.TemporaryDirectory() as folder:
+with tempfile.TemporaryDirectory() as new:
+    folder = sys.argv[3] if len(sys.argv) > 3 else new
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     fetcher = Fetcher()
     with shown("the newest root is followed to from the one that is trusted, and every role is signed"):
         client = updater(folder, fetcher, root)
@@ -87,5 +90,5 @@ with shown("a target that was tampered with is not believed"):
     refused(root, RepositoryError, {"trusted_root.json": flipped})
 for role in ["timestamp.json", "snapshot.json", "targets.json"]:
     with shown(f"{role} that was tampered with is not believed"):
-        refused(root, RepositoryError, {role: lambda data: data.replace(b'"version": ', b'"version": 1', 1)})
+        refused(root, RepositoryError, {role: lambda data: data.replace(b'"1.0.0"', b'"1.0.1"')})
 end()

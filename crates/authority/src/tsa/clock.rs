@@ -22,10 +22,10 @@ pub struct Clock {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClockError {
     /// The wall clock was set back.
-    #[error("the clock went back by {behind:.3} s since the last timestamp: set it right, or restart if it is right now")]
+    #[error("the clock went back by {seconds:.3} s since the last timestamp: set it right, or restart if it is right now", seconds = behind.as_secs_f64())]
     WentBack {
-        /// Seconds.
-        behind: f64,
+        /// By how much.
+        behind: SignedDuration,
     },
     /// The other sources were not asked yet, or nobody asks them any more.
     #[error("the clock was not checked against its time sources within {0} s")]
@@ -83,7 +83,7 @@ impl Clock {
             let expected = last.wall.saturating_add(elapsed).unwrap_or(Timestamp::MAX);
             let behind = expected.duration_since(reading.wall);
             if behind > bound(self.bound) {
-                return Err(ClockError::WentBack { behind: behind.as_secs_f64() });
+                return Err(ClockError::WentBack { behind });
             }
         }
         state.last = Some(reading);
@@ -144,7 +144,7 @@ mod tests {
         assert!(ok(&clock, start, 100, 100).is_ok());
         assert!(ok(&clock, start, 108, 110).is_ok(), "within the bound");
         let error = ok(&clock, start, 115, 120).unwrap_err();
-        assert_eq!(error, ClockError::WentBack { behind: 3.0 });
+        assert_eq!(error, ClockError::WentBack { behind: SignedDuration::from_secs(3) });
         assert!(ok(&clock, start, 200, 220).is_err(), "it is not forgotten");
         assert!(ok(&clock, start, 228, 230).is_ok(), "right again");
         assert!(ok(&clock, start, 9000, 240).is_ok(), "a suspended system goes forward");

@@ -164,8 +164,9 @@ impl Request {
         let nonce = nonce.transpose().map_err(|problem| field("nonce", problem))?;
         let policy = json.policy.filter(|policy| !policy.is_empty());
         let policy = policy.map(|policy| {
-            let oid = ObjectIdentifier::new(&policy);
-            oid.map_err(|_| field("tsaPolicyOID", format!("{policy:?}, numbers with dots were expected")))
+            // Read back, for the shortest ones are written and then not read.
+            let oid = ObjectIdentifier::new(&policy).and_then(|oid| ObjectIdentifier::from_bytes(oid.as_bytes()));
+            oid.map_err(|_| field("tsaPolicyOID", format!("{policy:?}, four numbers or more with dots were expected")))
         });
         Ok(Self { imprint, policy: policy.transpose()?, nonce, certificates: json.certificates })
     }
@@ -312,7 +313,7 @@ mod tests {
         };
         let message = |name, value| with(name, value).unwrap_err().to_string();
         assert!(with("certificates", json!(true)).unwrap().certificates);
-        assert_eq!(with("tsaPolicyOID", json!("1.2.3")).unwrap().policy.unwrap().to_string(), "1.2.3");
+        assert_eq!(with("tsaPolicyOID", json!("1.2.3.4")).unwrap().policy.unwrap().to_string(), "1.2.3.4");
         assert_eq!(message("hashAlgorithm", json!("sha512")), "digest is 48 bytes, sha512 needs 64");
         assert!(message("hashAlgorithm", json!("sha1")).starts_with("hash algorithm is sha1, sha256"));
         assert!(message("artifactHash", json!("!")).starts_with("artifactHash is not base64"));

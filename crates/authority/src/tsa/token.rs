@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 use bulla_claims::PublicKeyDetails;
 use bulla_tlog::note::SignError;
-use der::asn1::{GeneralizedTime, Int, ObjectIdentifier};
+use der::asn1::{GeneralizedTime, ObjectIdentifier};
 use der::{Decode as _, Encode as _};
 use x509_cert::Certificate;
 use x509_tsp::{Accuracy, TspVersion, TstInfo};

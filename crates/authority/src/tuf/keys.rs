@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use bulla_claims::keys::public_key_pem;
-use bulla_claims::{Key as PublicKey, PublicKeyDetails};
+use bulla_claims::{Algorithm, Key as PublicKey};
 use der::pem::PemLabel as _;
 use der::{Decode as _, Document};
 use tough::schema::decoded::{Decoded, Hex};
@@ -31,17 +31,17 @@ pub fn key_id(spki: &[u8]) -> Result<String, KeyIdError> {
 pub(super) fn named(spki: &[u8]) -> Result<(Decoded<Hex>, Key), KeyIdError> {
     let not = |problem: String| KeyIdError(problem);
     let key = PublicKey::from_spki(spki).map_err(|error| not(error.to_string()))?;
-    let key = match key.details() {
-        PublicKeyDetails::PkixEcdsaP256Sha256 => {
+    let key = match key.algorithm() {
+        Algorithm::EcdsaP256 => {
             public_key_pem(spki).parse().map_err(|error| not(format!("is not read: {error}")))?
         }
-        PublicKeyDetails::PkixEd25519 | PublicKeyDetails::PkixEd25519Ph => {
+        Algorithm::Ed25519Ph => {
             let spki = SubjectPublicKeyInfoRef::from_der(spki).map_err(|error| not(error.to_string()))?;
             let raw = spki.subject_public_key.raw_bytes().to_vec();
             let keyval = Ed25519Key { public: raw.into(), _extra: HashMap::new() };
             Key::Ed25519 { keyval, scheme: Ed25519Scheme::Ed25519, _extra: HashMap::new() }
         }
-        other => return Err(not(format!("is {}", other.name()))),
+        other => return Err(not(format!("is {other}"))),
     };
     let id = key.key_id().map_err(|error| not(error.to_string()))?;
     Ok((id, key))

@@ -226,24 +226,25 @@ impl Repository {
     }
 
     /// Replaces the online key while the root keys are at hand: a root that names both keys, everything signed by the new
-    /// one, then a root that names the new one alone. Clients at any version can follow.
+    /// one, then a root that names the new one alone. Clients at any version can follow. From then on this repository signs
+    /// nothing any more, the one that is returned does.
     pub async fn rotate_online(
-        self,
+        &self,
         new: Arc<dyn PrivateKey>,
         root_keys: &[&dyn PrivateKey],
         now: Timestamp,
     ) -> Result<Self, RepositoryError> {
         let (old_id, _) = named(self.online.spki())?;
-        let Self { dir, expiries, .. } = self;
-        let next = || ceremony::next_root(&dir, now, expiries.root);
+        let (dir, expiries) = (&self.dir, self.expiries);
+        let next = || ceremony::next_root(dir, now, expiries.root);
         let mut both = next()?;
         ceremony::name_online(&mut both, new.spki())?;
-        ceremony::install(&dir, signed(both, root_keys).await?, now)?;
-        let repository = Self::open(&dir, new, expiries)?;
+        ceremony::install(dir, signed(both, root_keys).await?, now)?;
+        let repository = Self::open(dir, new, expiries)?;
         repository.refresh(now).await?;
         let mut alone = next()?;
         ceremony::drop_online(&mut alone, &old_id)?;
-        ceremony::install(&dir, signed(alone, root_keys).await?, now)?;
+        ceremony::install(dir, signed(alone, root_keys).await?, now)?;
         Ok(repository)
     }
 
@@ -384,8 +385,8 @@ pub(super) fn current_root(dir: &Path) -> Result<Option<Signed<Root>>, Repositor
 pub(super) fn verify<T: Role>(root: &Root, role: &Signed<T>) -> Result<(), RepositoryError> {
     use tough::schema::Error;
     root.verify_role(role).map_err(|error| match error {
-        Error::SignatureThreshold { role, threshold, valid } => {
-            RepositoryError::Threshold { role, valid, threshold: threshold.get(), root: root.version.get() }
+        Error::SignatureThreshold { role, threshold, valid, .. } => {
+            RepositoryError::Threshold { role, valid, threshold, root: root.version.get() }
         }
         other => RepositoryError::Role { role: T::TYPE, problem: other.to_string() },
     })

@@ -10,12 +10,12 @@ use rcgen::{
 };
 
 /// The certificates in DER, leaf first, and the leaf's key.
-pub fn chain(algorithm: &'static SignatureAlgorithm) -> (Vec<Vec<u8>>, Arc<dyn PrivateKey>) {
+pub(crate) fn chain(algorithm: &'static SignatureAlgorithm) -> (Vec<Vec<u8>>, Arc<dyn PrivateKey>) {
     chain_with(algorithm, |_| ())
 }
 
 /// The same, with a leaf that is changed before it is signed.
-pub fn chain_with(
+pub(crate) fn chain_with(
     algorithm: &'static SignatureAlgorithm,
     change: impl FnOnce(&mut CertificateParams),
 ) -> (Vec<Vec<u8>>, Arc<dyn PrivateKey>) {
