@@ -24,6 +24,16 @@ fn main() {
     authority();
 }
 
+fn authority() {
+    use bulla_authority::tsa::Request;
+    let digest = STANDARD.encode([7; 32]);
+    let full = json!({"artifactHash": digest, "hashAlgorithm": "sha256", "certificates": true, "nonce": 7, "tsaPolicyOID": "1.2.3.4"});
+    let full = full.to_string().into_bytes();
+    write("timestamp_request", "json", &full);
+    let request = Request::from_json(&full).expect("a request").to_der();
+    write("timestamp_request", "der", &request.expect("DER"));
+}
+
 fn tlog() {
     let vectors = crates().join("tlog/tests/vectors");
     write("tile", "hashes", b"tile/0/x001/x234/067.p/5");

@@ -2,3 +2,5 @@
 
 pub mod ct;
 pub mod fulcio;
+pub mod tsa;
+pub mod tuf;

@@ -3,3 +3,4 @@
 mod ca;
 
 pub use ca::{CaClient, CaError};
+pub mod tsa;
