@@ -21,10 +21,12 @@ fn main() {
     claims();
     rekor();
     ledger();
-    authority();
+    timestamps();
+    certificate_transparency();
+    certificates();
 }
 
-fn authority() {
+fn timestamps() {
     use bulla_authority::tsa::Request;
     let digest = STANDARD.encode([7; 32]);
     let full = json!({"artifactHash": digest, "hashAlgorithm": "sha256", "certificates": true, "nonce": 7, "tsaPolicyOID": "1.2.3.4"});
@@ -177,7 +179,7 @@ fn ledger() {
 }
 
 /// Keys, signatures and packages that other programs made.
-fn authority() {
+fn certificate_transparency() {
     let vectors = crates().join("authority/tests/vectors/ct");
     let body = read(&vectors.join("add-pre-chain.json"));
     write("ct_body", "precertificate", &body);
@@ -279,7 +281,7 @@ fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn authority() {
+fn certificates() {
     let keys = crates().join("claims/tests/keys");
     for path in files(&keys).iter().filter(|path| path.extension().is_some_and(|extension| extension == "pub")) {
         write("certificate_request", &name(path), &read(path));

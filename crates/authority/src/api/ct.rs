@@ -124,7 +124,7 @@ pub fn parse_chain(body: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         return Err(format!("chain has {count} certificates, 1 to {MAX_CHAIN} were expected"));
     }
     let decode = |(number, text): (usize, &std::borrow::Cow<'_, str>)| {
-        STANDARD.decode(text.as_ref()).map_err(|_| format!("certificate {number} is not standard base64"))
+        STANDARD.decode(text.as_bytes()).map_err(|_| format!("certificate {number} is not standard base64"))
     };
     submission.chain.iter().enumerate().map(decode).collect()
 }
