@@ -39,29 +39,34 @@ pub struct Chain {
     pub(super) ends: Timestamp,
 }
 
+/// The certificates in PEM text, DER, in their order: 1 to [`MAX_CERTIFICATES`], in at most [`MAX_PEM_BYTES`].
+pub fn certificates(text: &str) -> Result<Vec<Vec<u8>>, String> {
+    if text.len() > MAX_PEM_BYTES {
+        return Err(format!("{} bytes of PEM, at most {MAX_PEM_BYTES} were expected", text.len()));
+    }
+    let blocks = pem::read(text.as_bytes(), MAX_CERTIFICATES);
+    let blocks = blocks.map_err(|problem| format!("text {problem}"))?;
+    let mut certificates = Vec::with_capacity(blocks.len());
+    for (at, block) in blocks.into_iter().enumerate() {
+        if block.label != "CERTIFICATE" {
+            return Err(format!("block {} is PEM of {:?}, CERTIFICATE was expected", at + 1, block.label));
+        }
+        certificates.push(block.der);
+    }
+    Ok(certificates)
+}
+
 impl Chain {
     /// Reads certificates in PEM, the issuing one first, the root last. Refused unless the first has the key `spki`, each
     /// is signed by the next and the last by itself, and each may sign certificates of code signers at `now`.
     pub fn read(text: &str, spki: &[u8], now: Timestamp) -> Result<Self, ChainError> {
         let refused = |problem: String| ChainError { problem };
-        if text.len() > MAX_PEM_BYTES {
-            let problem = format!("{} bytes of PEM, at most {MAX_PEM_BYTES} were expected", text.len());
-            return Err(refused(problem));
-        }
-        let blocks = pem::read(text.as_bytes(), MAX_CERTIFICATES);
-        let blocks = blocks.map_err(|problem| refused(format!("text {problem}")))?;
-        let mut certificates = Vec::with_capacity(blocks.len());
-        let mut parsed = Vec::with_capacity(blocks.len());
-        for (at, block) in blocks.into_iter().enumerate() {
-            if block.label != "CERTIFICATE" {
-                let problem =
-                    format!("block {} is PEM of {:?}, CERTIFICATE was expected", at + 1, block.label);
-                return Err(refused(problem));
-            }
-            let certificate = Certificate::from_der(&block.der)
+        let certificates = certificates(text).map_err(refused)?;
+        let mut parsed = Vec::with_capacity(certificates.len());
+        for (at, der) in certificates.iter().enumerate() {
+            let certificate = Certificate::from_der(der)
                 .map_err(|error| refused(format!("certificate {} is not DER X.509: {error}", at + 1)))?;
             parsed.push(certificate);
-            certificates.push(block.der);
         }
         let mut ends = Timestamp::MAX;
         for (at, certificate) in parsed.iter().enumerate() {

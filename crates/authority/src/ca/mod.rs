@@ -9,7 +9,7 @@ mod proof;
 mod roots;
 mod x509;
 
-pub use chain::{Chain, ChainError, MAX_CERTIFICATES, MAX_PEM_BYTES};
+pub use chain::{Chain, ChainError, MAX_CERTIFICATES, MAX_PEM_BYTES, certificates};
 pub use csr::Request;
 pub use issue::{CertificateAuthority, DEFAULT_LIFETIME, IssueError, Issued};
 pub use key_request::{KeyKind, KeyPolicy, base64, read as read_public_key};

@@ -57,8 +57,8 @@ pub(crate) fn uri(text: &str, claim: &str) -> Result<Name, TokenError> {
         return Err(wrong("it is longer than 2,048 bytes"));
     }
     let mut escaped = String::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
+    let mut bytes = text.as_bytes().iter();
+    while let Some(&byte) = bytes.next() {
         match byte {
             0..=0x1f | 0x7f => return Err(wrong("it has control characters")),
             b'%' => {
