@@ -52,7 +52,8 @@ async fn openssl_believes_a_leaf() {
         openssl(folder, &arguments)
     };
     verified("1795262400").expect("holds when it begins");
-    verified("1795263000").expect("holds when it ends");
+    // openssl takes the second of the end itself for too late.
+    verified("1795262999").expect("holds until it ends");
     assert!(verified("1795262399").expect_err("not before").contains("not yet valid"));
     assert!(verified("1795263001").expect_err("not after").contains("expired"));
     let text = openssl(folder, &["x509", "-in", "leaf.pem", "-noout", "-text"]).expect("reads");
