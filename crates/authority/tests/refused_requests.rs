@@ -29,7 +29,7 @@ async fn ten_thousand_refusals_leave_memory_as_it_was() {
     let key = p256();
     let refuse = async |at: usize| {
         // Each is another one: refused for its token, its key, its proof, or its size.
-        let token = if at % 4 == 0 { format!("bad {at}") } else { "good".to_owned() };
+        let token = if at.is_multiple_of(4) { format!("bad {at}") } else { "good".to_owned() };
         let content =
             if at % 4 == 1 { STANDARD.encode(format!("no key {at}")) } else { public_key_pem(key.spki()) };
         let proof = key.sign(format!("not {EMAIL} {at}").as_bytes()).expect("signs");

@@ -1,4 +1,4 @@
-//! Keys in a token, by SoftHSM: what they sign is verified by openssl's kin, and an authority issues with them.
+//! Keys in a token (`SoftHSM`): what they sign verifies, and an authority issues with them.
 //! Needs `apt-get install softhsm2 opensc`, and fails without.
 #![cfg(feature = "pkcs11")]
 

@@ -73,7 +73,7 @@ fn parts(raw: &[u8]) -> der::Result<Parts> {
     let mut reader = SliceReader::new(info.value())?;
     let version = u8::decode(&mut reader)?;
     if version != 0 {
-        return Err(Tag::Integer.value_error().into());
+        return Err(Tag::Integer.value_error());
     }
     let _subject = AnyRef::decode(&mut reader)?;
     let spki = AnyRef::decode(&mut reader)?.to_der()?;

@@ -17,40 +17,40 @@ use bulla_claims::keys::pem;
 use bulla_tlog::sha256;
 use jiff::{SignedDuration, Timestamp};
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-11-21T12:00:00.5Z".parse().expect("a time")
 }
 
-pub fn p256() -> SigningKey {
+pub(crate) fn p256() -> SigningKey {
     SigningKey::from_pem(&SigningKey::generate_ecdsa_p256_pem(), None).expect("a key")
 }
 
-pub fn p384() -> SigningKey {
+pub(crate) fn p384() -> SigningKey {
     SigningKey::from_pem(&SigningKey::generate_ecdsa_p384_pem(), None).expect("a key")
 }
 
-pub fn subject(common_name: &str) -> Subject {
+pub(crate) fn subject(common_name: &str) -> Subject {
     Subject { common_name: common_name.to_owned(), organization: "Corp".to_owned() }
 }
 
-pub fn certificate_pem(der: &[u8]) -> String {
+pub(crate) fn certificate_pem(der: &[u8]) -> String {
     pem("CERTIFICATE", der)
 }
 
 /// A root and an intermediate, made a day ago.
-pub struct Hierarchy {
-    pub root_key: SigningKey,
-    pub key: Arc<SigningKey>,
-    pub root: Vec<u8>,
-    pub intermediate: Vec<u8>,
+pub(crate) struct Hierarchy {
+    pub(crate) root_key: SigningKey,
+    pub(crate) key: Arc<SigningKey>,
+    pub(crate) root: Vec<u8>,
+    pub(crate) intermediate: Vec<u8>,
 }
 
 impl Hierarchy {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::since(now() - SignedDuration::from_hours(24)).await
     }
 
-    pub async fn since(from: Timestamp) -> Self {
+    pub(crate) async fn since(from: Timestamp) -> Self {
         let (root_key, key) = (p384(), Arc::new(p384()));
         let itself = Issuer::of_itself(&subject("root"), &root_key).expect("a name");
         let period = Period::starting(from, ROOT_LIFETIME).expect("a period");
@@ -75,17 +75,17 @@ impl Hierarchy {
         Self { root_key, key, root, intermediate }
     }
 
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         certificate_pem(&self.intermediate) + &certificate_pem(&self.root)
     }
 
-    pub fn authority(&self, ct: Option<Arc<dyn CtLog>>) -> CertificateAuthority {
+    pub(crate) fn authority(&self, ct: Option<Arc<dyn CtLog>>) -> CertificateAuthority {
         let key: Arc<dyn PrivateKey> = self.key.clone();
         CertificateAuthority::new(&self.pem(), key, ct, now()).expect("a good chain")
     }
 }
 
-pub async fn below(
+pub(crate) async fn below(
     profile: Profile,
     name: &str,
     spki: &[u8],
@@ -97,26 +97,26 @@ pub async fn below(
 }
 
 /// Signs timestamps as RFC 6962 §3.2 says, over what it is given, and keeps the last precertificate.
-pub struct FakeLog {
-    pub key: SigningKey,
-    pub seen: Mutex<Option<Precertificate>>,
-    pub answer: Result<(), CtError>,
+pub(crate) struct FakeLog {
+    pub(crate) key: SigningKey,
+    pub(crate) seen: Mutex<Option<Precertificate>>,
+    pub(crate) answer: Result<(), CtError>,
 }
 
 impl FakeLog {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Self::answering(Ok(()))
     }
 
-    pub fn answering(answer: Result<(), CtError>) -> Arc<Self> {
+    pub(crate) fn answering(answer: Result<(), CtError>) -> Arc<Self> {
         Arc::new(Self { key: p256(), seen: Mutex::default(), answer })
     }
 }
 
 /// Extensions of the timestamps, as logs with tiles write them.
-pub const SCT_EXTENSIONS: &[u8] = &[0, 0, 5, 0, 0, 0, 0, 7];
+pub(crate) const SCT_EXTENSIONS: &[u8] = &[0, 0, 5, 0, 0, 0, 0, 7];
 
-pub fn signed_by_log(timestamp: [u8; 8], issuer_key_hash: &[u8], tbs: &[u8]) -> Vec<u8> {
+pub(crate) fn signed_by_log(timestamp: [u8; 8], issuer_key_hash: &[u8], tbs: &[u8]) -> Vec<u8> {
     let mut text = vec![0, 0];
     text.extend(timestamp);
     text.extend([0, 1]);
@@ -146,7 +146,7 @@ impl CtLog for FakeLog {
     }
 }
 
-pub fn identity(name: Name, challenge: &str) -> Identity {
+pub(crate) fn identity(name: Name, challenge: &str) -> Identity {
     let extensions = Extensions {
         issuer: "https://issuer.example.org".to_owned(),
         subject: "subject-of-the-token".to_owned(),
@@ -156,9 +156,9 @@ pub fn identity(name: Name, challenge: &str) -> Identity {
 }
 
 /// `good` is a token of ada@example.org.
-pub struct Tokens;
+pub(crate) struct Tokens;
 
-pub const EMAIL: &str = "ada@example.org";
+pub(crate) const EMAIL: &str = "ada@example.org";
 
 impl Identities for Tokens {
     fn verify<'a>(
@@ -194,7 +194,7 @@ impl Identities for Tokens {
     }
 }
 
-pub async fn fulcio(ct: Option<Arc<dyn CtLog>>) -> (Hierarchy, Arc<Fulcio>) {
+pub(crate) async fn fulcio(ct: Option<Arc<dyn CtLog>>) -> (Hierarchy, Arc<Fulcio>) {
     let hierarchy = Hierarchy::new().await;
     let authority = hierarchy.authority(ct);
     let fulcio = Fulcio::new(authority, Arc::new(Tokens), KeyPolicy::default(), now);
@@ -202,7 +202,7 @@ pub async fn fulcio(ct: Option<Arc<dyn CtLog>>) -> (Hierarchy, Arc<Fulcio>) {
 }
 
 /// Runs openssl, which has to be there, and returns what it wrote; a failure is the error.
-pub fn openssl(folder: &Path, arguments: &[&str]) -> Result<String, String> {
+pub(crate) fn openssl(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("openssl").current_dir(folder).args(arguments).output();
     let output = output.expect("openssl is installed: apt-get install openssl");
     let text =
@@ -210,6 +210,6 @@ pub fn openssl(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     if output.status.success() { Ok(text) } else { Err(text) }
 }
 
-pub fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) {
+pub(crate) fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) {
     std::fs::write(folder.join(name), text).expect("is written");
 }

@@ -231,9 +231,9 @@ pub fn routes(fulcio: Arc<Fulcio>) -> Router {
 type Fulcios = State<Arc<Fulcio>>;
 
 async fn v2_signing_cert(State(fulcio): Fulcios, request: Request) -> Response {
-    v2::signing_cert(&fulcio, request).await.unwrap_or_else(|refusal| refusal.into_response())
+    v2::signing_cert(&fulcio, request).await.unwrap_or_else(Refusal::into_response)
 }
 
 async fn v1_signing_cert(State(fulcio): Fulcios, request: Request) -> Response {
-    v1::signing_cert(&fulcio, request).await.unwrap_or_else(|refusal| refusal.into_response())
+    v1::signing_cert(&fulcio, request).await.unwrap_or_else(Refusal::into_response)
 }
