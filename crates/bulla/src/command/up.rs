@@ -7,6 +7,7 @@ use super::{Failure, say, serve};
 use crate::service::authorities::clients::{Client, Stack, lines};
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// Include an issuer of identity tokens that believes whatever people type: for tests and laptops, on loopback only
     #[arg(long)]
