@@ -40,12 +40,15 @@ fn authority(settings: Settings) -> Arc<TimestampAuthority> {
 
 async fn post(authority: &Arc<TimestampAuthority>, media: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
     let request = http::Request::post("/api/v1/timestamp").header("content-type", media);
-    let answer = routes(authority.clone()).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let answer = routes(authority.clone())
+        .oneshot(request.body(Body::from(body)).expect("works"))
+        .await
+        .expect("works");
     let status = answer.status().as_u16();
     if status == 201 {
         assert_eq!(answer.headers()["content-type"], "application/timestamp-reply");
     }
-    (status, answer.into_body().collect().await.unwrap().to_bytes().to_vec())
+    (status, answer.into_body().collect().await.expect("works").to_bytes().to_vec())
 }
 
 async fn refused(authority: &Arc<TimestampAuthority>, media: &str, body: Vec<u8>) -> (u16, String) {
@@ -120,7 +123,8 @@ async fn a_client_of_sigstore_believes_it() {
     let data = b"the signature of something".to_vec();
     let imprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &data);
     let time: Timestamp = "2026-11-21T12:00:00.9Z".parse().unwrap();
-    for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_RSA_SHA256] {
+    // It knows no RSA here.
+    for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384] {
         for certificates in [true, false] {
             let (chain, key) = chain(algorithm);
             let authority = TimestampAuthority::new(&chain, key, Settings::default(), local()).unwrap();

@@ -38,12 +38,12 @@ struct Made {
 
 impl Made {
     async fn at(now: Timestamp) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a directory");
         let (root, online) = (key(), key());
         let (keys, targets): ([&dyn PrivateKey; 1], _) = ([&*root], targets("one"));
         let repository =
             Repository::create(dir.path(), &keys, online.clone(), &targets, now, Expiries::default());
-        let repository = repository.await.unwrap();
+        let repository = repository.await.expect("a repository");
         Self { dir, root, online, repository }
     }
 
@@ -53,8 +53,9 @@ impl Made {
 }
 
 fn version(dir: &Path, role: &str) -> u64 {
-    let text = fs::read(dir.join(format!("{role}.json"))).unwrap();
-    serde_json::from_slice::<serde_json::Value>(&text).unwrap()["signed"]["version"].as_u64().unwrap()
+    let text = fs::read(dir.join(format!("{role}.json"))).expect("metadata");
+    let text: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    text["signed"]["version"].as_u64().expect("a version")
 }
 
 fn versions(dir: &Path) -> [u64; 4] {
@@ -63,12 +64,12 @@ fn versions(dir: &Path) -> [u64; 4] {
 
 /// What a client that was given this root finds as the trusted root.
 async fn found(root: &[u8], dir: &Path) -> Result<String, tough::error::Error> {
-    let url = |path: &Path| format!("file://{}/", path.display()).parse().unwrap();
+    let url = |path: &Path| format!("file://{}/", path.display()).parse().expect("a URL");
     let loader = RepositoryLoader::new(&root, url(dir), url(&dir.join("targets")));
     let repository = loader.load().await?;
-    let name = TargetName::new("trusted_root.json").unwrap();
+    let name = TargetName::new("trusted_root.json").expect("a name");
     let target = repository.read_target(&name).await?.expect("is a target");
-    Ok(String::from_utf8(target.into_vec().await?).unwrap())
+    Ok(String::from_utf8(target.into_vec().await?).expect("text"))
 }
 
 #[tokio::test]
