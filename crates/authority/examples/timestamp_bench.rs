@@ -16,7 +16,8 @@ fn main() {
     let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2);
     let (chain, key) = chain::chain(&PKCS_ECDSA_P256_SHA256);
     let clock = Arc::new(Clock::local(Duration::from_secs(5)));
-    let authority = TimestampAuthority::new(&chain, key.clone(), Settings::default(), clock).expect("an authority");
+    let authority =
+        TimestampAuthority::new(&chain, key.clone(), Settings::default(), clock).expect("an authority");
     let query = Request::sha256(&[7; 32], None, true).and_then(|request| {
         request.to_der().map_err(|error| bulla_authority::tsa::RequestError::Der(error.to_string()))
     });

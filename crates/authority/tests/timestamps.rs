@@ -16,8 +16,11 @@ use bulla_authority::api::tsa::routes;
 use bulla_authority::client::tsa::{TsaClient, TsaClientError};
 use bulla_authority::tsa::{Clock, Offset, Request, Settings, SetupError, TimestampAuthority, Unchecked};
 use http_body_util::BodyExt as _;
+use jiff::Timestamp;
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
 use serde_json::{Value, json};
+use sigstore_tsa::verify_timestamp_for_authority;
+use sigstore_types::TsaAuthority;
 use tower::ServiceExt as _;
 
 use chain::{chain, chain_with};
@@ -37,12 +40,15 @@ fn authority(settings: Settings) -> Arc<TimestampAuthority> {
 
 async fn post(authority: &Arc<TimestampAuthority>, media: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
     let request = http::Request::post("/api/v1/timestamp").header("content-type", media);
-    let answer = routes(authority.clone()).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let answer = routes(authority.clone())
+        .oneshot(request.body(Body::from(body)).expect("works"))
+        .await
+        .expect("works");
     let status = answer.status().as_u16();
     if status == 201 {
         assert_eq!(answer.headers()["content-type"], "application/timestamp-reply");
     }
-    (status, answer.into_body().collect().await.unwrap().to_bytes().to_vec())
+    (status, answer.into_body().collect().await.expect("works").to_bytes().to_vec())
 }
 
 async fn refused(authority: &Arc<TimestampAuthority>, media: &str, body: Vec<u8>) -> (u16, String) {
@@ -53,7 +59,8 @@ async fn refused(authority: &Arc<TimestampAuthority>, media: &str, body: Vec<u8>
 }
 
 fn openssl(dir: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("openssl").current_dir(dir).args(arguments).output().expect("openssl is installed");
+    let output =
+        Command::new("openssl").current_dir(dir).args(arguments).output().expect("openssl is installed");
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(output.status.success(), "openssl {arguments:?}: {said}");
@@ -81,7 +88,8 @@ async fn openssl_verifies_what_it_asked_for() {
                 let (status, reply) = post(&authority, DER, query).await;
                 assert_eq!(status, 201);
                 fs::write(dir.path().join("reply"), reply).unwrap();
-                let verify = ["ts", "-verify", "-in", "reply", "-CAfile", "root.pem", "-untrusted", "others.pem"];
+                let verify =
+                    ["ts", "-verify", "-in", "reply", "-CAfile", "root.pem", "-untrusted", "others.pem"];
                 openssl(dir.path(), &[&verify[..], &["-queryfile", "query"]].concat());
                 let text = openssl(dir.path(), &["ts", "-reply", "-in", "reply", "-text"]);
                 for line in [
@@ -107,6 +115,29 @@ async fn openssl_verifies_what_it_asked_for() {
         let verify = ["ts", "-verify", "-queryfile", "query", "-in", "reply", "-CAfile", "root.pem"];
         let output = Command::new("openssl").current_dir(dir.path()).args(verify).output().unwrap();
         assert!(!output.status.success(), "it is about something else");
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_sigstore_believes_it() {
+    let data = b"the signature of something".to_vec();
+    let imprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &data);
+    let time: Timestamp = "2026-11-21T12:00:00.9Z".parse().unwrap();
+    // It knows no RSA here.
+    for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384] {
+        for certificates in [true, false] {
+            let (chain, key) = chain(algorithm);
+            let authority = TimestampAuthority::new(&chain, key, Settings::default(), local()).unwrap();
+            let request = Request::sha256(imprint.as_ref(), None, certificates).unwrap();
+            let reply = authority.respond_at(&request, time).await.unwrap();
+            let [leaf, middle, root] = chain.try_into().unwrap();
+            let trusted = TsaAuthority::new(leaf.into(), vec![middle.into()], root.into(), None);
+            let believed =
+                |data: Vec<u8>| verify_timestamp_for_authority(&reply.clone().into(), &data.into(), &trusted);
+            let seconds = believed(data.clone()).unwrap().as_second();
+            assert_eq!(seconds, time.as_second());
+            assert!(believed(b"something else".to_vec()).is_err());
+        }
     }
 }
 
@@ -140,7 +171,10 @@ async fn what_cannot_be_stamped_is_refused() {
     let good = good.to_der().unwrap();
     let refused = async |media, body| refused(&authority, media, body).await;
     let (status, message) = refused(DER, with_policy.to_der().unwrap()).await;
-    assert_eq!((status, message.as_str()), (400, "policy is 1.2.3.4, 1.3.6.1.4.1.57264.2 was expected, or none"));
+    assert_eq!(
+        (status, message.as_str()),
+        (400, "policy is 1.2.3.4, 1.3.6.1.4.1.57264.2 was expected, or none")
+    );
     assert_eq!(refused(DER, vec![1, 2, 3]).await.0, 400);
     assert_eq!(refused(DER, Vec::new()).await.0, 400);
     assert_eq!(refused(JSON, b"{}".to_vec()).await.0, 400);
@@ -157,7 +191,7 @@ async fn what_cannot_be_stamped_is_refused() {
 #[tokio::test]
 async fn a_clock_that_nobody_confirms_gives_no_timestamps() {
     let (chain, key) = chain(&PKCS_ECDSA_P256_SHA256);
-    let clock = Arc::new(Clock::checked(BOUND, Duration::from_secs(60)));
+    let clock = Arc::new(Clock::checked(BOUND, Duration::from_mins(1)));
     let authority = TimestampAuthority::new(&chain, key, Settings::default(), clock.clone()).unwrap();
     let authority = Arc::new(authority);
     let request = Request::sha256(&[7; 32], None, false).unwrap().to_der().unwrap();

@@ -38,12 +38,12 @@ struct Made {
 
 impl Made {
     async fn at(now: Timestamp) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a directory");
         let (root, online) = (key(), key());
         let (keys, targets): ([&dyn PrivateKey; 1], _) = ([&*root], targets("one"));
         let repository =
             Repository::create(dir.path(), &keys, online.clone(), &targets, now, Expiries::default());
-        let repository = repository.await.unwrap();
+        let repository = repository.await.expect("a repository");
         Self { dir, root, online, repository }
     }
 
@@ -53,8 +53,9 @@ impl Made {
 }
 
 fn version(dir: &Path, role: &str) -> u64 {
-    let text = fs::read(dir.join(format!("{role}.json"))).unwrap();
-    serde_json::from_slice::<serde_json::Value>(&text).unwrap()["signed"]["version"].as_u64().unwrap()
+    let text = fs::read(dir.join(format!("{role}.json"))).expect("metadata");
+    let text: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    text["signed"]["version"].as_u64().expect("a version")
 }
 
 fn versions(dir: &Path) -> [u64; 4] {
@@ -63,12 +64,12 @@ fn versions(dir: &Path) -> [u64; 4] {
 
 /// What a client that was given this root finds as the trusted root.
 async fn found(root: &[u8], dir: &Path) -> Result<String, tough::error::Error> {
-    let url = |path: &Path| format!("file://{}/", path.display()).parse().unwrap();
+    let url = |path: &Path| format!("file://{}/", path.display()).parse().expect("a URL");
     let loader = RepositoryLoader::new(&root, url(dir), url(&dir.join("targets")));
     let repository = loader.load().await?;
-    let name = TargetName::new("trusted_root.json").unwrap();
+    let name = TargetName::new("trusted_root.json").expect("a name");
     let target = repository.read_target(&name).await?.expect("is a target");
-    Ok(String::from_utf8(target.into_vec().await?).unwrap())
+    Ok(String::from_utf8(target.into_vec().await?).expect("text"))
 }
 
 #[tokio::test]
@@ -143,7 +144,8 @@ async fn what_a_crash_left_is_written_over() {
     let now = Timestamp::now();
     let made = Made::at(now).await;
     let first = fs::read(made.path().join("1.root.json")).unwrap();
-    for name in ["2.targets.json", "2.snapshot.json", "targets.json", "snapshot.json", ".timestamp.json.new"] {
+    for name in ["2.targets.json", "2.snapshot.json", "targets.json", "snapshot.json", ".timestamp.json.new"]
+    {
         fs::write(made.path().join(name), "half a fi").unwrap();
     }
     assert_eq!(found(&first, made.path()).await.unwrap(), "one");
@@ -172,11 +174,17 @@ async fn a_root_is_made_and_replaced_by_those_who_hold_its_keys() {
     assert!(ceremony::show(&draft).is_err());
     ceremony::init(dir.path(), &draft, 2, now, life).unwrap();
     assert!(matches!(ceremony::init(dir.path(), &draft, 2, now, life), Err(RepositoryError::Exists(_))));
-    assert!(problem(ceremony::publish(&draft, dir.path(), now)).contains("draft names 0 of 1 keys that targets needs"));
+    assert!(
+        problem(ceremony::publish(&draft, dir.path(), now))
+            .contains("draft names 0 of 1 keys that targets needs")
+    );
     ceremony::add_online_key(&draft, &pem(&online)).unwrap();
     ceremony::add_key(&draft, &pem(&one)).unwrap();
     ceremony::sign(&draft, &*one).await.unwrap();
-    assert!(problem(ceremony::publish(&draft, dir.path(), now)).contains("draft names 1 of 2 keys that root needs"));
+    assert!(
+        problem(ceremony::publish(&draft, dir.path(), now))
+            .contains("draft names 1 of 2 keys that root needs")
+    );
     assert_eq!(ceremony::add_key(&draft, &pem(&two)).unwrap().signed_by, [""; 0], "it was changed");
     ceremony::sign(&draft, &*one).await.unwrap();
     ceremony::sign(&draft, &*one).await.unwrap();
@@ -186,7 +194,9 @@ async fn a_root_is_made_and_replaced_by_those_who_hold_its_keys() {
     ceremony::sign(&draft, &*two).await.unwrap();
     let published = ceremony::publish(&draft, dir.path(), now).unwrap();
     assert_eq!((published.version, published.signed_by.len()), (1, 2), "a stranger's signature is left out");
-    assert!(problem(ceremony::publish(&draft, dir.path(), now)).contains("draft is version 1, 2 was expected"));
+    assert!(
+        problem(ceremony::publish(&draft, dir.path(), now)).contains("draft is version 1, 2 was expected")
+    );
     let repository = Repository::open(dir.path(), online.clone(), Expiries::default()).unwrap();
     repository.publish(&targets("one"), now).await.unwrap();
     let first = fs::read(dir.path().join("1.root.json")).unwrap();
@@ -223,7 +233,9 @@ async fn ed25519_keys_do_as_well() {
     let dir = tempfile::tempdir().unwrap();
     let key = || Arc::new(SigningKey::from_pem(&SigningKey::generate_ed25519_pem(), None).unwrap());
     let (root, now) = (key(), Timestamp::now());
-    Repository::create(dir.path(), &[&*root], key(), &targets("one"), now, Expiries::default()).await.unwrap();
+    Repository::create(dir.path(), &[&*root], key(), &targets("one"), now, Expiries::default())
+        .await
+        .unwrap();
     let first = fs::read(dir.path().join("root.json")).unwrap();
     assert_eq!(found(&first, dir.path()).await.unwrap(), "one");
 }
@@ -249,8 +261,17 @@ async fn files_are_served_and_nothing_else() {
     assert!(root.headers()["cache-control"].to_str().unwrap().contains("immutable"));
     assert_eq!(ask("/targets/trusted_root.json", "").await.status(), 200);
     for path in [
-        "/2.root.json", "/key.pem", "/.timestamp.json.new", "/targets/../key.pem", "/targets/%2e%2e/key.pem",
-        "/targets/..%2fkey.pem", "//etc/passwd", "/%2fetc%2fpasswd", "/targets", "/targets/", "/",
+        "/2.root.json",
+        "/key.pem",
+        "/.timestamp.json.new",
+        "/targets/../key.pem",
+        "/targets/%2e%2e/key.pem",
+        "/targets/..%2fkey.pem",
+        "//etc/passwd",
+        "/%2fetc%2fpasswd",
+        "/targets",
+        "/targets/",
+        "/",
     ] {
         assert_eq!(ask(path, "").await.status(), 404, "{path}");
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use cms::signed_data::SignedData;
-use der::asn1::OctetString;
 use der::Decode as _;
+use der::asn1::OctetString;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use x509_tsp::{TimeStampResp, TstInfo};
 
@@ -67,10 +67,10 @@ impl TsaClient {
         let mut nonce = [0; 16];
         SystemRandom::new()
             .fill(&mut nonce)
-            .map_err(|_| self.unavailable("the system gave no random bytes"))?;
-        let nonce = unsigned(&nonce).map_err(|error| self.unavailable(error))?;
+            .map_err(|_| self.unavailable(&"the system gave no random bytes"))?;
+        let nonce = unsigned(&nonce).map_err(|error| self.unavailable(&error))?;
         let request = Request::sha256(imprint, Some(nonce), true)?;
-        let question = request.to_der().map_err(|error| self.unavailable(error))?;
+        let question = request.to_der().map_err(|error| self.unavailable(&error))?;
         let answer = self.ask(question).await?;
         check(&request, &answer).map_err(|problem| TsaClientError::Wrong(self.url.clone(), problem))?;
         Ok(answer)
@@ -81,10 +81,10 @@ impl TsaClient {
         let asking = asking
             .header(CONTENT_TYPE, "application/timestamp-query")
             .header(ACCEPT, "application/timestamp-reply");
-        let mut answer = asking.send().await.map_err(|error| self.unavailable(error))?;
+        let mut answer = asking.send().await.map_err(|error| self.unavailable(&error))?;
         let status = answer.status();
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.unavailable(error))? {
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.unavailable(&error))? {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_ANSWER_BYTES {
                 let problem = format!("with more than {MAX_ANSWER_BYTES} bytes");
@@ -98,7 +98,7 @@ impl TsaClient {
         Ok(body)
     }
 
-    fn unavailable(&self, problem: impl ToString) -> TsaClientError {
+    fn unavailable(&self, problem: &dyn std::fmt::Display) -> TsaClientError {
         TsaClientError::Unavailable(self.url.clone(), problem.to_string())
     }
 }

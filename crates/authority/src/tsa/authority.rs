@@ -62,13 +62,17 @@ pub enum SetupError {
     #[error("certificate {0} of the timestamp chain (the leaf is 0) is not DER of X.509: {1}")]
     Der(usize, String),
     /// Not in order.
-    #[error("certificate {0} of the timestamp chain was issued by {1:?}, the next one is of {2:?}: leaf first, root last")]
+    #[error(
+        "certificate {0} of the timestamp chain was issued by {1:?}, the next one is of {2:?}: leaf first, root last"
+    )]
     Order(usize, String, String),
     /// Of another key.
     #[error("the timestamp certificate is for another key than the one to sign with")]
     Key,
     /// Of a kind that answers are not signed with.
-    #[error("timestamp key is {0}, ECDSA on P-256, P-384 or P-521, or RSA of 2048, 3072 or 4096 bits was expected")]
+    #[error(
+        "timestamp key is {0}, ECDSA on P-256, P-384 or P-521, or RSA of 2048, 3072 or 4096 bits was expected"
+    )]
     Kind(&'static str),
     /// Not for timestamps.
     #[error("the timestamp certificate {0}")]
@@ -124,6 +128,7 @@ impl TimestampAuthority {
             return Err(SetupError::Key);
         }
         check_leaf(&parsed[0])?;
+        warn_of_intermediates(&parsed);
         let intermediates = if settings.include_chain { chain.len() - 1 } else { 1 };
         let included = &chain[..intermediates.max(1)];
         let template = Template::new(&chain[0], included, key.details(), settings.accuracy);
@@ -202,6 +207,20 @@ fn check_leaf(leaf: &Certificate) -> Result<(), SetupError> {
             Err(SetupError::Profile("is of a certificate authority, a leaf was expected"))
         }
         _ => Ok(()),
+    }
+}
+
+/// The standard asks nothing of intermediates, but some clients do.
+fn warn_of_intermediates(chain: &[Certificate]) {
+    for certificate in chain.iter().skip(1).rev().skip(1).map(|certificate| &certificate.tbs_certificate) {
+        let usage = certificate.get::<ExtendedKeyUsage>();
+        if !usage.is_ok_and(|usage| usage.is_some_and(|(_, usage)| usage.0.contains(&TIME_STAMPING))) {
+            let name = certificate.subject.to_string();
+            tracing::warn!(
+                name,
+                "an intermediate certificate for timestamps lacks their extended key usage: some clients refuse it"
+            );
+        }
     }
 }
 

@@ -72,7 +72,8 @@ impl Clock {
     fn at(&self, reading: Reading) -> Result<Timestamp, ClockError> {
         let mut state = self.state();
         if let Some(checked_for) = self.checked_for {
-            let fresh = |checked: &Instant| reading.monotonic.saturating_duration_since(*checked) <= checked_for;
+            let fresh =
+                |checked: &Instant| reading.monotonic.saturating_duration_since(*checked) <= checked_for;
             match &state.check {
                 Some((checked, result)) if fresh(checked) => drop(result.clone()?),
                 _ => return Err(ClockError::NotChecked(checked_for.as_secs())),
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     const BOUND: Duration = Duration::from_secs(2);
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     fn ok(clock: &Clock, start: Instant, wall: i64, monotonic: u64) -> Result<Timestamp, ClockError> {
         let wall = Timestamp::from_second(1_000_000 + wall).unwrap();

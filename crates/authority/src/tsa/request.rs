@@ -93,21 +93,9 @@ pub(crate) struct Imprinted {
 
 /// SHA-1 and MD5 are not among them: who can make two documents of one digest can date the second by the first.
 pub(crate) const HASHES: [Imprinted; 3] = [
-    Imprinted {
-        name: "sha256",
-        oid: ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1"),
-        length: 32,
-    },
-    Imprinted {
-        name: "sha384",
-        oid: ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2"),
-        length: 48,
-    },
-    Imprinted {
-        name: "sha512",
-        oid: ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3"),
-        length: 64,
-    },
+    Imprinted { name: "sha256", oid: ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1"), length: 32 },
+    Imprinted { name: "sha384", oid: ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2"), length: 48 },
+    Imprinted { name: "sha512", oid: ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3"), length: 64 },
 ];
 
 impl Request {
@@ -165,8 +153,11 @@ impl Request {
         let policy = json.policy.filter(|policy| !policy.is_empty());
         let policy = policy.map(|policy| {
             // Read back, for the shortest ones are written and then not read.
-            let oid = ObjectIdentifier::new(&policy).and_then(|oid| ObjectIdentifier::from_bytes(oid.as_bytes()));
-            oid.map_err(|_| field("tsaPolicyOID", format!("{policy:?}, four numbers or more with dots were expected")))
+            let oid =
+                ObjectIdentifier::new(&policy).and_then(|oid| ObjectIdentifier::from_bytes(oid.as_bytes()));
+            oid.map_err(|_| {
+                field("tsaPolicyOID", format!("{policy:?}, four numbers or more with dots were expected"))
+            })
         });
         Ok(Self { imprint, policy: policy.transpose()?, nonce, certificates: json.certificates })
     }
@@ -330,20 +321,31 @@ mod tests {
             der(|request| request.message_imprint.hash_algorithm.parameters = Some(der::Any::null())).is_ok()
         );
         let parameters = |request: &mut TimeStampReq| {
-            request.message_imprint.hash_algorithm.parameters = Some(der::Any::new(Tag::Utf8String, *b"x").unwrap());
+            request.message_imprint.hash_algorithm.parameters =
+                Some(der::Any::new(Tag::Utf8String, *b"x").unwrap());
         };
         assert_eq!(message(parameters), "hash algorithm sha256 has parameters, none or NULL was expected");
-        assert!(message(|request| request.message_imprint.hash_algorithm.oid = SHA1).starts_with("hash algorithm is sha1"));
+        assert!(
+            message(|request| request.message_imprint.hash_algorithm.oid = SHA1)
+                .starts_with("hash algorithm is sha1")
+        );
         let short = |request: &mut TimeStampReq| {
             request.message_imprint.hashed_message = OctetString::new([7; 20]).unwrap();
         };
         assert_eq!(message(short), "digest is 20 bytes, sha256 needs 32");
-        assert!(message(|request| request.nonce = Some(Int::new(&[1; 65]).unwrap())).starts_with("nonce is 65 bytes"));
-        assert!(message(|request| request.extensions = Some(Vec::new())).starts_with("request has extensions"));
+        assert!(
+            message(|request| request.nonce = Some(Int::new(&[1; 65]).unwrap()))
+                .starts_with("nonce is 65 bytes")
+        );
+        assert!(
+            message(|request| request.extensions = Some(Vec::new())).starts_with("request has extensions")
+        );
         let mut other = Request::sha256(&[7; 32], None, false).unwrap().to_der().unwrap();
         other[4] = 2;
         assert_eq!(Request::from_der(&other).unwrap_err().to_string(), "version is 2, 1 was expected");
-        assert!(Request::from_der(&vec![0; MAX_DER_BYTES + 1]).unwrap_err().to_string().contains("at most 65536"));
+        assert!(
+            Request::from_der(&vec![0; MAX_DER_BYTES + 1]).unwrap_err().to_string().contains("at most 65536")
+        );
     }
 
     proptest! {

@@ -180,7 +180,8 @@ fn offset(answer: &[u8], cookie: [u8; 8], sent: Timestamp, received: Timestamp) 
         return Err("server does not know the time itself".to_owned());
     }
     let time = |at: usize| {
-        let word = |at: usize| u32::from_be_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]]);
+        let word =
+            |at: usize| u32::from_be_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]]);
         let (seconds, fraction) = (word(at), word(at + 4));
         // 32 bits of seconds since 1900 end in 2036; from then on they count from there.
         let era = if seconds & 0x8000_0000 == 0 { 1_i128 << 32 } else { 0 };
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn an_ntp_answer_says_how_far_off_the_clock_is() {
         for now in [1_790_000_000_u64, 2_085_978_495, 2_085_978_496, 3_000_000_000] {
-            let wall = Timestamp::from_second(now as i64 - 10).unwrap();
+            let wall = Timestamp::from_second(now.cast_signed() - 10).unwrap();
             let offset = offset(&answer(now, [7; 8]), [7; 8], wall, wall).unwrap();
             assert!((offset.seconds() - 10.0).abs() < 1e-6, "{now}: {offset:?}");
         }
@@ -282,12 +283,13 @@ mod tests {
             let mut question = [0; 64];
             while let Ok((length, from)) = server.recv_from(&mut question).await {
                 assert_eq!((length, question[0]), (NTP_BYTES, CLIENT));
-                let now = Timestamp::now().as_second() as u64;
+                let now = Timestamp::now().as_second().cast_unsigned();
                 let answer = answer(now, question[40..48].try_into().unwrap());
                 server.send_to(&answer, from).await.unwrap();
             }
         });
-        let app = axum::Router::new().route("/", axum::routing::get(|| async { [("date", "Thu, 01 Jan 2026 00:00:00 GMT")] }));
+        let app = axum::Router::new()
+            .route("/", axum::routing::get(|| async { [("date", "Thu, 01 Jan 2026 00:00:00 GMT")] }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let web = format!("http://{}", listener.local_addr().unwrap());
         let web_serving = tokio::spawn(async move { axum::serve(listener, app).await });
@@ -298,7 +300,10 @@ mod tests {
         assert!(check(&[&address]).await.is_ok());
         assert!(check(&[&address, "127.0.0.1:1"]).await.is_ok(), "half is enough");
         assert!(matches!(check(&["127.0.0.1:1"]).await, Err(Unchecked::Silent { .. })));
-        assert!(matches!(check(&[&web]).await, Err(Unchecked::Off { .. })), "the web server is far in the past");
+        assert!(
+            matches!(check(&[&web]).await, Err(Unchecked::Off { .. })),
+            "the web server is far in the past"
+        );
         serving.abort();
         web_serving.abort();
     }

@@ -117,8 +117,10 @@ impl Template {
     fn attributes(&self, info: &[u8], time: Duration) -> der::Result<Vec<u8>> {
         let imprint = digest(self.scheme.digest, info);
         let time = x509_cert::time::Time::try_from(std::time::UNIX_EPOCH + time)?.to_der()?;
-        let (time, imprint) =
-            (attribute(SIGNING_TIME, &time)?, attribute(MESSAGE_DIGEST, &tlv(OCTET_STRING, &[imprint.as_ref()]))?);
+        let (time, imprint) = (
+            attribute(SIGNING_TIME, &time)?,
+            attribute(MESSAGE_DIGEST, &tlv(OCTET_STRING, &[imprint.as_ref()]))?,
+        );
         let mut attributes = [&self.content_type, &self.signing_certificate, &time, &imprint];
         attributes.sort_unstable();
         Ok(attributes.iter().flat_map(|attribute| attribute.iter().copied()).collect())
@@ -180,16 +182,17 @@ fn tlv(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
     let length: usize = contents.iter().map(|content| content.len()).sum();
     let mut value = Vec::with_capacity(length + 6);
     value.push(tag);
-    match length {
-        0..=0x7f => value.push(length as u8),
-        _ => {
-            let bytes = length.to_be_bytes();
-            let bytes = &bytes[(length.leading_zeros() / 8) as usize..];
-            value.push(0x80 | bytes.len() as u8);
-            value.extend_from_slice(bytes);
-        }
+    if length < 0x80 {
+        value.push(length as u8);
+    } else {
+        let bytes = length.to_be_bytes();
+        let bytes = &bytes[(length.leading_zeros() / 8) as usize..];
+        value.push(0x80 | bytes.len() as u8);
+        value.extend_from_slice(bytes);
     }
-    contents.iter().for_each(|content| value.extend_from_slice(content));
+    for content in contents {
+        value.extend_from_slice(content);
+    }
     value
 }
 
@@ -207,8 +210,7 @@ pub(crate) const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.
 const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
 const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
 const SIGNING_TIME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.5");
-const SIGNING_CERTIFICATE_V2: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
+const SIGNING_CERTIFICATE_V2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
 
 const SHA256_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 const RSA_SHA256_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");

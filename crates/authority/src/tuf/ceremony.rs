@@ -12,9 +12,7 @@ use tough::schema::{RoleKeys, RoleType, Root, Signed};
 
 use super::files::{json, read_json, write};
 use super::keys::{add_signature, from_pem, hex, named};
-use super::repository::{
-    ONLINE, RepositoryError, SPECIFICATION, ahead, current_root, next, verify,
-};
+use super::repository::{ONLINE, RepositoryError, SPECIFICATION, ahead, current_root, next, verify};
 use crate::PrivateKey;
 
 /// What a draft is, after a step.
@@ -51,7 +49,7 @@ pub fn init(
         None => empty_root(ahead(now, life)),
     };
     role_of(&mut root, RoleType::Root).threshold = threshold_of(threshold)?;
-    save(draft, Signed { signed: root, signatures: Vec::new() })
+    save(draft, &Signed { signed: root, signatures: Vec::new() })
 }
 
 /// Names a root key, PEM of a public key.
@@ -79,7 +77,7 @@ pub fn remove_online_key(draft: &Path, id: &str) -> Result<Draft, RepositoryErro
 pub async fn sign(draft: &Path, key: &dyn PrivateKey) -> Result<Draft, RepositoryError> {
     let mut root = load(draft)?;
     add_signature(&mut root, key).await?;
-    save(draft, root)
+    save(draft, &root)
 }
 
 /// What a draft is.
@@ -213,8 +211,12 @@ fn key_of(root: &Root, id: &str) -> Result<Decoded<Hex>, RepositoryError> {
     match (found.next(), found.next()) {
         (Some(key), None) => Ok(key.clone()),
         (first, _) => {
-            let found = if first.is_some() { "more than one key of the draft" } else { "no key of the draft" };
-            Err(RepositoryError::Role { role: RoleType::Root, problem: format!("key ID {id:?} is of {found}") })
+            let found =
+                if first.is_some() { "more than one key of the draft" } else { "no key of the draft" };
+            Err(RepositoryError::Role {
+                role: RoleType::Root,
+                problem: format!("key ID {id:?} is of {found}"),
+            })
         }
     }
 }
@@ -238,7 +240,7 @@ fn change(
     let mut root = load(draft)?;
     change(&mut root.signed)?;
     root.signatures.clear();
-    save(draft, root)
+    save(draft, &root)
 }
 
 fn load(draft: &Path) -> Result<Signed<Root>, RepositoryError> {
@@ -246,9 +248,9 @@ fn load(draft: &Path) -> Result<Signed<Root>, RepositoryError> {
     read_json(draft)?.ok_or_else(missing)
 }
 
-fn save(draft: &Path, root: Signed<Root>) -> Result<Draft, RepositoryError> {
-    write(draft, &json(&root)?)?;
-    Ok(describe(&root))
+fn save(draft: &Path, root: &Signed<Root>) -> Result<Draft, RepositoryError> {
+    write(draft, &json(root)?)?;
+    Ok(describe(root))
 }
 
 fn describe(root: &Signed<Root>) -> Draft {

@@ -96,13 +96,35 @@ mod tests {
 
     #[test]
     fn names_have_one_of_few_shapes() {
-        for name in ["root.json", "1.root.json", "12.snapshot.json", "timestamp.json", "targets/a.json", "targets/0f.a_b-c"] {
+        for name in [
+            "root.json",
+            "1.root.json",
+            "12.snapshot.json",
+            "timestamp.json",
+            "targets/a.json",
+            "targets/0f.a_b-c",
+        ] {
             assert!(is_name(name), "{name}");
         }
         for name in [
-            "", "/", "root", "0.root.json", "1.timestamp.json", "x.root.json", "1.2.root.json", "1234567890.root.json",
-            ".root.json.new", "targets/", "targets/.a.new", "targets/../root.json", "targets/a/b", "targets/a..b",
-            "targets/%2e", "../root.json", "targets/a\0", "targets",
+            "",
+            "/",
+            "root",
+            "0.root.json",
+            "1.timestamp.json",
+            "x.root.json",
+            "1.2.root.json",
+            "1234567890.root.json",
+            ".root.json.new",
+            "targets/",
+            "targets/.a.new",
+            "targets/../root.json",
+            "targets/a/b",
+            "targets/a..b",
+            "targets/%2e",
+            "../root.json",
+            "targets/a\0",
+            "targets",
         ] {
             assert!(!is_name(name), "{name}");
         }

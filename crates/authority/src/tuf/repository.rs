@@ -13,6 +13,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
 use tough::TargetName;
 use tough::schema::decoded::{Decoded, Hex};
 use tough::schema::{
@@ -54,6 +55,8 @@ pub struct Repository {
     dir: PathBuf,
     online: Arc<dyn PrivateKey>,
     expiries: Expiries,
+    /// Held while anything is written.
+    writing: Mutex<()>,
 }
 
 /// What a look at a repository led to.
@@ -174,12 +177,16 @@ impl Repository {
     }
 
     /// A repository that has a root which names this key for the other three roles.
-    pub fn open(dir: &Path, online: Arc<dyn PrivateKey>, expiries: Expiries) -> Result<Self, RepositoryError> {
+    pub fn open(
+        dir: &Path,
+        online: Arc<dyn PrivateKey>,
+        expiries: Expiries,
+    ) -> Result<Self, RepositoryError> {
         let root = current_root(dir)?.ok_or_else(|| RepositoryError::NoRoot(dir.to_owned()))?;
         for role in ONLINE {
             check_named(&root.signed, role, &*online)?;
         }
-        Ok(Self { dir: dir.to_owned(), online, expiries })
+        Ok(Self { dir: dir.to_owned(), online, expiries, writing: Mutex::new(()) })
     }
 
     /// Where it is.
@@ -193,6 +200,7 @@ impl Repository {
         targets: &BTreeMap<String, Vec<u8>>,
         now: Timestamp,
     ) -> Result<Refreshed, RepositoryError> {
+        let _writing = self.writing.lock().await;
         let mut listed = HashMap::new();
         for (name, bytes) in targets {
             if !is_target_name(name) {
@@ -222,6 +230,7 @@ impl Repository {
 
     /// Signs anew what has less than half its life left, or was signed by a key that is no longer ours.
     pub async fn refresh(&self, now: Timestamp) -> Result<Refreshed, RepositoryError> {
+        let _writing = self.writing.lock().await;
         self.advance(None, now).await
     }
 
@@ -234,6 +243,7 @@ impl Repository {
         root_keys: &[&dyn PrivateKey],
         now: Timestamp,
     ) -> Result<Self, RepositoryError> {
+        let _writing = self.writing.lock().await;
         let (old_id, _) = named(self.online.spki())?;
         let (dir, expiries) = (&self.dir, self.expiries);
         let next = || ceremony::next_root(dir, now, expiries.root);
@@ -261,7 +271,9 @@ impl Repository {
         let same = |targets: &Targets| listed.as_ref().is_none_or(|listed| *listed == targets.targets);
 
         let (targets, new_targets) = match targets {
-            Some(held) if same(&held.role.signed) && self.holds(&held.role, root, now, life.targets) => (held, false),
+            Some(held) if same(&held.role.signed) && self.holds(&held.role, root, now, life.targets) => {
+                (held, false)
+            }
             old => {
                 let version = next(old.as_ref().map(|held| held.role.signed.version))?;
                 let mut new = Targets::new(SPECIFICATION.to_owned(), version, ahead(now, life.targets));
@@ -346,7 +358,8 @@ impl Repository {
         let path = self.dir.join(name);
         let Some(bytes) = read(&path)? else { return Ok(None) };
         let role = serde_json::from_slice(&bytes);
-        role.map(|role| Some(Held { role, bytes })).map_err(|error| RepositoryError::Read(path, error.to_string()))
+        role.map(|role| Some(Held { role, bytes }))
+            .map_err(|error| RepositoryError::Read(path, error.to_string()))
     }
 
     fn needed<T: DeserializeOwned>(&self, name: &str) -> Result<Held<T>, RepositoryError> {
@@ -373,7 +386,8 @@ pub(super) fn current_root(dir: &Path) -> Result<Option<Signed<Root>>, Repositor
         None => read_json(&numbered(1))?,
     };
     while let Some(root) = &newest {
-        let Some(next) = read_json::<Signed<Root>>(&numbered(root.signed.version.get().saturating_add(1)))? else {
+        let Some(next) = read_json::<Signed<Root>>(&numbered(root.signed.version.get().saturating_add(1)))?
+        else {
             break;
         };
         newest = Some(next);

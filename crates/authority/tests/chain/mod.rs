@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bulla_authority::PrivateKey;
 use bulla_claims::SigningKey;
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SignatureAlgorithm,
 };
 
 /// The certificates in DER, leaf first, and the leaf's key.
@@ -24,7 +24,9 @@ pub(crate) fn chain_with(
     let root_params = authority("timestamp root");
     let root = root_params.self_signed(&root_key).expect("a root");
     let root_issuer = Issuer::new(root_params, root_key);
-    let middle_params = authority("timestamp intermediate");
+    let mut middle_params = authority("timestamp intermediate");
+    // Not every client asks for it here, but some refuse an intermediate without.
+    middle_params.extended_key_usages = vec![ExtendedKeyUsagePurpose::TimeStamping];
     let middle = middle_params.signed_by(&middle_key, &root_issuer).expect("an intermediate");
     let middle_issuer = Issuer::new(middle_params, middle_key);
     let mut leaf_params = params("timestamp leaf");
