@@ -142,7 +142,8 @@ impl Read {
         let signature = self.certificate.signature.as_bytes().ok_or("has a signature of odd bits")?;
         let algorithm = self.certificate.signature_algorithm.oid;
         let key = &by.subject_public_key_info;
-        let curve = key.algorithm.parameters_oid().ok();
+        let parameters = key.algorithm.parameters.as_ref();
+        let curve = parameters.and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
         let found = SIGNATURES.iter().find(|(oid, on, _)| *oid == algorithm && *on == curve);
         let (_, _, verification) =
             found.ok_or_else(|| format!("is signed by {algorithm}, which is not supported"))?;
