@@ -85,7 +85,7 @@ async fn concurrent_duplicates_agree() {
 }
 
 /// Equal leaves that have their indexes in them, at the same moment and among others: each has its own, in the tree and
-/// after a restart from the journal.
+/// after a restart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn numbered_leaves_have_their_index_in_them() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -115,6 +115,7 @@ async fn numbered_leaves_have_their_index_in_them() {
     indexes.dedup();
     assert_eq!((indexes.len(), log.reader().published().size), (401, 401));
     check_acknowledged(&log, &acknowledged).await;
+    log.stop().await.expect("stops");
     drop(log);
     let log = start_in(dir.path()).await;
     check_acknowledged(&log, &acknowledged).await;

@@ -233,7 +233,7 @@ pT/KC9MSHoRK2rHkeyfTSXfxolR2ja4JqhdymK9pnlo=
         let refused = "cannot sign: an RFC 6962 tree head is a checkpoint without extension lines";
         assert_eq!(head(3).freeze(1).sign(&signer).unwrap_err().to_string(), refused);
         assert_eq!(signer.sign(b"text\n").unwrap_err().to_string(), refused);
-        assert_eq!(digitally_signed(&[0; 65_536]), None);
+        assert_eq!(digitally_signed(&vec![0; 65_536]), None);
         assert_eq!(ecdsa(&digitally_signed(&[7; 70]).unwrap()), Some(&[7; 70][..]));
     }
 

@@ -102,13 +102,11 @@ impl Roots {
         if self.0.iter().any(|root| root.der == last.der) {
             return Ok(());
         }
-        match self.0.iter().find(|root| last.signed_by(root).is_ok()) {
-            Some(root) => chain.push(root.clone()),
-            None => {
-                let problem = format!("is not signed by an accepted root: its issuer is {}", last.issuer());
-                return Err(refused(&format!("certificate {}", chain.len() - 1), problem));
-            }
-        }
+        let Some(root) = self.0.iter().find(|root| last.signed_by(root).is_ok()) else {
+            let problem = format!("is not signed by an accepted root: its issuer is {}", last.issuer());
+            return Err(refused(&format!("certificate {}", chain.len() - 1), problem));
+        };
+        chain.push(root.clone());
         Ok(())
     }
 }

@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(input.vector(2, "x").expect("reads"), [7; 258]);
         assert_eq!(input.vector(3, "x").expect("reads"), b"ab");
         assert!(input.is_empty());
-        let refused = push_vector(&mut out, 2, &[7; 65_536], "chain").expect_err("too long").to_string();
+        let refused = push_vector(&mut out, 2, &vec![7; 65_536], "chain").expect_err("too long").to_string();
         assert_eq!(refused, "chain is 65536 bytes, at most 65535 are possible");
         let refused = Input::new(&[0, 3, 1]).vector(2, "chain").expect_err("cut").to_string();
         assert_eq!(refused, "chain needs 3 bytes, 1 are left");
