@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import p256
@@ -16,6 +17,8 @@ from server import Server
 from writers import Writers
 
 JSON = {"Content-Type": "application/json"}
+# Seconds within which the search index has grown back.
+COMPLETE_WITHIN = 30
 
 
 class Entry:
@@ -268,13 +271,23 @@ class Known(Writers):
             query = {"hash": f"sha256:{value}"}
         elif how == "publicKey":
             query = {how: {"format": "x509", "content": base(value)}}
-        connection.request("POST", "/api/v1/index/retrieve?kinds=all", json.dumps(query), JSON)
-        answer = connection.getresponse()
-        body = answer.read()
-        assert answer.status == 200, f"search for {query}: {answer.status} {body[:200]!r}"
+        _, body = self._complete(connection, "POST", "/api/v1/index/retrieve?kinds=all", json.dumps(query))
         uuids = json.loads(body)
         assert len(set(uuids)) == len(uuids), f"search for {query} names an entry twice"
         return {uuid[16:] for uuid in uuids}
+
+    def _complete(self, connection, method, path, query=None):
+        """The answer of a search that speaks of all that is known here. An index that meets damage answers with what is left
+        of it, says so, and grows back."""
+        deadline = time.monotonic() + COMPLETE_WITHIN
+        while True:
+            connection.request(method, path, query, JSON)
+            answer = connection.getresponse()
+            body = answer.read()
+            assert answer.status == 200, f"search {path} for {query}: {answer.status} {body[:200]!r}"
+            if int(answer.headers["X-Complete-Tree-Size"]) >= len(self.entries):
+                return answer, body
+            assert time.monotonic() < deadline, f"search is not complete after {COMPLETE_WITHIN} s"
 
     def _search(self, connection, how, value, **more):
         """`GET /api/v1/log/entries?…`, all pages: leaf hashes with what is said of them, in order."""
@@ -283,10 +296,7 @@ class Known(Writers):
         found, page = [], 1
         while page:
             query = urllib.parse.urlencode({how: value, "page": page, "pageSize": 100, **more})
-            connection.request("GET", f"/api/v1/log/entries?{query}")
-            answer = connection.getresponse()
-            body = answer.read()
-            assert answer.status == 200, f"{query}: {answer.status} {body[:200]!r}"
+            answer, body = self._complete(connection, "GET", f"/api/v1/log/entries?{query}")
             told = json.loads(body)
             assert told["treeSize"] == int(answer.headers["X-Complete-Tree-Size"])
             for one in told["entries"]:
