@@ -20,6 +20,7 @@ fn main() {
     claims();
     rekor();
     ledger();
+    authority();
 }
 
 fn tlog() {
@@ -230,6 +231,46 @@ fn packages() {
         for name in names {
             write("v1_keys", name, &[&[letter], file(name).as_slice()].concat());
         }
+    }
+}
+
+fn authority() {
+    let file = "[[issuer]]\nurl = \"https://accounts.example.org\"\ntype = \"email\"\n\
+                issuer-claim = \"federated_claims.connector_id\"\n\n[[issuer]]\n\
+                wildcard = \"https://oidc.eks.*.amazonaws.com/id/*\"\ntype = \"kubernetes\"\naudience = \"bulla\"\n\n\
+                [[issuer]]\nurl = \"https://ci.example.org\"\ntype = \"generic\"\nname-kind = \"username\"\n\
+                name = \"{user}!{{{host?}\"\n[issuer.extensions]\nbuild-trigger = \"{event}\"\n";
+    write("issuers", "three", file.as_bytes());
+    write("identity_token", "text", b"eyJhbGciOiJFZERTQSJ9.e30.AA");
+    // The letters are those of the target.
+    for (letter, name, claims) in [
+        (
+            'a',
+            "email",
+            json!({"sub": "1", "email": "a@example.org", "email_verified": true, "iat": 1_800_000_000}),
+        ),
+        (
+            'c',
+            "gitlab",
+            json!({"sub": "1", "ci_config_ref_uri": "g/a//.gitlab-ci.yml@refs/heads/ü", "ref_type": "tag"}),
+        ),
+        (
+            'd',
+            "buildkite",
+            json!({"sub": "1", "organization_slug": "a", "pipeline_slug": "b", "build_number": 1,
+            "job_id": "c", "runner_environment": "d", "build_commit": "e", "build_source": "f"}),
+        ),
+        (
+            'e',
+            "kubernetes",
+            json!({"sub": "1", "kubernetes.io": {"namespace": "a", "serviceaccount": {"name": "b"}}}),
+        ),
+        ('f', "spiffe", json!({"sub": "spiffe://example.org/a"})),
+        ('g', "uri", json!({"sub": "https://example.org/a"})),
+        ('h', "username", json!({"sub": "jane"})),
+        ('i', "generic", json!({"sub": "1", "a": {"b": "%20"}, "c": 7})),
+    ] {
+        write("identity_token", name, format!("{letter}{claims}").as_bytes());
     }
 }
 
