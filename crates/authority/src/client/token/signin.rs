@@ -226,12 +226,8 @@ impl SignIn {
 
     /// Posts a form; the inner error is what the issuer says, which may be to wait.
     async fn post(&self, url: &str, fields: &[(&str, &str)]) -> Result<Result<Value, Said>, SourceError> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(fields).append_pair("client_id", &self.client_id);
-        if !self.client_secret.is_empty() {
-            form.append_pair("client_secret", &self.client_secret);
-        }
-        let request = self.client.post(url).body(form.finish());
+        let form = self.form(fields);
+        let request = self.client.post(url).body(form);
         let request = request.header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         let response = request.send().await.map_err(|error| failed(chain(&error)))?;
         let status = response.status();
@@ -246,6 +242,15 @@ impl SignIn {
             })),
             _ => Err(failed(format!("{} answers {status}", quoted(url)))),
         }
+    }
+
+    fn form(&self, fields: &[(&str, &str)]) -> String {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields).append_pair("client_id", &self.client_id);
+        if !self.client_secret.is_empty() {
+            form.append_pair("client_secret", &self.client_secret);
+        }
+        form.finish()
     }
 
     fn token(&self, answer: &Value, nonce: Option<&str>) -> Result<Token, SourceError> {

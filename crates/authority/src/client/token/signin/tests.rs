@@ -28,11 +28,13 @@ fn sign_in(url: &str, timeout: Duration) -> SignIn {
 /// What a browser posts that was sent to an address, and the person in front of it.
 async fn approve(address: &str) -> reqwest::Response {
     let url = Url::parse(address).expect("a URL");
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.extend_pairs(url.query_pairs()).append_pair("email", "jane@example.org");
+    let form = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(url.query_pairs())
+        .append_pair("email", "jane@example.org")
+        .finish();
     let mut action = url.clone();
     action.set_query(None);
-    reqwest::Client::new().post(action).body(form.finish()).send().await.expect("an answer")
+    reqwest::Client::new().post(action).body(form).send().await.expect("an answer")
 }
 
 async fn is_jane(verifier: &Verifier, token: Result<Token, SourceError>) {

@@ -1,5 +1,7 @@
 //! What is refused, in which words; and that nothing else is.
 
+use std::sync::LazyLock;
+
 use aws_lc_rs::hmac;
 use proptest::prelude::*;
 
@@ -260,10 +262,17 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
+/// Made once: what is tried is tried often.
+static KNOWN: LazyLock<(Signer, Verifier)> = LazyLock::new(|| {
+    let signer = Signer::ed25519();
+    let verifier = knowing(ISSUER, &[signer.jwk("k")]);
+    (signer, verifier)
+});
+
 proptest! {
     #[test]
     fn any_text_is_refused_without_a_panic(text: String, parts in proptest::collection::vec("[A-Za-z0-9_-]{0,40}", 3)) {
-        let verifier = knowing(ISSUER, &[Signer::p256().jwk("k")]);
+        let (_, verifier) = &*KNOWN;
         let runtime = runtime();
         prop_assert!(runtime.block_on(verifier.verify(&text, at(1))).is_err());
         prop_assert!(runtime.block_on(verifier.verify(&parts.join("."), at(1))).is_err());
@@ -271,8 +280,7 @@ proptest! {
 
     #[test]
     fn any_claims_are_judged_without_a_panic(name in "iss|aud|exp|nbf|iat|sub|email|email_verified", value: f64, text: String) {
-        let signer = Signer::p256();
-        let verifier = knowing(ISSUER, &[signer.jwk("k")]);
+        let (signer, verifier) = &*KNOWN;
         for value in [json!(value), json!(text), json!([text]), json!({text.as_str(): value})] {
             let token = signer.token("k", &changed(ISSUER, &name, value));
             let _any = runtime().block_on(verifier.verify(&token, at(1)));
@@ -281,8 +289,7 @@ proptest! {
 
     #[test]
     fn no_byte_of_a_token_can_be_changed(at_byte: proptest::sample::Index, to in "[A-Za-z0-9_.-]") {
-        let signer = Signer::ed25519();
-        let verifier = knowing(ISSUER, &[signer.jwk("k")]);
+        let (signer, verifier) = &*KNOWN;
         let token = signer.token("k", &claims(ISSUER));
         let place = at_byte.index(token.len());
         let mut other = token.clone();
