@@ -324,7 +324,9 @@ fn read(path: &Path) -> Vec<u8> {
 
 fn certificates() {
     let keys = crates().join("claims/tests/keys");
-    for path in files(&keys).iter().filter(|path| path.extension().is_some_and(|extension| extension == "pub")) {
+    for path in
+        files(&keys).iter().filter(|path| path.extension().is_some_and(|extension| extension == "pub"))
+    {
         write("certificate_request", &name(path), &read(path));
     }
     let requests = crates().join("authority/tests/requests");

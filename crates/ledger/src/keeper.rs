@@ -186,7 +186,7 @@ pub(crate) fn kept(published: &Published) -> Kept {
 }
 
 /// Follows the writer with the index until the writer is gone.
-pub(crate) fn follow(index: &Index, batches: &Receiver<Unindexed>) {
+pub(crate) fn follow(index: &Index, health: &Health, batches: &Receiver<Unindexed>) {
     while let Ok(Unindexed { first, mut hashes }) = batches.recv() {
         std::thread::sleep(GATHER);
         while let Ok(more) = batches.try_recv() {
@@ -204,6 +204,6 @@ pub(crate) fn follow(index: &Index, batches: &Receiver<Unindexed>) {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
-        metrics::gauge!("bulla_index_size").set(index.complete() as f64);
+        health.gauge("bulla_index_size").set(index.complete() as f64);
     }
 }

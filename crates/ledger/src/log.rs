@@ -50,6 +50,8 @@ pub struct Options {
     pub read_only: bool,
     /// Told while the index is rebuilt: leaves done and leaves in all.
     pub progress: fn(u64, u64),
+    /// What its gauges are labelled with as `log`, for a log that is not the only one of its process.
+    pub metered_as: Option<&'static str>,
 }
 
 impl Options {
@@ -66,6 +68,7 @@ impl Options {
             history_interval: Duration::from_mins(1),
             read_only: false,
             progress: |_, _| {},
+            metered_as: None,
         }
     }
 }
@@ -151,6 +154,7 @@ pub struct Status {
 #[derive(Default)]
 pub(crate) struct Health {
     state: Mutex<HealthState>,
+    metered_as: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -163,6 +167,14 @@ struct HealthState {
 }
 
 impl Health {
+    /// A gauge of this log.
+    pub(crate) fn gauge(&self, name: &'static str) -> metrics::Gauge {
+        match self.metered_as {
+            None => metrics::gauge!(name),
+            Some(log) => metrics::gauge!(name, "log" => log),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, HealthState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -247,9 +259,9 @@ impl Log {
 
         let index = Arc::new(Index::open(&options.index)?);
         catch_up(&index, &tree, &tail, options.progress).await?;
-        let health = Arc::new(Health::default());
+        let health = Arc::new(Health { metered_as: options.metered_as, ..Health::default() });
         health.state().committed = tail.size();
-        metrics::gauge!("bulla_tree_size").set(published.size as f64);
+        health.gauge("bulla_tree_size").set(published.size as f64);
         let reader = Reader::new(published, index.clone(), tree.clone());
 
         let settled = Arc::new(AtomicU64::new(recovered.settled.size));
@@ -312,7 +324,11 @@ impl Log {
         let spawned = |error: std::io::Error| StorageError::io("cannot start a thread", &error);
         let workers = Workers {
             writer: thread("writer", move || writer.run(orders_in)).map_err(spawned)?,
-            indexer: thread("indexer", move || keeper::follow(&index, &unindexed_in)).map_err(spawned)?,
+            indexer: thread("indexer", {
+                let health = health.clone();
+                move || keeper::follow(&index, &health, &unindexed_in)
+            })
+            .map_err(spawned)?,
             publisher: tokio::spawn(answering.run(committed_in)),
             keeper: thread("keeper", move || keeper.run(&keeper_orders_in)).map_err(spawned)?,
             keeper_orders,

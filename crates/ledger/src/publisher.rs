@@ -153,7 +153,7 @@ impl Publisher {
         }
         let note = self.notary.attest(tail, &self.notary.checkpoint(tail)).await?;
         let published = Arc::new(Published::new(tail.clone(), note.to_string(), SystemTime::now()));
-        metrics::gauge!("bulla_tree_size").set(published.size as f64);
+        self.health.gauge("bulla_tree_size").set(published.size as f64);
         self.health.published(published.size, published.at);
         self.reader.publish(published);
         if keeper::wants_settling(self.storage.as_ref()) {

@@ -73,7 +73,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), RepositoryError> {
         return Ok(());
     }
     let failed = |error: std::io::Error| RepositoryError::Write(format!("{}: {error}", path.display()));
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed)?;
     // Named so that it is never served.
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -110,6 +110,16 @@ fn describe() {
         "Time from commit to published checkpoint"
     );
     describe_histogram!("bulla_settle_seconds", Unit::Seconds, "Time to settle committed batches");
+    describe_counter!("bulla_ca_requests_total", "Requests for certificates, by door and outcome");
+    describe_histogram!("bulla_ca_request_seconds", Unit::Seconds, "Time from request to certificate, by door");
+    describe_counter!("bulla_ca_tokens_total", "Identity tokens judged, by result");
+    describe_counter!("bulla_ca_issuer_keys_total", "Keys of issuers asked for, by result");
+    describe_counter!("bulla_ct_entries_total", "Certificates logged");
+    describe_counter!("bulla_ct_refused_total", "Submissions of certificates refused");
+    describe_counter!("bulla_tsa_timestamps_total", "Timestamps made");
+    describe_counter!("bulla_tsa_refusals_total", "Requests for timestamps refused, by class");
+    describe_gauge!("bulla_tsa_clock_offset_seconds", Unit::Seconds, "How far the clock is from its sources");
+    describe_gauge!("bulla_tuf_expires_seconds", Unit::Seconds, "Time until the trust repository expires");
     describe_counter!("bulla_commit_failures_total", "Batches that could not be made durable");
     describe_gauge!("bulla_tree_size", "Entries under the published checkpoint");
     describe_gauge!("bulla_committed_size", "Entries made durable");

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bulla_rekor::trust::{
-    Apis, Authorities, LogIdentity, Services, signing_config, trusted_root,
-};
+use bulla_rekor::trust::{Apis, Authorities, LogIdentity, Services, signing_config, trusted_root};
 use bulla_rekor::{Document, Trust};
 use jiff::Timestamp;
 

@@ -27,7 +27,10 @@ pub(crate) struct Args {
     pub(super) ca_lifetime: Duration,
     /// Kinds of keys that are certified: ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa, ed25519, separated by commas
     #[arg(
-        long, value_name = "NAMES", value_delimiter = ',', default_value = "ecdsa-p256,ecdsa-p384,ecdsa-p521,rsa,ed25519",
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "ecdsa-p256,ecdsa-p384,ecdsa-p521,rsa,ed25519",
         help_heading = "Certificate authority"
     )]
     pub(super) ca_key_algorithms: Vec<String>,

@@ -61,7 +61,10 @@ impl Stack {
     /// That in a data directory, as its server described it last.
     pub(crate) fn read(data: &Path) -> Result<Self, Failure> {
         let url = Identity::url(data).ok_or_else(|| {
-            Failure::usage(format!("{} holds no stack: start one with `bulla up`, or pass --data DIR", data.display()))
+            Failure::usage(format!(
+                "{} holds no stack: start one with `bulla up`, or pass --data DIR",
+                data.display()
+            ))
         })?;
         let issuer = Members::read(data)?.oidc.unwrap_or_else(|| "ISSUER".to_owned());
         let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());

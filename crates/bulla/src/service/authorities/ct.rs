@@ -34,7 +34,8 @@ impl CertificateLog {
         let storage = FileStorage::open(dir, &format).map_err(open_failure)?;
         let clock = Clock::system();
         let signer = tree_head_signer(prefix, key.clone(), clock.clone()).map_err(|error| named(&error))?;
-        let options = Options::new(Arc::new(signer), verifier, IndexAt::Dir(dir.join("index")));
+        let mut options = Options::new(Arc::new(signer), verifier, IndexAt::Dir(dir.join("index")));
+        options.metered_as = Some("ct");
         let log = Log::start(Arc::new(storage), options).await.map_err(start_failure)?;
         let parts = Parts {
             log: log.clone(),
@@ -59,6 +60,8 @@ impl CertificateLog {
 
     pub(super) async fn stop(&self) -> Result<(), Failure> {
         let stopped = self.log.stop().await;
-        stopped.map_err(|error| Failure::unavailable(format!("the certificate transparency log did not settle: {error}")))
+        stopped.map_err(|error| {
+            Failure::unavailable(format!("the certificate transparency log did not settle: {error}"))
+        })
     }
 }

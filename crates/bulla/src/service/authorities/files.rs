@@ -15,7 +15,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bulla_authority::ca::{self, INTERMEDIATE_LIFETIME, Issuer, Period, Profile, ROOT_LIFETIME, Serial, Subject};
+use bulla_authority::ca::{
+    self, INTERMEDIATE_LIFETIME, Issuer, Period, Profile, ROOT_LIFETIME, Serial, Subject,
+};
 use bulla_claims::SigningKey;
 use bulla_claims::keys::{pem, public_key_pem};
 use jiff::{SignedDuration, Timestamp};

@@ -22,11 +22,13 @@ pub(super) fn open(
     dev: Option<&DevIssuer>,
     now: Timestamp,
 ) -> Result<Fulcio, Failure> {
-    let lifetime = SignedDuration::try_from(args.ca_lifetime)
-        .ok()
-        .filter(|lifetime| (1..=LONGEST_SECONDS).contains(&lifetime.as_secs()) && lifetime.subsec_nanos() == 0);
+    let lifetime = SignedDuration::try_from(args.ca_lifetime).ok().filter(|lifetime| {
+        (1..=LONGEST_SECONDS).contains(&lifetime.as_secs()) && lifetime.subsec_nanos() == 0
+    });
     let lifetime = lifetime.ok_or_else(|| {
-        Failure::usage("--ca-lifetime must be whole seconds, at most a day: signers need a certificate for minutes")
+        Failure::usage(
+            "--ca-lifetime must be whole seconds, at most a day: signers need a certificate for minutes",
+        )
     })?;
     let authority = CertificateAuthority::new(&ca.chain, Arc::new(ca.key), ct, now)
         .map_err(|error| Failure::usage(format!("certificate authority: {error}")))?
@@ -40,7 +42,9 @@ pub(super) fn open(
         entry.map_err(|problem| Failure::usage(format!("--dev: {problem}")))?;
     }
     if issuers.is_empty() {
-        tracing::warn!("no issuer of identity tokens is believed, so nobody is certified: pass --ca-issuers FILE");
+        tracing::warn!(
+            "no issuer of identity tokens is believed, so nobody is certified: pass --ca-issuers FILE"
+        );
     }
     let verifier = Verifier::new(issuers, &http_settings()).map_err(Failure::usage)?;
     let replay = args.ca_token_once.then(Replay::new);

@@ -25,10 +25,16 @@ pub(super) struct Timestamps {
 const EVERY: Duration = Duration::from_mins(1);
 
 impl Timestamps {
-    pub(super) async fn open(args: &Args, hierarchy: &Hierarchy<'_>, now: Timestamp) -> Result<Self, Failure> {
+    pub(super) async fn open(
+        args: &Args,
+        hierarchy: &Hierarchy<'_>,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
         let policy = |option: &str, oid: &String| {
             oid.parse().map_err(|_| {
-                Failure::usage(format!("{option} \"{oid}\" is no object identifier, such as 1.3.6.1.4.1.57264.2"))
+                Failure::usage(format!(
+                    "{option} \"{oid}\" is no object identifier, such as 1.3.6.1.4.1.57264.2"
+                ))
             })
         };
         let accepted = args.tsa_accept_policy.iter().map(|oid| policy("--tsa-accept-policy", oid));
@@ -51,7 +57,8 @@ impl Timestamps {
         };
         let clock = Arc::new(clock);
         let certified = hierarchy.open(&TSA, now).await?;
-        let named = |problem: &dyn std::fmt::Display| Failure::usage(format!("timestamp authority: {problem}"));
+        let named =
+            |problem: &dyn std::fmt::Display| Failure::usage(format!("timestamp authority: {problem}"));
         let chain = ca::certificates(&certified.chain).map_err(|problem| named(&problem))?;
         let authority = TimestampAuthority::new(&chain, Arc::new(certified.key), settings, clock.clone());
         let authority = authority.map_err(|error| named(&error))?;

@@ -58,8 +58,14 @@ impl Trusted {
         let targets = BTreeMap::from([
             (TRUSTED_ROOT.to_owned(), trusted_root.into_bytes()),
             (SIGNING_CONFIG.to_owned(), signing_config.into_bytes()),
-            ("signing_config_rekor_v1.v0.2.json".to_owned(), documents.signing_config(Apis::V1)?.into_bytes()),
-            ("signing_config_rekor_v2.v0.2.json".to_owned(), documents.signing_config(Apis::V2)?.into_bytes()),
+            (
+                "signing_config_rekor_v1.v0.2.json".to_owned(),
+                documents.signing_config(Apis::V1)?.into_bytes(),
+            ),
+            (
+                "signing_config_rekor_v2.v0.2.json".to_owned(),
+                documents.signing_config(Apis::V2)?.into_bytes(),
+            ),
         ]);
         let Some(lifetime) = self.lifetime else { return Ok(()) };
         let mut repository = self.repository.lock().await;
@@ -72,10 +78,15 @@ impl Trusted {
         Ok(())
     }
 
-    async fn open(&self, lifetime: Duration, targets: &BTreeMap<String, Vec<u8>>) -> Result<Repository, Failure> {
+    async fn open(
+        &self,
+        lifetime: Duration,
+        targets: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<Repository, Failure> {
         let home = self.dir.join("tuf");
         let dir = home.join("repository");
-        let online = Arc::new(read_key(&secret(&home, "online.key", SigningKey::generate_ecdsa_p256_pem)?, None)?);
+        let online =
+            Arc::new(read_key(&secret(&home, "online.key", SigningKey::generate_ecdsa_p256_pem)?, None)?);
         let timestamp = SignedDuration::try_from(lifetime).map_err(Failure::usage)?;
         let expiries = Expiries { timestamp, ..Expiries::default() };
         if dir.join("root.json").exists() {
