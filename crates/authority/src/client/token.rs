@@ -6,7 +6,7 @@ mod signin;
 
 use std::fmt;
 
-pub use ambient::{Surroundings, ambient, ambient_in};
+pub use ambient::{Surroundings, Variable, ambient, ambient_in};
 pub use signin::SignIn;
 
 /// An identity token, and where it comes from. Shown, it does not show itself.

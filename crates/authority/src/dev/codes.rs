@@ -53,7 +53,7 @@ impl Codes {
     pub(crate) fn grant(&mut self, grant: Grant, now: Timestamp) -> Result<String, String> {
         self.forget(now);
         let code = secret()?;
-        self.grants.push_back((now, code.clone(), grant));
+        add(&mut self.grants, (now, code.clone(), grant));
         Ok(code)
     }
 
@@ -97,7 +97,7 @@ impl Codes {
             challenge,
             subject: None,
         };
-        self.devices.push_back((now, device.clone()));
+        add(&mut self.devices, (now, device.clone()));
         Ok(device)
     }
 
@@ -144,13 +144,21 @@ impl Codes {
 
     fn forget(&mut self, now: Timestamp) {
         let old = |since: Timestamp| now.duration_since(since).abs() >= LIFETIME;
-        while self.grants.front().is_some_and(|(since, ..)| old(*since)) || self.grants.len() >= MOST {
+        while self.grants.front().is_some_and(|(since, ..)| old(*since)) {
             self.grants.pop_front();
         }
-        while self.devices.front().is_some_and(|(since, _)| old(*since)) || self.devices.len() >= MOST {
+        while self.devices.front().is_some_and(|(since, _)| old(*since)) {
             self.devices.pop_front();
         }
     }
+}
+
+/// Adds one, for which the oldest goes if there are too many.
+fn add<T>(codes: &mut VecDeque<T>, code: T) {
+    if codes.len() >= MOST {
+        codes.pop_front();
+    }
+    codes.push_back(code);
 }
 
 fn prove(challenge: Option<&str>, verifier: Option<&str>) -> Result<(), GrantError> {

@@ -105,7 +105,7 @@ impl DevIssuer {
         &self.key_set
     }
 
-    /// What it says about itself (OpenID Connect Discovery 1.0 §3).
+    /// What it says about itself (`OpenID` Connect Discovery 1.0 §3).
     pub fn configuration(&self) -> Value {
         let at = |path: &str| format!("{}{path}", self.url);
         json!({

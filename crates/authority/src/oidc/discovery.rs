@@ -1,4 +1,4 @@
-//! Asking an issuer for its keys (OpenID Connect Discovery 1.0 §4): its configuration, then the key set that this names.
+//! Asking an issuer for its keys (`OpenID` Connect Discovery 1.0 §4): its configuration, then the key set that this names.
 //! Also what a client of ours asks an issuer before it signs in.
 
 use std::time::Duration;

@@ -28,7 +28,7 @@ pub struct Issuer {
     audience: String,
     kind_name: &'static str,
     kind: Box<dyn Kind>,
-    issuer_claim: Option<String>,
+    named_by: Option<String>,
     challenge_claim: Option<String>,
     pub(super) keys: KeySource,
 }
@@ -184,7 +184,7 @@ impl Issuer {
             audience: audience.to_owned(),
             kind_name: "email",
             kind: Box::new(kinds::EmailOrUri),
-            issuer_claim: None,
+            named_by: None,
             challenge_claim: None,
             keys: KeySource::Fixed(KeySet::read(keys)?),
         })
@@ -231,8 +231,8 @@ impl Issuer {
             (Some(_), Some(_)) => return Err("has both url and wildcard: leave one out".to_owned()),
         };
         let audience = take("audience").unwrap_or_else(|| "sigstore".to_owned());
-        let (issuer_claim, challenge_claim) = (take("issuer-claim"), take("challenge-claim"));
-        for (key, path) in [("issuer-claim", &issuer_claim), ("challenge-claim", &challenge_claim)] {
+        let (named_by, challenge_claim) = (take("issuer-claim"), take("challenge-claim"));
+        for (key, path) in [("issuer-claim", &named_by), ("challenge-claim", &challenge_claim)] {
             if path
                 .as_ref()
                 .is_some_and(|path| path.len() > LONGEST_PATH || path.contains(['$', '[', ']', '*']))
@@ -269,7 +269,7 @@ impl Issuer {
         if let Some(key) = left {
             return Err(format!("{key} means nothing for the type {kind_name:?}: leave it out"));
         }
-        Ok(Self { address, audience, kind_name, kind, issuer_claim, challenge_claim, keys })
+        Ok(Self { address, audience, kind_name, kind, named_by, challenge_claim, keys })
     }
 
     fn description(&self) -> Description {
@@ -329,7 +329,7 @@ impl Issuer {
     /// Whom a token is about that was found to be true.
     pub(super) fn identify(&self, issuer: &str, claims: &Claims) -> Result<Identity, TokenError> {
         let subject = claims.string("sub")?.to_owned();
-        let issuer = match &self.issuer_claim {
+        let issuer = match &self.named_by {
             None => issuer.to_owned(),
             Some(path) => claims.string(path)?.to_owned(),
         };

@@ -1,7 +1,7 @@
 //! The keys of one issuer as they are known now: fetched once for all who wait, refreshed before they are stale, kept
 //! through an outage, and dropped when the issuer drops them. Time is what the caller says it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -92,7 +92,7 @@ impl Keyring {
     async fn current(self: &Arc<Self>, now: Timestamp) -> Result<Arc<KeySet>, KeyError> {
         match &self.source {
             Source::Fixed(keys) => return Ok(keys.clone()),
-            Source::File(path) => return self.from_file(path),
+            Source::File(path) => return self.in_file(path),
             Source::Discovery { .. } => {}
         }
         let (keys, age, answers, may_ask) = {
@@ -177,7 +177,7 @@ impl Keyring {
     }
 
     /// The keys in a file, read again when it has changed; if it cannot be read then, the old ones go on.
-    fn from_file(&self, path: &PathBuf) -> Result<Arc<KeySet>, KeyError> {
+    fn in_file(&self, path: &Path) -> Result<Arc<KeySet>, KeyError> {
         let mut state = self.state();
         let found = std::fs::metadata(path).and_then(|found| Ok((found.modified()?, found.len())));
         let found = found.map_err(|error| format!("{}: {error}", path.display()));
@@ -226,10 +226,10 @@ fn apart(now: Timestamp, then: Timestamp) -> Duration {
 }
 
 /// Keys of this age are fetched again behind the back of who uses them.
-const REFRESHED: Duration = Duration::from_secs(15 * 60);
+const REFRESHED: Duration = Duration::from_mins(15);
 /// Keys of this age are not used before the issuer was asked.
-const WAITED_FOR: Duration = Duration::from_secs(60 * 60);
+const WAITED_FOR: Duration = Duration::from_hours(1);
 /// Keys of this age are not used.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const KEPT: Duration = Duration::from_hours(24);
 /// An issuer is asked once in this time.
 const BETWEEN: Duration = Duration::from_secs(10);

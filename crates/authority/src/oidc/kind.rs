@@ -1,6 +1,7 @@
 //! The contract of an issuer type: from the claims of its tokens to whom they are about. The members are in `kinds`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use reqwest::Url;
 
@@ -70,7 +71,7 @@ pub(crate) fn uri(text: &str, claim: &str) -> Result<Name, TokenError> {
                 escaped.push('%');
             }
             b' ' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80.. => {
-                escaped.push_str(&format!("%{byte:02X}"));
+                let _infallible = write!(escaped, "%{byte:02X}");
             }
             _ => escaped.push(char::from(byte)),
         }

@@ -45,8 +45,8 @@ impl Replay {
             None => {}
         }
         while let Some(oldest) = used.order.front().copied() {
-            let expired = used.keys.get(&oldest).is_none_or(|(_, until)| *until <= now);
-            if !expired && used.order.len() < MOST {
+            let over = used.keys.get(&oldest).is_none_or(|(_, until)| *until <= now);
+            if !over && used.order.len() < MOST {
                 break;
             }
             used.order.pop_front();

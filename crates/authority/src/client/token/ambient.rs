@@ -12,10 +12,13 @@ use serde_json::Value;
 use super::{LONGEST, SourceError, Token};
 use crate::oidc::{chain, read_body};
 
+/// Looks up an environment variable.
+pub type Variable = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What the places are known by.
 pub struct Surroundings {
     /// An environment variable's value.
-    pub variable: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub variable: Variable,
     /// Google's metadata server.
     pub google_metadata: String,
     /// Where the firmware says whose machine it is.

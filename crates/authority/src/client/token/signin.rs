@@ -152,7 +152,7 @@ impl SignIn {
                     ("code_verifier", attempt.verifier.as_str()),
                 ];
                 match self.post(&configuration.token_endpoint, &fields).await? {
-                    Ok(answer) => return self.token(&answer, None),
+                    Ok(answer) => return token_in(&answer, None),
                     Err(error) if error.code == "authorization_pending" => {}
                     // RFC 8628 §3.5.
                     Err(error) if error.code == "slow_down" => interval += Duration::from_secs(5),
@@ -221,7 +221,7 @@ impl SignIn {
             ("code_verifier", attempt.verifier.as_str()),
         ];
         let answer = self.post(&configuration.token_endpoint, &fields).await?;
-        self.token(&answer.map_err(|error| failed(error.said()))?, Some(&attempt.nonce))
+        token_in(&answer.map_err(|error| failed(error.said()))?, Some(&attempt.nonce))
     }
 
     /// Posts a form; the inner error is what the issuer says, which may be to wait.
@@ -252,26 +252,6 @@ impl SignIn {
         }
         form.finish()
     }
-
-    fn token(&self, answer: &Value, nonce: Option<&str>) -> Result<Token, SourceError> {
-        let Some(text) = answer["id_token"].as_str() else {
-            return Err(failed("its answer has no \"id_token\"".to_owned()));
-        };
-        let token = Token::new(text, SOURCE)?;
-        if let Some(nonce) = nonce {
-            let payload = token.text().split('.').nth(1).unwrap_or_default();
-            let claims: Option<Value> = URL_SAFE_NO_PAD
-                .decode(payload)
-                .ok()
-                .and_then(|payload| serde_json::from_slice(&payload).ok());
-            if claims.is_none_or(|claims| claims["nonce"] != nonce) {
-                return Err(failed(
-                    "the token's \"nonce\" is not ours: it answers another request".to_owned(),
-                ));
-            }
-        }
-        Ok(token)
-    }
 }
 
 impl Attempt {
@@ -283,6 +263,23 @@ impl Attempt {
     fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.as_bytes()))
     }
+}
+
+/// The token in an answer, to this request if there is a nonce to know it by.
+fn token_in(answer: &Value, nonce: Option<&str>) -> Result<Token, SourceError> {
+    let Some(text) = answer["id_token"].as_str() else {
+        return Err(failed("its answer has no \"id_token\"".to_owned()));
+    };
+    let token = Token::new(text, SOURCE)?;
+    if let Some(nonce) = nonce {
+        let payload = token.text().split('.').nth(1).unwrap_or_default();
+        let claims: Option<Value> =
+            URL_SAFE_NO_PAD.decode(payload).ok().and_then(|payload| serde_json::from_slice(&payload).ok());
+        if claims.is_none_or(|claims| claims["nonce"] != nonce) {
+            return Err(failed("the token's \"nonce\" is not ours: it answers another request".to_owned()));
+        }
+    }
+    Ok(token)
 }
 
 /// An error in an issuer's words (RFC 6749 §5.2).

@@ -187,7 +187,7 @@ proptest::proptest! {
     #[test]
     fn any_text_is_read_or_refused(text: String, key in "[a-z-]{1,12}", value: String) {
         let _any = Issuers::parse(&text);
-        let _any = Issuers::parse(&entry(&format!("{key} = {:?}\ntype = \"generic\"\nname = {value:?}", text)));
+        let _any = Issuers::parse(&entry(&format!("{key} = {text:?}\ntype = \"generic\"\nname = {value:?}")));
     }
 
     #[test]

@@ -8,13 +8,15 @@ use crate::oidc::identity::{Extensions, Name};
 use crate::oidc::kind::{self, Kind, Settings};
 
 #[derive(Debug)]
-struct Email {
+pub(super) struct Email {
     /// The issuer has no accounts whose address it did not verify, and does not say so in tokens.
     skip_verified: bool,
 }
 
-pub(super) fn open(settings: &mut Settings) -> Result<Box<dyn Kind>, String> {
-    Ok(Box::new(Email { skip_verified: settings.skip_email_verified.take().unwrap_or(false) }))
+impl Email {
+    pub(super) fn open(settings: &mut Settings) -> Self {
+        Self { skip_verified: settings.skip_email_verified.take().unwrap_or(false) }
+    }
 }
 
 impl Kind for Email {
@@ -41,7 +43,8 @@ impl Kind for Email {
     }
 }
 
-/// The issuer for tests and laptops: an address where there is one, else the subject's URI.
+/// The issuer for tests and laptops: an address where there is one, else the subject's URI. Its subjects are what names them,
+/// so that clients which sign the subject and those which sign the address as a challenge sign the same.
 #[derive(Debug)]
 pub(in crate::oidc) struct EmailOrUri;
 

@@ -5,14 +5,10 @@ use reqwest::Url;
 use crate::oidc::claims::Claims;
 use crate::oidc::error::TokenError;
 use crate::oidc::identity::{Extensions, Name};
-use crate::oidc::kind::{Kind, Settings, uri};
+use crate::oidc::kind::{Kind, uri};
 
 #[derive(Debug)]
-struct GithubWorkflow;
-
-pub(super) fn open(_settings: &mut Settings) -> Result<Box<dyn Kind>, String> {
-    Ok(Box::new(GithubWorkflow))
-}
+pub(super) struct GithubWorkflow;
 
 /// The server whose workflows an issuer vouches for. A server of one's own issues below its own address.
 fn server(issuer: &str) -> String {

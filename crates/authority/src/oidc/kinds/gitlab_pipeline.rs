@@ -3,14 +3,10 @@
 use crate::oidc::claims::Claims;
 use crate::oidc::error::{TokenError, quoted};
 use crate::oidc::identity::{Extensions, Name};
-use crate::oidc::kind::{Kind, Settings, uri};
+use crate::oidc::kind::{Kind, uri};
 
 #[derive(Debug)]
-struct GitlabPipeline;
-
-pub(super) fn open(_settings: &mut Settings) -> Result<Box<dyn Kind>, String> {
-    Ok(Box::new(GitlabPipeline))
-}
+pub(super) struct GitlabPipeline;
 
 impl Kind for GitlabPipeline {
     fn identify(&self, claims: &Claims, extensions: &mut Extensions) -> Result<Name, TokenError> {

@@ -3,14 +3,10 @@
 use crate::oidc::claims::Claims;
 use crate::oidc::error::{TokenError, quoted};
 use crate::oidc::identity::{Extensions, Name};
-use crate::oidc::kind::{Kind, Settings, uri};
+use crate::oidc::kind::{Kind, uri};
 
 #[derive(Debug)]
-struct Kubernetes;
-
-pub(super) fn open(_settings: &mut Settings) -> Result<Box<dyn Kind>, String> {
-    Ok(Box::new(Kubernetes))
-}
+pub(super) struct Kubernetes;
 
 impl Kind for Kubernetes {
     fn identify(&self, claims: &Claims, _extensions: &mut Extensions) -> Result<Name, TokenError> {

@@ -19,11 +19,11 @@ type Open = fn(&mut Settings) -> Result<Box<dyn Kind>, String>;
 
 /// The names of types in the issuers file.
 pub(super) const LIST: &[(&str, Open)] = &[
-    ("email", email::open),
-    ("github-workflow", github_workflow::open),
-    ("gitlab-pipeline", gitlab_pipeline::open),
-    ("buildkite-job", buildkite_job::open),
-    ("kubernetes", kubernetes::open),
+    ("email", |settings| Ok(Box::new(email::Email::open(settings)))),
+    ("github-workflow", |_| Ok(Box::new(github_workflow::GithubWorkflow))),
+    ("gitlab-pipeline", |_| Ok(Box::new(gitlab_pipeline::GitlabPipeline))),
+    ("buildkite-job", |_| Ok(Box::new(buildkite_job::BuildkiteJob))),
+    ("kubernetes", |_| Ok(Box::new(kubernetes::Kubernetes))),
     ("spiffe", spiffe::open),
     ("uri", uri::open),
     ("username", username::open),

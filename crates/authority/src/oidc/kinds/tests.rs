@@ -45,8 +45,8 @@ fn each_is_needed(settings: &str, claims: &Value, optional: &[&str]) {
     }
 }
 
-fn text(value: &str) -> Option<String> {
-    Some(value.to_owned())
+fn text(value: impl Into<Option<&'static str>>) -> Option<String> {
+    value.into().map(ToOwned::to_owned)
 }
 
 #[test]

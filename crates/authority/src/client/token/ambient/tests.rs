@@ -28,8 +28,8 @@ async fn found(surroundings: &Surroundings) -> Result<Option<(String, &'static s
     Ok(token.map(|token| (token.text().to_owned(), token.source())))
 }
 
-fn token(source: &'static str) -> Result<Option<(String, &'static str)>, String> {
-    Ok(Some((TOKEN.to_owned(), source)))
+fn token(source: &'static str) -> (String, &'static str) {
+    (TOKEN.to_owned(), source)
 }
 
 /// Answers with what it was asked.
@@ -65,11 +65,14 @@ async fn each_place_is_asked_in_its_own_way() {
     let folder = tempfile::tempdir().expect("a directory");
     let folder = folder.path();
     let url = serve().await;
-    assert_eq!(found(&with(&[("SIGSTORE_ID_TOKEN", TOKEN)], folder)).await, token("SIGSTORE_ID_TOKEN"));
+    assert_eq!(
+        found(&with(&[("SIGSTORE_ID_TOKEN", TOKEN)], folder)).await,
+        Ok(Some(token("SIGSTORE_ID_TOKEN")))
+    );
     let asked = format!("{url}/github?api=1");
     let github =
         [("ACTIONS_ID_TOKEN_REQUEST_URL", asked.as_str()), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "secret")];
-    assert_eq!(found(&with(&github, folder)).await, token(GITHUB));
+    assert_eq!(found(&with(&github, folder)).await, Ok(Some(token(GITHUB))));
     let gitlab = with(&[("GITLAB_CI", "true"), ("MY_CA_ID_TOKEN", TOKEN)], folder);
     let given = ambient_in(&gitlab, "my-ca").await.expect("a token").expect("a token");
     assert_eq!((given.text(), given.source()), (TOKEN, GITLAB));
@@ -80,13 +83,13 @@ async fn each_place_is_asked_in_its_own_way() {
     )
     .expect("is written");
     std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o700)).expect("is a program");
-    assert_eq!(found(&with(&[("BUILDKITE", "true")], folder)).await, token(BUILDKITE));
+    assert_eq!(found(&with(&[("BUILDKITE", "true")], folder)).await, Ok(Some(token(BUILDKITE))));
     std::fs::write(folder.join("oidc-token"), TOKEN).expect("is written");
-    assert_eq!(found(&with(&[], folder)).await, token(KUBERNETES));
+    assert_eq!(found(&with(&[], folder)).await, Ok(Some(token(KUBERNETES))));
     std::fs::write(folder.join("product_name"), "Google Compute Engine\n").expect("is written");
     let mut google = with(&[], folder);
     google.google_metadata = url;
-    assert_eq!(found(&google).await, token(GOOGLE));
+    assert_eq!(found(&google).await, Ok(Some(token(GOOGLE))));
 }
 
 #[tokio::test]

@@ -167,12 +167,15 @@ struct Local {
     served: Arc<Served>,
 }
 
+/// Status, `Location`, body.
+type Odd = (u16, String, Vec<u8>);
+
 #[derive(Default)]
 struct Served {
     url: Mutex<String>,
     keys: Mutex<Vec<Value>>,
     /// Answers that are not the usual ones, by path.
-    odd: Mutex<HashMap<String, (u16, String, Vec<u8>)>>,
+    odd: Mutex<HashMap<String, Odd>>,
     /// Paths that were asked for.
     asked: Mutex<Vec<String>>,
 }
