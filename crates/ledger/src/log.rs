@@ -322,13 +322,11 @@ impl Log {
         // The first checkpoint is kept without waiting for an entry.
         let _empty_channel_has_room = keeper_orders.try_send(keeper::Order::Look);
         let spawned = |error: std::io::Error| StorageError::io("cannot start a thread", &error);
+        let followed = health.clone();
         let workers = Workers {
             writer: thread("writer", move || writer.run(orders_in)).map_err(spawned)?,
-            indexer: thread("indexer", {
-                let health = health.clone();
-                move || keeper::follow(&index, &health, &unindexed_in)
-            })
-            .map_err(spawned)?,
+            indexer: thread("indexer", move || keeper::follow(&index, &followed, &unindexed_in))
+                .map_err(spawned)?,
             publisher: tokio::spawn(answering.run(committed_in)),
             keeper: thread("keeper", move || keeper.run(&keeper_orders_in)).map_err(spawned)?,
             keeper_orders,

@@ -222,22 +222,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let running =
         Arc::new(Running::start(home, "stop that one first, or pass another --data DIR", how).await?);
     let data = running.dir().to_owned();
-    let url = trust::url(&running.identities(), args.trust.url.as_deref(), http_at.port())?;
-    let active = running.identity();
-    let place = Place {
-        dir: &data,
-        url: &url,
-        organization: args.trust.operator().unwrap_or_else(|| active.verifier.name()),
-        dev: args.dev,
-        outside_ct: args.trust.outside_ct(),
-    };
-    let authorities = Authorities::open(&args.authorities, &place).await?;
-    authorities.members(&url).write(&data)?;
-    let documents = Documents::new(&running.identities(), Some(&url), http_at.port(), &args.trust, &data)?;
-    let trust = documents.served()?;
-    remember_url(&data, &url)?;
-    let trusted = authorities.trusted();
-    trusted.publish(&documents).await?;
+    let (authorities, documents) = args.open_authorities(&running, http_at.port()).await?;
+    let (url, trust) = (documents.url().to_owned(), documents.served()?);
 
     let expected = Expected {
         writes: !args.entries.read_only,
@@ -270,19 +256,15 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
     let mut services: Vec<(TcpListener, Router)> = Vec::new();
     let main = bulla_rekor::api::router(door.clone());
-    let mut main = main.merge(health::routes(health.clone())).merge(Front::routes(running.shards().clone()));
-    for served in authorities.served() {
-        match served.own {
-            None => main = main.merge(served.routes),
-            Some(at) => services.push((http::bind(served.option, at).await?.0, served.routes)),
-        }
-    }
+    let main = main.merge(health::routes(health.clone())).merge(Front::routes(running.shards().clone()));
+    let main = with_authorities(main, &authorities, &mut services).await?;
     services.push((listener, main));
     let mut background = JoinSet::new();
     authorities.keep(&mut background);
     background.spawn(keep_house(door.clone(), args.running.retention));
     if let Some(socket) = control::listen(&data) {
         let (running, door, args) = (running.clone(), door.clone(), args.trust.clone());
+        let trusted = authorities.trusted();
         let orders = Arc::new(Orders { running, door, trusted, args, port: http_at.port() });
         background.spawn(control::serve(socket, Arc::new(move |order| orders.clone().carry_out(order))));
     }
@@ -326,7 +308,45 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The routes of the authorities that have no listener of their own, beside those of the log; the others' listeners are opened.
+async fn with_authorities(
+    mut main: Router,
+    authorities: &Authorities,
+    services: &mut Vec<(TcpListener, Router)>,
+) -> Result<Router, Failure> {
+    for served in authorities.served() {
+        match served.own {
+            None => main = main.merge(served.routes),
+            Some(at) => services.push((http::bind(served.option, at).await?.0, served.routes)),
+        }
+    }
+    Ok(main)
+}
+
 impl Args {
+    /// Opens the authorities, and hands out what clients are to believe of them and of the log.
+    async fn open_authorities(
+        &self,
+        running: &Running,
+        port: u16,
+    ) -> Result<(Authorities, Documents), Failure> {
+        let (dir, active) = (running.dir(), running.identity());
+        let url = trust::url(&running.identities(), self.trust.url.as_deref(), port)?;
+        let place = Place {
+            dir,
+            url: &url,
+            organization: self.trust.operator().unwrap_or_else(|| active.verifier.name()),
+            dev: self.dev,
+            outside_ct: self.trust.outside_ct(),
+        };
+        let authorities = Authorities::open(&self.authorities, &place).await?;
+        authorities.members(&url).write(dir)?;
+        let documents = Documents::new(&running.identities(), Some(&url), port, &self.trust, dir)?;
+        remember_url(dir, &url)?;
+        authorities.trusted().publish(&documents).await?;
+        Ok((authorities, documents))
+    }
+
     /// Serves all authorities too, with the issuer for laptops if that is wanted.
     pub(crate) fn everything(&mut self, dev: bool) -> Result<(), Failure> {
         let at = self.listen.http;

@@ -111,7 +111,11 @@ fn describe() {
     );
     describe_histogram!("bulla_settle_seconds", Unit::Seconds, "Time to settle committed batches");
     describe_counter!("bulla_ca_requests_total", "Requests for certificates, by door and outcome");
-    describe_histogram!("bulla_ca_request_seconds", Unit::Seconds, "Time from request to certificate, by door");
+    describe_histogram!(
+        "bulla_ca_request_seconds",
+        Unit::Seconds,
+        "Time from request to certificate, by door"
+    );
     describe_counter!("bulla_ca_tokens_total", "Identity tokens judged, by result");
     describe_counter!("bulla_ca_issuer_keys_total", "Keys of issuers asked for, by result");
     describe_counter!("bulla_ct_entries_total", "Certificates logged");

@@ -72,7 +72,7 @@ pub(crate) struct Args {
     /// What timestamps say about how exact they are
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = text::duration, help_heading = "Timestamps")]
     pub(super) tsa_accuracy: Duration,
-    /// A server to compare the clock with, ntp://HOST[:PORT] or https://HOST; may be repeated
+    /// A server to compare the clock with, <ntp://HOST>[:PORT] or <https://HOST>; may be repeated
     #[arg(long, value_name = "URL", help_heading = "Timestamps")]
     pub(super) tsa_time_source: Vec<String>,
     /// Attest nothing while the clock is further off than this

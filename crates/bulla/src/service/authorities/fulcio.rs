@@ -65,7 +65,7 @@ fn key_policy(names: &[String]) -> Result<KeyPolicy, Failure> {
             Failure::usage(format!("--ca-key-algorithms has \"{name}\", of {known} were expected"))
         })
     };
-    Ok(names.iter().map(kind).collect::<Result<_, _>>()?)
+    names.iter().map(kind).collect::<Result<_, _>>()
 }
 
 /// Tokens as the doors of the authority see them.
