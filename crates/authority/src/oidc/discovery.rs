@@ -19,7 +19,7 @@ pub struct HttpSettings {
     pub timeout: Duration,
     /// The longest answer, in bytes.
     pub max_body_bytes: usize,
-    /// Questions under way at a time, to all issuers together.
+    /// Questions under way at a time to issuers that wildcards cover, which strangers can name.
     pub max_requests: usize,
 }
 

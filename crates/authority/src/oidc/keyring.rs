@@ -1,6 +1,7 @@
 //! The keys of one issuer as they are known now: fetched once for all who wait, refreshed before they are stale, kept
 //! through an outage, and dropped when the issuer drops them. Time is what the caller says it is.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -24,7 +25,12 @@ pub(super) struct Keyring {
 
 /// Where keys come from.
 pub(super) enum Source {
-    Discovery { client: Client, max_body_bytes: usize, requests: Arc<Semaphore> },
+    /// With a permit, if strangers can name issuers like it.
+    Discovery {
+        client: Client,
+        max_body_bytes: usize,
+        permits: Option<Arc<Semaphore>>,
+    },
     File(PathBuf),
     Fixed(Arc<KeySet>),
 }
@@ -41,7 +47,7 @@ struct State {
     /// Why the last one was bad.
     failure: Option<String>,
     /// The file as it was when it was read.
-    file: Option<(SystemTime, u64)>,
+    file: Option<(SystemTime, u64, u64)>,
 }
 
 /// Why there is no answer to whether a signature is good.
@@ -167,19 +173,21 @@ impl Keyring {
     }
 
     async fn ask(&self) -> Result<KeySet, String> {
-        let Source::Discovery { client, max_body_bytes, requests } = &self.source else {
+        let Source::Discovery { client, max_body_bytes, permits } = &self.source else {
             return Err("it is not asked".to_owned());
         };
-        let Ok(_permit) = requests.try_acquire() else {
+        let permit = permits.as_ref().map(|permits| permits.try_acquire());
+        if matches!(permit, Some(Err(_))) {
             return Err("too many other issuers are being asked".to_owned());
-        };
+        }
         discovery::keys(client, &self.issuer, *max_body_bytes).await
     }
 
     /// The keys in a file, read again when it has changed; if it cannot be read then, the old ones go on.
     fn in_file(&self, path: &Path) -> Result<Arc<KeySet>, KeyError> {
         let mut state = self.state();
-        let found = std::fs::metadata(path).and_then(|found| Ok((found.modified()?, found.len())));
+        let found =
+            std::fs::metadata(path).and_then(|found| Ok((found.modified()?, found.len(), found.ino())));
         let found = found.map_err(|error| format!("{}: {error}", path.display()));
         if let (Ok(found), Some(keys)) = (&found, &state.keys)
             && state.file.as_ref() == Some(found)

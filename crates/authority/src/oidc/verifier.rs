@@ -56,7 +56,7 @@ impl Verifier {
                 KeySource::Discovery { .. } => Source::Discovery {
                     client: client.clone(),
                     max_body_bytes: http.max_body_bytes,
-                    requests: requests.clone(),
+                    permits: None,
                 },
                 KeySource::File(path) => Source::File(path.clone()),
                 KeySource::Fixed(keys) => Source::Fixed(Arc::new(keys.clone())),
@@ -135,7 +135,7 @@ impl Verifier {
         on_demand.take(issuer, || Source::Discovery {
             client: client.clone(),
             max_body_bytes: self.max_body_bytes,
-            requests: self.requests.clone(),
+            permits: Some(self.requests.clone()),
         })
     }
 

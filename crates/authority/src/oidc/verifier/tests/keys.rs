@@ -244,7 +244,7 @@ async fn made_up_issuers_are_bounded_and_drive_out_none_that_is() {
             on_demand.take(&format!("{}/{number}", local.url()), || Source::Discovery {
                 client: client.clone(),
                 max_body_bytes: 0,
-                requests: Arc::new(Semaphore::new(0)),
+                permits: None,
             });
         }
     };

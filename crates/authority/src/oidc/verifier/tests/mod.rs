@@ -2,6 +2,7 @@
 
 mod keys;
 mod refusals;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

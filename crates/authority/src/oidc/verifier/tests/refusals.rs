@@ -38,6 +38,20 @@ async fn each_algorithm_is_believed() {
     }
 }
 
+/// Keys and tokens that another team's library has written, for each algorithm.
+#[tokio::test]
+async fn what_pyjwt_signs_is_believed() {
+    let written: Value = serde_json::from_str(include_str!("pyjwt.json")).expect("JSON");
+    let keys = written["keys"]["keys"].as_array().expect("keys");
+    let verifier = knowing(ISSUER, keys);
+    let tokens = written["tokens"].as_array().expect("tokens");
+    assert_eq!(tokens.len(), 7);
+    for token in tokens {
+        let identity = verifier.verify(token.as_str().expect("a token"), at(1)).await.expect("is believed");
+        assert_eq!(identity.name, Name::Email("a@example.org".to_owned()));
+    }
+}
+
 #[tokio::test]
 async fn claims_are_refused_by_name() {
     let signer = Signer::p256();
