@@ -65,7 +65,7 @@ async fn authority(now: Timestamp) -> CertificateAuthority {
     let issuing = issuing.await.expect("a certificate");
     let chain = pem("CERTIFICATE", &issuing) + &pem("CERTIFICATE", &root);
     let log = Arc::new(LocalLog(key(&SigningKey::generate_ecdsa_p256_pem())));
-    CertificateAuthority::new(&chain, issuing_key, Some(log), now).expect("a good chain")
+    CertificateAuthority::new(&chain, issuing_key, Some(log)).expect("a good chain")
 }
 
 /// How often all threads do it in a second.

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bulla_authority::api::ct::{parse_chain, routes};
+use bulla_authority::api::ct::{Submissions, parse_chain};
 use bulla_authority::ct::{
     AddChainResponse, CertificateLog, Clock, CtError, CtLog, Entry, Kind, Parts, Precertificate, RemoteCtLog,
     Roots, Sct, TileLeaf, TimestampedEntry, extensions, leaf_index, origin, tree_head_signer,
@@ -40,6 +40,10 @@ struct Authority {
     root: CertifiedIssuer<'static, KeyPair>,
     issuer: CertifiedIssuer<'static, KeyPair>,
     leaf_key: KeyPair,
+}
+
+fn routes(ct: Arc<CertificateLog>) -> Router {
+    bulla_authority::api::ct::routes(ct, Submissions::Open)
 }
 
 fn authority_params(name: &str, constraints: BasicConstraints) -> CertificateParams {

@@ -97,8 +97,7 @@ async fn keys_in_a_token_sign() {
     let profile = Profile::CodeSigningIntermediate;
     let intermediate = support::below(profile, "in a token", key.spki(), &root, period).await;
     let chain = certificate_pem(&intermediate) + &certificate_pem(&hierarchy.root);
-    let authority =
-        CertificateAuthority::new(&chain, key, Some(FakeLog::new()), now()).expect("a good chain");
+    let authority = CertificateAuthority::new(&chain, key, Some(FakeLog::new())).expect("a good chain");
     let asking = read_public_key(&public_key_pem(p256().spki())).expect("a key");
     let issued = authority.issue(&identity(Name::Email(EMAIL.to_owned()), EMAIL), &asking, now()).await;
     write(folder, "leaf.pem", certificate_pem(&issued.expect("a certificate").leaf));

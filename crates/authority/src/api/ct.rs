@@ -28,9 +28,18 @@ pub const MAX_BODY: usize = 512 << 10;
 /// The most entries in one answer.
 pub const MAX_ENTRIES: u64 = 256;
 
+/// Whose certificates are taken over HTTP. What is logged stays for ever, so an open log is for those who watch its disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Submissions {
+    /// Nobody's: the authority in this process is the only one that submits.
+    Closed,
+    /// Everybody's that lead to an accepted root.
+    Open,
+}
+
 /// The routes below the submission prefix.
-pub fn routes(state: Arc<CertificateLog>) -> Router {
-    let door = Arc::new(Door { log: state, room: Semaphore::new(IN_WORK) });
+pub fn routes(state: Arc<CertificateLog>, submissions: Submissions) -> Router {
+    let door = Arc::new(Door { log: state, submissions, room: Semaphore::new(IN_WORK) });
     Router::new()
         .route("/checkpoint", get(checkpoint))
         .route("/tile/{*path}", get(tile))
@@ -49,12 +58,14 @@ pub fn routes(state: Arc<CertificateLog>) -> Router {
 /// The log, and room for submissions in work.
 struct Door {
     log: Arc<CertificateLog>,
+    submissions: Submissions,
     room: Semaphore,
 }
 
 /// Why there is no answer.
 enum Trouble {
     Bad(String),
+    Closed,
     Absent(String),
     TooLarge,
     Slow,
@@ -97,6 +108,9 @@ async fn add_pre_chain(State(door): State<Arc<Door>>, body: Body) -> Answer {
 }
 
 async fn add(door: &Door, kind: Kind, body: Body) -> Answer {
+    if door.submissions == Submissions::Closed {
+        return Err(Trouble::Closed);
+    }
     let _room = door.room.try_acquire().map_err(|_| {
         Trouble::Unavailable(format!("{IN_WORK} submissions are in work, no more are taken at a time"))
     })?;
@@ -288,6 +302,10 @@ impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let (status, problem) = match self {
             Self::Bad(problem) => (StatusCode::BAD_REQUEST, problem),
+            Self::Closed => (
+                StatusCode::FORBIDDEN,
+                "this log takes the certificates of its own authority, nobody else's".to_owned(),
+            ),
             Self::Absent(problem) => (StatusCode::NOT_FOUND, problem),
             Self::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, format!("body is over {MAX_BODY} bytes, or broken off"))

@@ -54,6 +54,9 @@ async fn guard(request: Request, next: Next) -> Response {
     if !peer.is_some_and(|Peer(address)| address.to_canonical().is_loopback()) {
         return refused("this issuer answers its own machine alone");
     }
+    if FORWARDED.iter().any(|name| request.headers().contains_key(*name)) {
+        return refused("this issuer answers its own machine alone, and this came through a proxy");
+    }
     let Some(host) = host(request.uri(), request.headers()) else {
         return refused("host is not this machine's: use localhost, 127.0.0.1 or [::1]");
     };
@@ -62,6 +65,10 @@ async fn guard(request: Request, next: Next) -> Response {
     }
     next.run(request).await
 }
+
+/// What proxies say of the one that they ask for.
+const FORWARDED: [&str; 6] =
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
 
 /// What the client calls this machine, with the port.
 fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {

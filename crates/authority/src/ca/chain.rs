@@ -36,6 +36,9 @@ pub struct Chain {
     pub(super) name: Name,
     pub(super) key_id: OctetString,
     pub(super) key_hash: Hash,
+    /// When the last of them begins.
+    pub(super) begins: Timestamp,
+    /// When the first of them ends.
     pub(super) ends: Timestamp,
 }
 
@@ -58,8 +61,9 @@ pub fn certificates(text: &str) -> Result<Vec<Vec<u8>>, String> {
 
 impl Chain {
     /// Reads certificates in PEM, the issuing one first, the root last. Refused unless the first has the key `spki`, each
-    /// is signed by the next and the last by itself, and each may sign certificates of code signers at `now`.
-    pub fn read(text: &str, spki: &[u8], now: Timestamp) -> Result<Self, ChainError> {
+    /// is signed by the next and the last by itself, and each may sign certificates of code signers. Whether they do so now
+    /// is judged when something is issued: see [`Chain::judge_at`].
+    pub fn read(text: &str, spki: &[u8]) -> Result<Self, ChainError> {
         let refused = |problem: String| ChainError { problem };
         let certificates = certificates(text).map_err(refused)?;
         let mut parsed = Vec::with_capacity(certificates.len());
@@ -68,12 +72,13 @@ impl Chain {
                 .map_err(|error| refused(format!("certificate {} is not DER X.509: {error}", at + 1)))?;
             parsed.push(certificate);
         }
-        let mut ends = Timestamp::MAX;
+        let (mut begins, mut ends) = (Timestamp::MIN, Timestamp::MAX);
         for (at, certificate) in parsed.iter().enumerate() {
             let wrong = |problem: String| {
                 refused(format!("certificate {} ({}) {problem}", at + 1, certificate.tbs_certificate.subject))
             };
-            ends = ends.min(judge(&certificate.tbs_certificate, at, now).map_err(wrong)?);
+            let (from, to) = judge(&certificate.tbs_certificate, at).map_err(wrong)?;
+            (begins, ends) = (begins.max(from), ends.min(to));
             // The last signs itself.
             let signer = parsed.get(at + 1).unwrap_or(certificate);
             judge_signature(certificate, signer).map_err(wrong)?;
@@ -91,8 +96,20 @@ impl Chain {
             key_id: key_id(issuing).map_err(|error| refused(error.to_string()))?,
             key_hash: sha256(spki),
             certificates,
+            begins,
             ends,
         })
+    }
+
+    /// Whether all of them are valid at that time.
+    pub fn judge_at(&self, now: Timestamp) -> Result<(), ChainError> {
+        let Self { begins, ends, .. } = self;
+        if (*begins..=*ends).contains(&now) {
+            return Ok(());
+        }
+        let problem =
+            format!("certificates of the authority are valid from {begins} until {ends}, it is {now}");
+        Err(ChainError { problem })
     }
 
     /// The certificates in DER, the issuing one first, the root last.
@@ -103,7 +120,7 @@ impl Chain {
 
 /// Whether a certificate with `below` other ones of the chain before it may sign certificates of code signers. Returns
 /// when it ends.
-fn judge(tbs: &TbsCertificate, below: usize, now: Timestamp) -> Result<Timestamp, String> {
+fn judge(tbs: &TbsCertificate, below: usize) -> Result<(Timestamp, Timestamp), String> {
     let broken = |error: der::Error| format!("has an extension that cannot be read: {error}");
     let constraints = tbs.get::<BasicConstraints>().map_err(broken)?;
     match constraints {
@@ -132,17 +149,10 @@ fn judge(tbs: &TbsCertificate, below: usize, now: Timestamp) -> Result<Timestamp
         let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
         Timestamp::from_second(seconds).map_err(|_| "has a time out of range".to_owned())
     };
-    let (from, to) = (at(tbs.validity.not_before)?, at(tbs.validity.not_after)?);
-    if now < from {
-        return Err(format!("is not valid before {from}, it is {now}"));
-    }
-    if now > to {
-        return Err(format!("is not valid after {to}, it is {now}"));
-    }
-    Ok(to)
+    Ok((at(tbs.validity.not_before)?, at(tbs.validity.not_after)?))
 }
 
-fn judge_signature(certificate: &Certificate, signer: &Certificate) -> Result<(), String> {
+pub(crate) fn judge_signature(certificate: &Certificate, signer: &Certificate) -> Result<(), String> {
     let (tbs, signer) = (&certificate.tbs_certificate, &signer.tbs_certificate);
     if tbs.issuer != signer.subject {
         return Err(format!("is issued by {}, the next certificate is of {}", tbs.issuer, signer.subject));

@@ -90,9 +90,8 @@ impl CertificateAuthority {
         chain: &str,
         key: Arc<dyn PrivateKey>,
         ct: Option<Arc<dyn CtLog>>,
-        now: Timestamp,
     ) -> Result<Self, ChainError> {
-        let chain = Chain::read(chain, key.spki(), now)?;
+        let chain = Chain::read(chain, key.spki())?;
         signature_algorithm(key.details()).map_err(|error| ChainError { problem: error.to_string() })?;
         Ok(Self { chain, key, ct, lifetime: DEFAULT_LIFETIME })
     }
@@ -131,6 +130,7 @@ impl CertificateAuthority {
         key: &PublicKey,
         now: Timestamp,
     ) -> Result<TbsCertificate, IssueError> {
+        self.chain.judge_at(now).map_err(|error| IssueError::Unavailable(error.to_string()))?;
         let mut period = Period::starting(now, self.lifetime)?;
         period.to = period.to.min(self.chain.ends);
         if period.to.as_second() <= period.from.as_second() {

@@ -91,6 +91,9 @@ impl KeyPolicy {
             let expected = listed(self.0.iter().copied());
             return Err(format!("is {}, one of {expected} was expected", key.key_type()));
         }
+        if key.is_weak() {
+            return Err("is an Ed25519 key of small order, which signs nothing: make another".to_owned());
+        }
         weakness.map_or(Ok(()), Err)
     }
 }

@@ -9,6 +9,7 @@ mod proof;
 mod roots;
 mod x509;
 
+pub(crate) use chain::judge_signature;
 pub use chain::{Chain, ChainError, MAX_CERTIFICATES, MAX_PEM_BYTES, certificates};
 pub use csr::Request;
 pub use issue::{CertificateAuthority, DEFAULT_LIFETIME, IssueError, Issued};

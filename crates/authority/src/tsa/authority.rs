@@ -16,6 +16,7 @@ use super::clock::{Clock, ClockError};
 use super::request::Request;
 use super::token::{Statement, Template};
 use crate::PrivateKey;
+use crate::ca::judge_signature;
 
 /// What an authority promises.
 #[derive(Clone, Debug)]
@@ -66,6 +67,9 @@ pub enum SetupError {
         "certificate {0} of the timestamp chain was issued by {1:?}, the next one is of {2:?}: leaf first, root last"
     )]
     Order(usize, String, String),
+    /// Not signed by the next one.
+    #[error("certificate {0} of the timestamp chain (the leaf is 0) {1}")]
+    Signature(usize, String),
     /// Of another key.
     #[error("the timestamp certificate is for another key than the one to sign with")]
     Key,
@@ -122,6 +126,11 @@ impl TimestampAuthority {
             if issuer != next {
                 return Err(SetupError::Order(at, issuer.to_string(), next.to_string()));
             }
+        }
+        for (at, certificate) in parsed.iter().enumerate() {
+            // The last signs itself.
+            let signer = parsed.get(at + 1).unwrap_or(certificate);
+            judge_signature(certificate, signer).map_err(|problem| SetupError::Signature(at, problem))?;
         }
         let spki = parsed[0].tbs_certificate.subject_public_key_info.to_der();
         if spki.map_err(|error| SetupError::Der(0, error.to_string()))? != key.spki() {

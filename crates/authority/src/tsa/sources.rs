@@ -36,12 +36,13 @@ pub enum TimeSource {
 impl FromStr for TimeSource {
     type Err = SourceError;
 
-    /// A URL of http or https, or the name of an NTP server with a port or without.
+    /// A URL of http or https, or the name of an NTP server with a port or without, after `ntp://` or bare.
     fn from_str(text: &str) -> Result<Self, SourceError> {
         let wrong = || SourceError(text.to_owned());
         if text.starts_with("http://") || text.starts_with("https://") {
             return reqwest::Url::parse(text).map(Self::Http).map_err(|_| wrong());
         }
+        let text = text.strip_prefix("ntp://").unwrap_or(text);
         let port = text.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
         let is_host = |host: &str| !host.is_empty() && !host.contains(['/', ' ', '@']);
         match port {

@@ -329,7 +329,7 @@ impl Repository {
     fn holds<T: Role>(&self, role: &Signed<T>, root: &Root, now: Timestamp, life: SignedDuration) -> bool {
         let id = named(self.online.spki()).map(|(id, _)| id);
         id.is_ok_and(|id| role.signatures.iter().any(|signature| signature.keyid == id))
-            && role.signed.expires().duration_since(now) >= life / 2
+            && (life / 2..=life).contains(&role.signed.expires().duration_since(now))
             && root.verify_role(role).is_ok()
     }
 

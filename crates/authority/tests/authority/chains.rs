@@ -132,11 +132,10 @@ async fn certificates_that_make_no_sense_are_not_made() {
 async fn a_chain_says_what_is_wrong_with_which_certificate() {
     let hierarchy = Hierarchy::new().await;
     let spki = hierarchy.key.spki();
-    let refused =
-        |text: &str, spki: &[u8]| Chain::read(text, spki, now()).expect_err("is refused").to_string();
+    let refused = |text: &str, spki: &[u8]| Chain::read(text, spki).expect_err("is refused").to_string();
     let (root, intermediate) = (certificate_pem(&hierarchy.root), certificate_pem(&hierarchy.intermediate));
-    assert_eq!(Chain::read(&hierarchy.pem(), spki, now()).expect("holds").certificates().len(), 2);
-    Chain::read(&root, hierarchy.root_key.spki(), now()).expect("a root may issue itself");
+    assert_eq!(Chain::read(&hierarchy.pem(), spki).expect("holds").certificates().len(), 2);
+    Chain::read(&root, hierarchy.root_key.spki()).expect("a root may issue itself");
 
     assert_eq!(
         refused("nothing", spki),
@@ -169,15 +168,15 @@ async fn a_chain_says_what_is_wrong_with_which_certificate() {
     );
     let at = |seconds: i64| {
         let now = jiff::Timestamp::from_second(seconds).expect("a time");
-        Chain::read(&hierarchy.pem(), spki, now).expect_err("is refused").to_string()
+        Chain::read(&hierarchy.pem(), spki).expect("reads").judge_at(now).expect_err("is refused").to_string()
     };
     assert_eq!(
         at(1_700_000_000),
-        "certificate chain: certificate 1 (CN=intermediate,O=Corp) is not valid before 2026-11-20T12:00:00Z, it is 2023-11-14T22:13:20Z"
+        "certificate chain: certificates of the authority are valid from 2026-11-20T12:00:00Z until 2031-11-20T12:00:00Z, it is 2023-11-14T22:13:20Z"
     );
     assert_eq!(
         at(2_000_000_000),
-        "certificate chain: certificate 1 (CN=intermediate,O=Corp) is not valid after 2031-11-20T12:00:00Z, it is 2033-05-18T03:33:20Z"
+        "certificate chain: certificates of the authority are valid from 2026-11-20T12:00:00Z until 2031-11-20T12:00:00Z, it is 2033-05-18T03:33:20Z"
     );
 }
 
@@ -190,7 +189,7 @@ async fn only_an_authority_for_code_signing_issues() {
     let refused = async |profile, path: &[&[u8]], issuer: &Issuer<'_>| {
         let made = below(profile, "it", key.spki(), issuer, period).await;
         let text: String = [&made[..]].iter().chain(path).map(|der| certificate_pem(der)).collect();
-        Chain::read(&text, key.spki(), now()).expect_err("is refused").to_string()
+        Chain::read(&text, key.spki()).expect_err("is refused").to_string()
     };
     assert_eq!(
         refused(Profile::TimestampingLeaf, &[&hierarchy.root], &root).await,

@@ -81,7 +81,7 @@ impl Hierarchy {
 
     pub(crate) fn authority(&self, ct: Option<Arc<dyn CtLog>>) -> CertificateAuthority {
         let key: Arc<dyn PrivateKey> = self.key.clone();
-        CertificateAuthority::new(&self.pem(), key, ct, now()).expect("a good chain")
+        CertificateAuthority::new(&self.pem(), key, ct).expect("a good chain")
     }
 }
 
@@ -161,12 +161,7 @@ pub(crate) struct Tokens;
 pub(crate) const EMAIL: &str = "ada@example.org";
 
 impl Identities for Tokens {
-    fn verify<'a>(
-        &'a self,
-        token: &'a str,
-        _: &'a [u8],
-        _: Timestamp,
-    ) -> BoxFuture<'a, Result<Identity, Unverified>> {
+    fn verify<'a>(&'a self, token: &'a str, _: Timestamp) -> BoxFuture<'a, Result<Identity, Unverified>> {
         let answer = match token {
             "good" => Ok(identity(Name::Email(EMAIL.to_owned()), EMAIL)),
             "non-ascii" => Ok(identity(Name::Email("adä@example.org".to_owned()), EMAIL)),

@@ -23,7 +23,8 @@ use tokio::task::JoinSet;
 use super::{Failure, say, shard};
 use crate::home::{self, Absent, Home, remember_url};
 use crate::service::authorities::clients::{self, Stack};
-use crate::service::authorities::{self, Authorities, Place, Trusted};
+use crate::service::authorities::members::Members;
+use crate::service::authorities::{self, Authorities, Listeners, Place, Served, Trusted};
 use crate::service::control::{self, Order};
 use crate::service::front::{Front, Places};
 use crate::service::health::{self, Expected, Health};
@@ -205,7 +206,7 @@ struct Upkeep {
     cache: u64,
 }
 
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let (rules, v1_algorithms) = (args.entries.rules(), args.entries.v1_algorithms()?);
     let (guard, kinds) = (Arc::new(args.guard.open()?), args.guard.kinds()?);
@@ -215,6 +216,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let (listener, http_at) = http::bind("--http", args.listen.http).await?;
     let grpc = args.listen.grpc.bind("--grpc").await?;
     let metrics_listener = args.listen.metrics.bind("--metrics").await?;
+    let own = args.authorities.bind().await?;
 
     raise_file_limit();
     let counted = metrics::start()?;
@@ -257,7 +259,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut services: Vec<(TcpListener, Router)> = Vec::new();
     let main = bulla_rekor::api::router(door.clone());
     let main = main.merge(health::routes(health.clone())).merge(Front::routes(running.shards().clone()));
-    let main = with_authorities(main, &authorities, &mut services).await?;
+    let main = with_authorities(main, &authorities, own, &mut services);
     services.push((listener, main));
     let mut background = JoinSet::new();
     authorities.keep(&mut background);
@@ -308,19 +310,20 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The routes of the authorities that have no listener of their own, beside those of the log; the others' listeners are opened.
-async fn with_authorities(
+/// The routes of the authorities that have no listener of their own, beside those of the log.
+fn with_authorities(
     mut main: Router,
     authorities: &Authorities,
+    mut listeners: Listeners,
     services: &mut Vec<(TcpListener, Router)>,
-) -> Result<Router, Failure> {
-    for served in authorities.served() {
-        match served.own {
-            None => main = main.merge(served.routes),
-            Some(at) => services.push((http::bind(served.option, at).await?.0, served.routes)),
+) -> Router {
+    for Served { own, routes } in authorities.served() {
+        match own.and_then(|at| listeners.take(at)) {
+            None => main = main.merge(routes),
+            Some(listener) => services.push((listener, routes)),
         }
     }
-    Ok(main)
+    main
 }
 
 impl Args {
@@ -340,7 +343,7 @@ impl Args {
             outside_ct: self.trust.outside_ct(),
         };
         let authorities = Authorities::open(&self.authorities, &place).await?;
-        authorities.members(&url).write(dir)?;
+        authorities.members(&url).remembering(Members::read(dir)?).write(dir)?;
         let documents = Documents::new(&running.identities(), Some(&url), port, &self.trust, dir)?;
         remember_url(dir, &url)?;
         authorities.trusted().publish(&documents).await?;

@@ -310,7 +310,9 @@ pub(crate) fn note(dir: &Path, name: &str, text: &str) -> Result<(), Failure> {
     }
     let unfinished = dir.join(format!("{name}.new"));
     let write = || {
-        fs::write(&unfinished, text)?;
+        let mut file = File::create(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
         fs::rename(&unfinished, &path)
     };
     write().map_err(|error| not_writable(dir, &error))
@@ -467,6 +469,11 @@ fn key_file(dir: &Path, named: Option<&Path>, kind: &KeyFile, new: bool) -> Resu
 /// there is left as it is.
 pub(crate) fn make_secret(dir: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
     let (unfinished, path) = (dir.join(format!("{name}.{}", std::process::id())), dir.join(name));
+    // Left by a process of the same number that was killed: in a container that is the usual number.
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     let linked = (|| {
         file.write_all(text.as_bytes())?;

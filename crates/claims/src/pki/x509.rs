@@ -55,6 +55,11 @@ enum Parsed {
 }
 
 impl PublicKey {
+    /// Whether its signatures say nothing: an Ed25519 key of small order, under which one signature fits any message.
+    pub fn is_weak(&self) -> bool {
+        matches!(&self.key, Parsed::Ed25519(key) if key.is_weak())
+    }
+
     /// Reads PEM: one `PUBLIC KEY`, or up to [`MAX_CHAIN`] times `CERTIFICATE`, leaf first.
     pub fn parse(pem: &[u8]) -> Result<Self, KeyError> {
         let document = Document::read(pem)?;

@@ -41,14 +41,13 @@ pub const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// Says whom a token is about.
 pub trait Identities: Send + Sync {
-    /// Verifies a token that comes with this key, DER `SubjectPublicKeyInfo`. The key is empty where the request has none
-    /// that can be read; the request is refused then, whatever the answer, so nothing may be remembered of it.
-    fn verify<'a>(
-        &'a self,
-        token: &'a str,
-        key_spki: &'a [u8],
-        now: Timestamp,
-    ) -> BoxFuture<'a, Result<Identity, Unverified>>;
+    /// Verifies a token.
+    fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> BoxFuture<'a, Result<Identity, Unverified>>;
+
+    /// Told of a token that is believed, once the key that came with it is proven: for those who let a token serve one key.
+    fn spend(&self, _token: &str, _key_spki: &[u8], _now: Timestamp) -> Result<(), Unverified> {
+        Ok(())
+    }
 
     /// Whose tokens are taken.
     fn configuration(&self) -> Vec<IssuerConfiguration>;
@@ -119,12 +118,13 @@ impl Fulcio {
             )
         })?;
         let key = asked.key.map_err(|problem| Refusal::Invalid(format!("{} {problem}", asked.key_field)));
-        let spki = key.as_ref().map_or(&[][..], |key| key.public().spki());
-        let identity = self.identities.verify(&token, spki, now).await.map_err(|error| match error {
+        let refused = |error| match error {
             Unverified::Refused(problem) => Refusal::Invalid(problem),
             Unverified::Unavailable(cause) => Refusal::Unavailable(cause),
-        })?;
+        };
+        let identity = self.identities.verify(&token, now).await.map_err(refused)?;
         let key = key?;
+        let spki = key.public().spki();
         let invalid = |problem: String| Refusal::Invalid(format!("{} {problem}", asked.key_field));
         self.keys.judge(key.public()).map_err(invalid)?;
         match &key {
@@ -141,6 +141,7 @@ impl Fulcio {
                 }
             }
         }
+        self.identities.spend(&token, spki, now).map_err(refused)?;
         Ok(self.authority.issue(&identity, key.public(), now).await?)
     }
 

@@ -4,6 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bulla_authority::api::ct::Submissions;
+
+use tokio::net::TcpListener;
+
+use crate::command::Failure;
+use crate::service::http;
 use crate::text;
 
 #[derive(Clone, clap::Args)]
@@ -53,6 +59,9 @@ pub(crate) struct Args {
         default_missing_value = "true", help_heading = "Certificate transparency"
     )]
     pub(super) ct_serve: bool,
+    /// Whose certificates are taken over HTTP
+    #[arg(long, value_enum, default_value_t = Submitters::Closed, help_heading = "Certificate transparency")]
+    pub(super) ct_submissions: Submitters,
     /// Address of its own to serve it on [default: the log's, below /ct]
     #[arg(long, value_name = "ADDR", help_heading = "Certificate transparency")]
     pub(super) ct_http: Option<SocketAddr>,
@@ -72,7 +81,7 @@ pub(crate) struct Args {
     /// What timestamps say about how exact they are
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = text::duration, help_heading = "Timestamps")]
     pub(super) tsa_accuracy: Duration,
-    /// A server to compare the clock with, <ntp://HOST>[:PORT] or <https://HOST>; may be repeated
+    /// A server to compare the clock with: `HOST:PORT` of an NTP server, or a URL of https; may be repeated
     #[arg(long, value_name = "URL", help_heading = "Timestamps")]
     pub(super) tsa_time_source: Vec<String>,
     /// Attest nothing while the clock is further off than this
@@ -96,7 +105,38 @@ pub(crate) struct Args {
     pub(super) tuf_http: Option<SocketAddr>,
 }
 
+/// Listeners that authorities have to themselves.
+#[derive(Default)]
+pub(crate) struct Listeners(Vec<(SocketAddr, TcpListener)>);
+
+impl Listeners {
+    /// The one at that address.
+    pub(crate) fn take(&mut self, at: SocketAddr) -> Option<TcpListener> {
+        let place = self.0.iter().position(|(bound, _)| *bound == at)?;
+        Some(self.0.swap_remove(place).1)
+    }
+}
+
 impl Args {
+    /// Opens the listeners, before anything says where they are. A port that was left to the system is known from then on.
+    pub(crate) async fn bind(&mut self) -> Result<Listeners, Failure> {
+        let mut listeners = Listeners::default();
+        let served = [
+            ("--ca-http", self.ca_serve, &mut self.ca_http),
+            ("--ct-http", self.ct_serve, &mut self.ct_http),
+            ("--tsa-http", self.tsa_serve, &mut self.tsa_http),
+            ("--tuf-http", self.tuf_serve, &mut self.tuf_http),
+        ];
+        for (option, _, at) in served.into_iter().filter(|(_, serve, _)| *serve) {
+            if let Some(at) = at {
+                let (listener, bound) = http::bind(option, *at).await?;
+                *at = bound;
+                listeners.0.push((bound, listener));
+            }
+        }
+        Ok(listeners)
+    }
+
     /// Everything is served.
     pub(crate) fn everything(&mut self) {
         for serve in [&mut self.ca_serve, &mut self.ct_serve, &mut self.tsa_serve, &mut self.tuf_serve] {
@@ -117,6 +157,24 @@ impl Args {
     /// Base URL of the timestamp authority.
     pub(super) fn tsa_url(&self, url: &str) -> String {
         elsewhere(url, self.tsa_http)
+    }
+}
+
+/// Who may submit certificates.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Submitters {
+    /// our own authority alone
+    Closed,
+    /// everybody whose chain leads to our root; what is logged stays for ever
+    Open,
+}
+
+impl From<Submitters> for Submissions {
+    fn from(submitters: Submitters) -> Self {
+        match submitters {
+            Submitters::Closed => Self::Closed,
+            Submitters::Open => Self::Open,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use bulla_ledger::storage::file::{FileStorage, Format};
 use bulla_ledger::{IndexAt, Log, Options};
 use bulla_tlog::note::Verifier;
 
+use super::Args;
 use super::files::ct_key;
 use crate::command::Failure;
 use crate::home::{open_failure, read_format, unix_now};
@@ -19,17 +20,38 @@ use crate::service::running::start_failure;
 pub(super) struct CertificateLog {
     log: Log,
     door: Arc<ct::CertificateLog>,
+    submissions: api::ct::Submissions,
 }
 
 impl CertificateLog {
-    /// Opens the log in a directory, which takes certificates that lead to these roots, DER.
-    pub(super) async fn open(dir: &Path, prefix: &str, roots: Vec<Vec<u8>>) -> Result<Self, Failure> {
-        let key = Arc::new(ct_key(dir)?);
+    /// Opens the log in a directory, which takes certificates that lead to these roots, DER. It keeps the name that it began
+    /// under, wherever it is served later.
+    pub(super) async fn open(
+        dir: &Path,
+        args: &Args,
+        url: &str,
+        roots: Vec<Vec<u8>>,
+    ) -> Result<Self, Failure> {
+        let existing = read_format(dir)?;
+        let key = Arc::new(ct_key(dir, existing.is_none())?);
+        let served_at = args.ct_url(url);
+        let prefix = match &existing {
+            Some(format) if format.origin != origin(&served_at) => {
+                tracing::warn!(
+                    name = format.origin,
+                    at = served_at,
+                    "the certificate transparency log keeps its name though it is served elsewhere now"
+                );
+                format!("https://{}", format.origin)
+            }
+            _ => served_at,
+        };
+        let prefix = prefix.as_str();
         let named = |error: &dyn std::fmt::Display| {
             Failure::usage(format!("certificate transparency log {prefix}: {error}"))
         };
         let verifier = Verifier::of_tree_heads(origin(prefix), key.spki()).map_err(|error| named(&error))?;
-        let created = read_format(dir)?.map_or_else(unix_now, |format| format.created);
+        let created = existing.map_or_else(unix_now, |format| format.created);
         let format = Format::new(origin(prefix), verifier.log_id(), created);
         let storage = FileStorage::open(dir, &format).map_err(open_failure)?;
         let clock = Clock::system();
@@ -46,7 +68,7 @@ impl CertificateLog {
             submission_prefix: prefix.to_owned(),
         };
         let door = ct::CertificateLog::open(parts).map_err(|error| named(&error))?;
-        Ok(Self { log, door: Arc::new(door) })
+        Ok(Self { log, door: Arc::new(door), submissions: args.ct_submissions.into() })
     }
 
     /// It, for an authority in the same process.
@@ -55,7 +77,7 @@ impl CertificateLog {
     }
 
     pub(super) fn routes(&self) -> Router {
-        api::ct::routes(self.door.clone())
+        api::ct::routes(self.door.clone(), self.submissions)
     }
 
     pub(super) async fn stop(&self) -> Result<(), Failure> {

@@ -22,6 +22,7 @@ use bulla_claims::SigningKey;
 use bulla_claims::keys::{pem, public_key_pem};
 use jiff::{SignedDuration, Timestamp};
 
+use super::members::Members;
 use crate::command::Failure;
 use crate::home::{make_directory, make_secret, not_writable, note, read_key};
 
@@ -79,7 +80,12 @@ impl Hierarchy<'_> {
         let dir = self.dir.join(role.dir);
         let chain = dir.join("chain.pem");
         if !chain.exists() {
-            self.make(role, &dir, now).await?;
+            let members = Members::read(self.dir)?;
+            if dir.join("other").exists() || !members.mentions(role.dir) {
+                self.make(role, &dir, now).await?;
+            } else {
+                return Err(missing(&chain));
+            }
         }
         let text = fs::read_to_string(&chain);
         let text = text.map_err(|error| Failure::usage(format!("{}: {error}", chain.display())))?;
@@ -103,6 +109,12 @@ impl Hierarchy<'_> {
         let certificate = self.dir.join("root.pem");
         let own = self.dir.join("offline/root.key");
         if !certificate.exists() {
+            if let Some(dir) =
+                [CA.dir, TSA.dir].iter().find(|dir| self.dir.join(dir).join("chain.pem").exists())
+            {
+                tracing::error!(authority = dir, "is certified by a root that is not there");
+                return Err(missing(&certificate));
+            }
             let offline = self.dir.join("offline");
             make_directory(&offline)?;
             let key = read_key(&secret(&offline, "root.key", SigningKey::generate_ecdsa_p384_pem)?, None)?;
@@ -152,12 +164,30 @@ pub(super) fn root(dir: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     Ok(certificates)
 }
 
-/// The key of the certificate transparency log, with its public half beside it.
-pub(super) fn ct_key(dir: &Path) -> Result<SigningKey, Failure> {
+/// The key of the certificate transparency log, with its public half beside it; made for a new log only.
+pub(super) fn ct_key(dir: &Path, new: bool) -> Result<SigningKey, Failure> {
+    let path = dir.join("ct.key");
+    if !new && !path.exists() {
+        return Err(missing(&path));
+    }
+    if new && dir.with_file_name("authorities.json").exists() && names_ct(dir) {
+        return Err(missing(dir));
+    }
     make_directory(dir)?;
     let key = read_key(&secret(dir, "ct.key", SigningKey::generate_ecdsa_p256_pem)?, None)?;
     note(dir, "ct.pub", &public_key_pem(key.spki()))?;
     Ok(key)
+}
+
+/// Whether a log of certificates was served from here before.
+fn names_ct(dir: &Path) -> bool {
+    dir.parent().is_some_and(|data| Members::read(data).is_ok_and(|members| members.ct.is_some()))
+}
+
+/// What a stack had and lost must not be made anew: clients believe what was there.
+pub(super) fn missing(path: &Path) -> Failure {
+    let problem = "is missing, and clients believe what was there: put it back from a copy";
+    Failure::usage(format!("{} {problem}", path.display()))
 }
 
 /// A private key file, made when it is not there.

@@ -20,7 +20,6 @@ pub(super) fn open(
     ca: Certified,
     ct: Option<Arc<dyn CtLog>>,
     dev: Option<&DevIssuer>,
-    now: Timestamp,
 ) -> Result<Fulcio, Failure> {
     let lifetime = SignedDuration::try_from(args.ca_lifetime).ok().filter(|lifetime| {
         (1..=LONGEST_SECONDS).contains(&lifetime.as_secs()) && lifetime.subsec_nanos() == 0
@@ -30,7 +29,7 @@ pub(super) fn open(
             "--ca-lifetime must be whole seconds, at most a day: signers need a certificate for minutes",
         )
     })?;
-    let authority = CertificateAuthority::new(&ca.chain, Arc::new(ca.key), ct, now)
+    let authority = CertificateAuthority::new(&ca.chain, Arc::new(ca.key), ct)
         .map_err(|error| Failure::usage(format!("certificate authority: {error}")))?
         .with_lifetime(lifetime);
     let mut issuers = match &args.ca_issuers {
@@ -54,6 +53,8 @@ pub(super) fn open(
 
 /// A certificate for one signature needs no more.
 const LONGEST_SECONDS: i64 = 24 * 60 * 60;
+/// Issuers' tokens last for less; one that is used again later is refused by its own end.
+const LONGEST_TOKEN: SignedDuration = SignedDuration::from_hours(24);
 /// The client ID that signers have everywhere.
 const AUDIENCE: &str = "sigstore";
 
@@ -75,24 +76,21 @@ struct Believed {
 }
 
 impl Identities for Believed {
-    fn verify<'a>(
-        &'a self,
-        token: &'a str,
-        key_spki: &'a [u8],
-        now: Timestamp,
-    ) -> BoxFuture<'a, Result<Identity, Unverified>> {
+    fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> BoxFuture<'a, Result<Identity, Unverified>> {
         Box::pin(async move {
-            let verified = self.verifier.verify_until(token, now).await;
-            let (identity, expires) = verified.map_err(|error| match error.fault() {
+            let verified = self.verifier.verify(token, now).await;
+            verified.map_err(|error| match error.fault() {
                 Fault::Client => Unverified::Refused(error.to_string()),
                 Fault::World => Unverified::Unavailable(error.to_string()),
-            })?;
-            if let Some(replay) = self.replay.as_ref().filter(|_| !key_spki.is_empty()) {
-                let seen = replay.seen(token_hash(token), sha256(key_spki).0, expires, now);
-                seen.map_err(|error| Unverified::Refused(error.to_string()))?;
-            }
-            Ok(identity)
+            })
         })
+    }
+
+    fn spend(&self, token: &str, key_spki: &[u8], now: Timestamp) -> Result<(), Unverified> {
+        let Some(replay) = &self.replay else { return Ok(()) };
+        let expires = now.saturating_add(LONGEST_TOKEN).unwrap_or(Timestamp::MAX);
+        let seen = replay.seen(token_hash(token), sha256(key_spki).0, expires, now);
+        seen.map_err(|error| Unverified::Refused(error.to_string()))
     }
 
     fn configuration(&self) -> Vec<IssuerConfiguration> {

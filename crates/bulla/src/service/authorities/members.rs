@@ -37,11 +37,38 @@ pub(crate) struct Members {
     /// Issuer of identity tokens for those who have no other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) oidc: Option<String>,
+    /// Which of the first three are not served now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) idle: Vec<String>,
 }
 
 const FILE: &str = "authorities.json";
 
 impl Members {
+    /// Whether an authority was ever served from this directory.
+    pub(crate) fn mentions(&self, role: &str) -> bool {
+        match role {
+            "ca" => self.ca.is_some(),
+            "tsa" => self.tsa.is_some(),
+            _ => false,
+        }
+    }
+
+    /// The same, with those of before that are not served now: what they signed is still to be believed.
+    pub(crate) fn remembering(mut self, before: Self) -> Self {
+        let now_served = [self.ca.is_some(), self.ct.is_some(), self.tsa.is_some()];
+        self.ca = self.ca.or(before.ca);
+        self.ct = self.ct.or(before.ct);
+        self.tsa = self.tsa.or(before.tsa);
+        let names = ["ca", "ct", "tsa"].into_iter().zip(now_served);
+        self.idle = names.filter(|(_, served)| !served).map(|(name, _)| name.to_owned()).collect();
+        self
+    }
+
+    fn serves(&self, role: &str) -> bool {
+        !self.idle.iter().any(|idle| idle == role)
+    }
+
     /// Those noted in a directory; none if nothing is.
     pub(crate) fn read(dir: &Path) -> Result<Self, Failure> {
         let path = dir.join(FILE);
@@ -74,7 +101,9 @@ impl Members {
             for chain in chains(&dir.join("ca"))? {
                 add(&chain, |text| authorities.add_certificate_authority(text, url))?;
             }
-            services.ca_urls.insert(0, url.clone());
+            if self.serves("ca") {
+                services.ca_urls.insert(0, url.clone());
+            }
         }
         if let Some(url) = &self.ct {
             add(&dir.join("ct/ct.pub"), |text| authorities.add_ct_log(text, url, start))?;
@@ -83,7 +112,9 @@ impl Members {
             for chain in chains(&dir.join("tsa"))? {
                 add(&chain, |text| authorities.add_timestamp_authority(text, url))?;
             }
-            services.tsa_urls.insert(0, url.clone());
+            if self.serves("tsa") {
+                services.tsa_urls.insert(0, url.clone());
+            }
         }
         services.oidc_urls.splice(0..0, self.oidc.clone());
         Ok(())

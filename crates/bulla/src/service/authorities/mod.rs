@@ -22,7 +22,7 @@ use bulla_claims::pki::x509;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Listeners};
 
 use self::ct::CertificateLog;
 use self::files::{CA, Hierarchy};
@@ -47,9 +47,7 @@ pub(crate) struct Place<'a> {
 
 /// Routes, and the listener that they have to themselves, if any.
 pub(crate) struct Served {
-    /// Which option named the listener.
-    pub(crate) option: &'static str,
-    /// It.
+    /// Its address.
     pub(crate) own: Option<SocketAddr>,
     /// What is there.
     pub(crate) routes: Router,
@@ -78,7 +76,7 @@ impl Authorities {
         let ca = if args.ca_serve { Some(hierarchy.open(&CA, now).await?) } else { None };
         let ct = if args.ct_serve {
             let roots = files::root(place.dir)?;
-            Some(CertificateLog::open(&place.dir.join("ct"), &args.ct_url(place.url), roots).await?)
+            Some(CertificateLog::open(&place.dir.join("ct"), args, place.url, roots).await?)
         } else {
             None
         };
@@ -96,7 +94,7 @@ impl Authorities {
                         None
                     }
                 };
-                Some(Arc::new(fulcio::open(args, ca, submit, dev.as_deref(), now)?))
+                Some(Arc::new(fulcio::open(args, ca, submit, dev.as_deref())?))
             }
         };
         let tsa = if args.tsa_serve { Some(Timestamps::open(args, &hierarchy, now).await?) } else { None };
@@ -111,6 +109,7 @@ impl Authorities {
             ct: self.ct.as_ref().map(|_| self.args.ct_url(url)),
             tsa: self.tsa.as_ref().map(|_| format!("{}/api/v1/timestamp", self.args.tsa_url(url))),
             oidc: self.dev.as_ref().map(|dev| dev.url().to_owned()),
+            ..Members::default()
         }
     }
 
@@ -122,23 +121,23 @@ impl Authorities {
     /// Everything that is served over HTTP.
     pub(crate) fn served(&self) -> Vec<Served> {
         let mut all = Vec::new();
-        let mut serve = |option, own, routes| all.push(Served { option, own, routes });
+        let mut serve = |own, routes| all.push(Served { own, routes });
         if let Some(fulcio) = &self.fulcio {
-            serve("--ca-http", self.args.ca_http, api::fulcio::routes(fulcio.clone()));
+            serve(self.args.ca_http, api::fulcio::routes(fulcio.clone()));
         }
         if let Some(ct) = &self.ct {
-            serve("--ct-http", self.args.ct_http, Router::new().nest("/ct", ct.routes()));
+            serve(self.args.ct_http, Router::new().nest("/ct", ct.routes()));
         }
         if let Some(tsa) = &self.tsa {
-            serve("--tsa-http", self.args.tsa_http, tsa.routes());
+            serve(self.args.tsa_http, tsa.routes());
         }
         if let Some(repository) = self.trusted.repository() {
             let routes = Router::new().nest("/tuf", api::tuf::routes(repository.into()));
-            serve("--tuf-http", self.args.tuf_http, routes);
+            serve(self.args.tuf_http, routes);
         }
         if let Some(dev) = &self.dev {
             let routes = Router::new().nest("/oidc", api::dev::routes(dev.clone()));
-            serve("--http", None, routes.layer(axum::middleware::map_request(with_peer)));
+            serve(None, routes.layer(axum::middleware::map_request(with_peer)));
         }
         all
     }

@@ -19,7 +19,7 @@ use bulla_rekor::trust::Apis;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use super::files::secret;
+use super::files::{missing, secret};
 use crate::command::Failure;
 use crate::home::{make_directory, note, read_key};
 use crate::service::trust::Documents;
@@ -33,6 +33,8 @@ pub(crate) struct Trusted {
     repository: Arc<Mutex<Option<Repository>>>,
 }
 
+/// The shortest life of a list that is looked at so often.
+const SHORTEST: Duration = Duration::from_mins(30);
 /// How often the repository is looked at.
 const EVERY: Duration = Duration::from_mins(10);
 
@@ -85,17 +87,36 @@ impl Trusted {
     ) -> Result<Repository, Failure> {
         let home = self.dir.join("tuf");
         let dir = home.join("repository");
+        let began = dir.join("1.root.json").exists() || dir.join("root.json").exists();
+        if began && !home.join("online.key").exists() {
+            return Err(missing(&home.join("online.key")));
+        }
         let online =
             Arc::new(read_key(&secret(&home, "online.key", SigningKey::generate_ecdsa_p256_pem)?, None)?);
+        if lifetime < SHORTEST {
+            return Err(Failure::usage(
+                "--tuf-timestamp-lifetime must be at least 30m: it is looked at every 10 minutes",
+            ));
+        }
         let timestamp = SignedDuration::try_from(lifetime).map_err(Failure::usage)?;
         let expiries = Expiries { timestamp, ..Expiries::default() };
-        if dir.join("root.json").exists() {
+        if began {
             return Repository::open(&dir, online, expiries).map_err(Failure::usage);
+        }
+        // Written once the repository is whole.
+        if home.join("begun").exists() {
+            return Err(missing(&dir));
         }
         let offline = self.dir.join("offline");
         let root = read_key(&secret(&offline, "tuf-root.key", SigningKey::generate_ecdsa_p256_pem)?, None)?;
         let created = Repository::create(&dir, &[&root], online, targets, Timestamp::now(), expiries).await;
-        created.map_err(Failure::usage)
+        let created = created.map_err(Failure::usage)?;
+        note(
+            &home,
+            "begun",
+            "The repository beside this was handed out. Without it, clients cannot be told anything new.\n",
+        )?;
+        Ok(created)
     }
 
     /// Signs the repository again when it is time, for ever.
