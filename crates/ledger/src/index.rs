@@ -5,8 +5,8 @@
 //! bytes each. A candidate counts only once the whole hash in its tile was compared, so the answer is
 //! exact although the key is short.
 //!
-//! What cannot be read any more makes the index *damaged*: the writer, who needs its answers, begins it again and
-//! waits until it has grown back.
+//! What cannot be read any more makes the index *damaged*: whoever needs an answer then begins it again and waits until
+//! it has grown back. An answer that another's beginning again came between is no answer.
 
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -22,7 +22,10 @@ use lsm_tree::compaction::Leveled;
 use lsm_tree::config::PinningPolicy;
 use lsm_tree::{AbstractTree, AnyTree, Cache, SequenceNumberCounter};
 
+use crate::log::catch_up;
+use crate::reader::Tree;
 use crate::storage::StorageError;
+use crate::tail::Tail;
 
 /// Where the index is kept.
 #[derive(Clone, Debug)]
@@ -41,6 +44,10 @@ pub(crate) struct Index {
     complete: AtomicU64,
     /// Something could not be read, so nothing is believed until the index begins again.
     damaged: AtomicBool,
+    /// How often it began again.
+    epoch: AtomicU64,
+    /// Held by the one who grows it back.
+    healing: tokio::sync::Mutex<()>,
 }
 
 enum Store {
@@ -153,8 +160,14 @@ impl Index {
     /// Opens the index, making it when it is not there.
     pub(crate) fn open(at: &IndexAt) -> Result<Index, StorageError> {
         let store = RwLock::new(Store::open(at)?);
-        let index =
-            Index { at: at.clone(), store, complete: AtomicU64::new(0), damaged: AtomicBool::new(false) };
+        let index = Index {
+            at: at.clone(),
+            store,
+            complete: AtomicU64::default(),
+            damaged: AtomicBool::default(),
+            epoch: AtomicU64::default(),
+            healing: tokio::sync::Mutex::default(),
+        };
         match index.cursor() {
             Ok(complete) => index.complete.store(complete, Ordering::Release),
             Err(_) => index.begin_again()?,
@@ -172,12 +185,34 @@ impl Index {
         self.damaged.load(Ordering::Acquire)
     }
 
+    /// Grows it back if it is damaged or holds fewer leaves than are `needed`, which are in the tree of `tail`.
+    pub(crate) async fn heal(&self, tree: &Tree, tail: &Tail, needed: u64) -> Result<(), StorageError> {
+        if !self.is_damaged() && self.complete() >= needed {
+            return Ok(());
+        }
+        let _one_at_a_time = self.healing.lock().await;
+        if self.is_damaged() {
+            self.begin_again()?;
+        }
+        if self.complete() >= needed {
+            return Ok(());
+        }
+        let grown = catch_up(self, tree, tail, |_, _| {}).await;
+        grown.map_err(|error| StorageError::Unavailable(error.to_string()))
+    }
+
+    /// Changes when the index begins again: what was found in one epoch says nothing in another.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
     /// Throws everything away.
-    pub(crate) fn begin_again(&self) -> Result<(), StorageError> {
+    fn begin_again(&self) -> Result<(), StorageError> {
         tracing::warn!("deduplication index is damaged: it is grown anew");
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         self.damaged.store(true, Ordering::Release);
         self.complete.store(0, Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
         // Closes the files before they are removed.
         *store = Store::Memory(Mutex::default());
         if let IndexAt::Dir(dir) = &self.at {

@@ -166,19 +166,33 @@ impl Tree {
         self.node(tail, Node { level: 0, index }).await
     }
 
-    /// The leaf at that index with this hash, of those the index names, if there is one.
+    /// The leaf at that index with this hash, of those the index names, if there is one. The index is asked once it holds as
+    /// many leaves as are `needed`, and grown back before if it must be.
     pub(crate) async fn find(
         &self,
         tail: &Tail,
         index: &Index,
+        needed: u64,
         hash: &Hash,
     ) -> Result<Option<u64>, ReadError> {
-        for candidate in index.candidates(hash)? {
-            if candidate < tail.size() && self.leaf_hash(tail, candidate).await? == *hash {
-                return Ok(Some(candidate));
+        for _ in 0..ATTEMPTS {
+            let epoch = index.epoch();
+            index.heal(self, tail, needed).await?;
+            let candidates = match index.candidates(hash) {
+                Err(_) if index.is_damaged() => continue,
+                candidates => candidates?,
+            };
+            if index.epoch() != epoch {
+                continue;
             }
+            for candidate in candidates {
+                if candidate < tail.size() && self.leaf_hash(tail, candidate).await? == *hash {
+                    return Ok(Some(candidate));
+                }
+            }
+            return Ok(None);
         }
-        Ok(None)
+        Err(ReadError::unavailable("the deduplication index is being grown anew"))
     }
 }
 
@@ -341,11 +355,15 @@ impl Reader {
     pub async fn find(&self, leaf_hash: &Hash) -> Result<Option<u64>, ReadError> {
         let (published, index) = (self.published(), &self.shared.index);
         // Leaves that were published a moment ago may not be in the index yet.
-        let unindexed = index.complete()..published.size;
-        if unindexed.end.saturating_sub(unindexed.start) > MOST_UNINDEXED {
-            return Err(ReadError::unavailable("the deduplication index is being grown anew"));
-        }
-        if let Some(found) = self.shared.tree.find(&published.tail, index, leaf_hash).await? {
+        let needed = published.size.saturating_sub(MOST_UNINDEXED);
+        index.heal(&self.shared.tree, &published.tail, needed).await?;
+        let unindexed = index.complete().max(needed)..published.size;
+        if let Some(found) = self
+            .shared
+            .tree
+            .find(&published.tail, index, unindexed.start.min(published.size), leaf_hash)
+            .await?
+        {
             return Ok(Some(found));
         }
         for recent in unindexed {
@@ -362,8 +380,11 @@ impl Reader {
     }
 }
 
-/// Leaves that are looked at one by one; the index is never so far behind unless it begins again.
+/// Leaves that are looked at one by one at most; the index is never so far behind unless it begins again.
 const MOST_UNINDEXED: u64 = 1 << 17;
+
+/// How often an index is asked that begins again meanwhile.
+const ATTEMPTS: usize = 4;
 
 fn tagged(bytes: Bytes) -> Tile {
     let etag = etag(&bytes);

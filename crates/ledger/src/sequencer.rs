@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::beside::{Addition, MAX_ASIDE};
 use crate::index::Index;
-use crate::log::{Health, catch_up};
+use crate::log::Health;
 use crate::publisher::{Committed, Published};
 use crate::reader::Tree;
 use crate::storage::{Staged, Storage, StorageError};
@@ -296,27 +296,11 @@ impl Writer {
         if let Some(index) = batch.members.get(hash).or_else(|| self.recent.get(hash)) {
             return Ok(Some(*index));
         }
-        self.heal()?;
-        let find = || self.runtime.block_on(self.tree.find(&self.tail, &self.index, hash));
-        let mut found = find();
-        if found.is_err() && self.index.is_damaged() {
-            self.heal()?;
-            found = find();
-        }
-        found.map_err(|error| StorageError::Unavailable(error.to_string()))
-    }
-
-    /// Grows a damaged index back, while entries wait. Until it holds all but the recent leaves, nothing can be called new.
-    fn heal(&self) -> Result<(), StorageError> {
-        if self.index.is_damaged() {
-            self.index.begin_again()?;
-        }
+        // Until the index holds all but the recent leaves, nothing can be called new.
         let needed = self.recent_order.front().map_or(self.tail.size(), |(index, _)| *index);
-        if self.index.complete() >= needed {
-            return Ok(());
-        }
-        let grown = self.runtime.block_on(catch_up(&self.index, &self.tree, &self.tail, |_, _| {}));
-        grown.map_err(|error| StorageError::Unavailable(error.to_string()))
+        let (tree, tail, index) = (&self.tree, &self.tail, &self.index);
+        let found = self.runtime.block_on(tree.find(tail, index, needed, hash));
+        found.map_err(|error| StorageError::Unavailable(error.to_string()))
     }
 
     fn commit(&self, staged: &Staged) -> Result<(), StorageError> {
