@@ -45,7 +45,7 @@ pub(crate) struct Args {
         long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", help_heading = "Certificate authority"
     )]
-    pub(super) ca_token_once: bool,
+    pub(super) ca_single_use: bool,
     /// Private key of the root, to make a new authority with when DIR/offline/root.key was taken away
     #[arg(long, value_name = "FILE", help_heading = "Certificate authority")]
     pub(super) ca_root_key: Option<PathBuf>,

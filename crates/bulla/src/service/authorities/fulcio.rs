@@ -46,7 +46,7 @@ pub(super) fn open(
         );
     }
     let verifier = Verifier::new(issuers, &http_settings()).map_err(Failure::usage)?;
-    let replay = args.ca_token_once.then(Replay::new);
+    let replay = args.ca_single_use.then(Replay::new);
     let keys = key_policy(&args.ca_key_algorithms)?;
     Ok(Fulcio::new(authority, Arc::new(Believed { verifier, replay }), keys, Timestamp::now))
 }
