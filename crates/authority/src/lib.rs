@@ -9,6 +9,7 @@ pub mod ca;
 pub mod client;
 pub mod ct;
 pub mod dev;
+mod exchange;
 mod key;
 #[cfg(feature = "pkcs11")]
 mod key_pkcs11;

@@ -8,13 +8,14 @@ use bulla_claims::SigningKey;
 use bulla_claims::keys::public_key_pem;
 use bulla_claims::pki::pem;
 use bulla_tlog::note::SignError;
-use bytes::BytesMut;
 use der::{Decode as _, Encode as _};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 use serde::Deserialize;
 use serde_json::json;
 use x509_cert::certificate::Certificate;
+
+use crate::exchange::{self, Unread, chain};
 
 /// Why there is no certificate.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -142,16 +143,13 @@ impl CaClient {
         Err(CaError::Refused { url: self.url.clone(), status: status.as_u16(), message })
     }
 
-    async fn body(&self, mut response: Response) -> Result<BytesMut, CaError> {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.unavailable(chain(&error)))? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                let problem = format!("its answer is over {MAX_ANSWER_BYTES} bytes");
-                return Err(CaError::Wrong { url: self.url.clone(), problem });
+    async fn body(&self, response: Response) -> Result<Vec<u8>, CaError> {
+        exchange::read(response, MAX_ANSWER_BYTES).await.map_err(|unread| match unread {
+            Unread::TooLong { limit } => {
+                CaError::Wrong { url: self.url.clone(), problem: format!("its answer is over {limit} bytes") }
             }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+            Unread::Broken(problem) => self.unavailable(problem),
+        })
     }
 
     fn unavailable(&self, problem: String) -> CaError {
@@ -184,17 +182,6 @@ fn read(body: &[u8], spki: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         return Ok(certificates);
     }
     Err("certificate 1 is for another key than the one that was sent".to_owned())
-}
-
-/// The whole reason of an HTTP error: its own text stops at "error sending request".
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// To get a connection.

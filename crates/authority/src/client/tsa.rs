@@ -9,6 +9,7 @@ use der::asn1::OctetString;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use x509_tsp::{TimeStampResp, TstInfo};
 
+use crate::exchange::{self, Unread, chain};
 use crate::tsa::{Request, RequestError, TST_INFO, unsigned};
 
 /// A timestamp authority by its URL.
@@ -81,16 +82,14 @@ impl TsaClient {
         let asking = asking
             .header(CONTENT_TYPE, "application/timestamp-query")
             .header(ACCEPT, "application/timestamp-reply");
-        let mut answer = asking.send().await.map_err(|error| self.unavailable(&error))?;
+        let answer = asking.send().await.map_err(|error| self.unavailable(&chain(&error)))?;
         let status = answer.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.unavailable(&error))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_ANSWER_BYTES {
-                let problem = format!("with more than {MAX_ANSWER_BYTES} bytes");
-                return Err(TsaClientError::Wrong(self.url.clone(), problem));
+        let body = exchange::read(answer, MAX_ANSWER_BYTES).await.map_err(|unread| match unread {
+            Unread::TooLong { limit } => {
+                TsaClientError::Wrong(self.url.clone(), format!("with more than {limit} bytes"))
             }
-        }
+            Unread::Broken(problem) => self.unavailable(&problem),
+        })?;
         if !matches!(status.as_u16(), 200 | 201) {
             let body = String::from_utf8_lossy(&body[..body.len().min(MAX_QUOTED_BYTES)]).into_owned();
             return Err(TsaClientError::Status { url: self.url.clone(), status: status.as_u16(), body });

@@ -15,6 +15,7 @@ use super::leaf::{Entry, TimestampedEntry};
 use super::sct::{AddChainResponse, Sct};
 use super::submit::{CtError, CtLog, Precertificate};
 use crate::BoxFuture;
+use crate::exchange::{self, Unread};
 
 /// A log by its submission prefix and key.
 pub struct RemoteCtLog {
@@ -53,7 +54,7 @@ impl RemoteCtLog {
         let request = self.client.post(self.add_pre_chain.clone());
         let request = request.header(CONTENT_TYPE, "application/json");
         let request = request.body(json!({ "chain": chain }).to_string());
-        let response = request.send().await.map_err(|error| unavailable(&error))?;
+        let response = request.send().await.map_err(|error| CtError::Unavailable(exchange::chain(&error)))?;
         let status = response.status();
         let body = bounded(response).await?;
         if status != StatusCode::OK {
@@ -79,15 +80,11 @@ impl CtLog for RemoteCtLog {
     }
 }
 
-async fn bounded(mut response: Response) -> Result<Vec<u8>, CtError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(CtError::Unavailable(format!("its answer is over {MAX_BODY} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+async fn bounded(response: Response) -> Result<Vec<u8>, CtError> {
+    exchange::read(response, MAX_BODY).await.map_err(|unread| match unread {
+        Unread::TooLong { limit } => CtError::Unavailable(format!("its answer is over {limit} bytes")),
+        Unread::Broken(problem) => CtError::Unavailable(problem),
+    })
 }
 
 fn refusal(status: StatusCode, body: &[u8]) -> CtError {
@@ -102,17 +99,6 @@ fn refusal(status: StatusCode, body: &[u8]) -> CtError {
     } else {
         CtError::Unavailable(problem)
     }
-}
-
-/// With the whole reason: the text of an HTTP error stops at "error sending request".
-fn unavailable(error: &reqwest::Error) -> CtError {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    CtError::Unavailable(text)
 }
 
 /// To get a connection.

@@ -8,6 +8,8 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::exchange::{chain, read};
+
 use super::address::is_secure;
 use super::error::quoted;
 use super::keys::KeySet;
@@ -97,29 +99,6 @@ async fn body(client: &Client, url: Url, limit: usize) -> Result<Vec<u8>, String
         return Err(format!("{shown} answers {}", response.status()));
     }
     read(response, limit).await.map_err(|problem| format!("{shown}: {problem}"))
-}
-
-/// Reads an answer of at most so many bytes.
-pub(crate) async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(|error| chain(&error))? {
-        if bytes.len() + part.len() > limit {
-            return Err(format!("its answer is longer than {limit} bytes"));
-        }
-        bytes.extend_from_slice(&part);
-    }
-    Ok(bytes)
-}
-
-/// The whole reason of an HTTP error: its own text stops at "error sending request".
-pub(crate) fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 const MOST_REDIRECTS: usize = 3;

@@ -10,7 +10,7 @@ use reqwest::{Client, Url};
 use serde_json::Value;
 
 use super::{LONGEST, SourceError, Token};
-use crate::oidc::{chain, read_body};
+use crate::exchange::{self, chain};
 
 /// Looks up an environment variable.
 pub type Variable = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -190,7 +190,7 @@ async fn ask(request: reqwest::RequestBuilder) -> Result<Vec<u8>, String> {
     if !response.status().is_success() {
         return Err(format!("it answers {}", response.status()));
     }
-    read_body(response, 2 * LONGEST).await
+    exchange::read(response, 2 * LONGEST).await.map_err(|unread| unread.to_string())
 }
 
 const GITHUB: &str = "GitHub Actions";

@@ -21,7 +21,8 @@ use tokio::sync::oneshot;
 
 use super::{SourceError, Token};
 use crate::dev::{DEVICE_GRANT, pages, secret};
-use crate::oidc::{chain, issuer_url, quoted, read_body};
+use crate::exchange::{self, chain};
+use crate::oidc::{issuer_url, quoted};
 
 /// Signing in at one issuer, as one of its clients.
 #[derive(Clone, Debug)]
@@ -171,7 +172,7 @@ impl SignIn {
         if !response.status().is_success() {
             return Err(failed(format!("{url} answers {}", response.status())));
         }
-        let body = read_body(response, LARGEST).await.map_err(failed)?;
+        let body = exchange::read(response, LARGEST).await.map_err(|unread| failed(unread.to_string()))?;
         let configuration: Configuration =
             serde_json::from_slice(&body).map_err(|error| failed(format!("{url}: {error}")))?;
         if configuration.issuer.trim_end_matches('/') != self.issuer.trim_end_matches('/') {
@@ -231,7 +232,7 @@ impl SignIn {
         let request = request.header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         let response = request.send().await.map_err(|error| failed(chain(&error)))?;
         let status = response.status();
-        let body = read_body(response, LARGEST).await.map_err(failed)?;
+        let body = exchange::read(response, LARGEST).await.map_err(|unread| failed(unread.to_string()))?;
         let answer: Result<Value, _> = serde_json::from_slice(&body);
         let text = |answer: &Value, name: &str| answer[name].as_str().unwrap_or_default().to_owned();
         match answer {
