@@ -161,7 +161,11 @@ pub(crate) struct Tokens;
 pub(crate) const EMAIL: &str = "ada@example.org";
 
 impl Identities for Tokens {
-    fn verify<'a>(&'a self, token: &'a str, _: Timestamp) -> BoxFuture<'a, Result<Identity, Unverified>> {
+    fn verify<'a>(
+        &'a self,
+        token: &'a str,
+        _: Timestamp,
+    ) -> BoxFuture<'a, Result<(Identity, Timestamp), Unverified>> {
         let answer = match token {
             "good" => Ok(identity(Name::Email(EMAIL.to_owned()), EMAIL)),
             "non-ascii" => Ok(identity(Name::Email("adä@example.org".to_owned()), EMAIL)),
@@ -170,7 +174,7 @@ impl Identities for Tokens {
                 Err(Unverified::Refused("identity token: aud is \"x\", \"sigstore\" was expected".to_owned()))
             }
         };
-        Box::pin(std::future::ready(answer))
+        Box::pin(std::future::ready(answer.map(|identity| (identity, Timestamp::MAX))))
     }
 
     fn configuration(&self) -> Vec<IssuerConfiguration> {

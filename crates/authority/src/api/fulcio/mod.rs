@@ -31,9 +31,6 @@ pub use grpc::{Grpc, grpc};
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "written by a program")]
 pub mod protos {
     include!(concat!(env!("OUT_DIR"), "/protos.rs"));
-
-    /// The compiled `proto/` files, for reflection.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fulcio_v2.fds"));
 }
 
 /// The most bytes of a request.
@@ -41,11 +38,21 @@ pub const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// Says whom a token is about.
 pub trait Identities: Send + Sync {
-    /// Verifies a token.
-    fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> BoxFuture<'a, Result<Identity, Unverified>>;
+    /// Verifies a token: whom it is about, and when it expires.
+    fn verify<'a>(
+        &'a self,
+        token: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(Identity, Timestamp), Unverified>>;
 
     /// Told of a token that is believed, once the key that came with it is proven: for those who let a token serve one key.
-    fn spend(&self, _token: &str, _key_spki: &[u8], _now: Timestamp) -> Result<(), Unverified> {
+    fn spend(
+        &self,
+        _token: &str,
+        _key_spki: &[u8],
+        _expires: Timestamp,
+        _now: Timestamp,
+    ) -> Result<(), Unverified> {
         Ok(())
     }
 
@@ -122,7 +129,7 @@ impl Fulcio {
             Unverified::Refused(problem) => Refusal::Invalid(problem),
             Unverified::Unavailable(cause) => Refusal::Unavailable(cause),
         };
-        let identity = self.identities.verify(&token, now).await.map_err(refused)?;
+        let (identity, expires) = self.identities.verify(&token, now).await.map_err(refused)?;
         let key = key?;
         let spki = key.public().spki();
         let invalid = |problem: String| Refusal::Invalid(format!("{} {problem}", asked.key_field));
@@ -141,7 +148,7 @@ impl Fulcio {
                 }
             }
         }
-        self.identities.spend(&token, spki, now).map_err(refused)?;
+        self.identities.spend(&token, spki, expires, now).map_err(refused)?;
         Ok(self.authority.issue(&identity, key.public(), now).await?)
     }
 

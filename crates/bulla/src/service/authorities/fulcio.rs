@@ -53,8 +53,6 @@ pub(super) fn open(
 
 /// A certificate for one signature needs no more.
 const LONGEST_SECONDS: i64 = 24 * 60 * 60;
-/// Issuers' tokens last for less; one that is used again later is refused by its own end.
-const LONGEST_TOKEN: SignedDuration = SignedDuration::from_hours(24);
 /// The client ID that signers have everywhere.
 const AUDIENCE: &str = "sigstore";
 
@@ -76,9 +74,13 @@ struct Believed {
 }
 
 impl Identities for Believed {
-    fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> BoxFuture<'a, Result<Identity, Unverified>> {
+    fn verify<'a>(
+        &'a self,
+        token: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(Identity, Timestamp), Unverified>> {
         Box::pin(async move {
-            let verified = self.verifier.verify(token, now).await;
+            let verified = self.verifier.verify_until(token, now).await;
             verified.map_err(|error| match error.fault() {
                 Fault::Client => Unverified::Refused(error.to_string()),
                 Fault::World => Unverified::Unavailable(error.to_string()),
@@ -86,9 +88,14 @@ impl Identities for Believed {
         })
     }
 
-    fn spend(&self, token: &str, key_spki: &[u8], now: Timestamp) -> Result<(), Unverified> {
+    fn spend(
+        &self,
+        token: &str,
+        key_spki: &[u8],
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Unverified> {
         let Some(replay) = &self.replay else { return Ok(()) };
-        let expires = now.saturating_add(LONGEST_TOKEN).unwrap_or(Timestamp::MAX);
         let seen = replay.seen(token_hash(token), sha256(key_spki).0, expires, now);
         seen.map_err(|error| Unverified::Refused(error.to_string()))
     }
