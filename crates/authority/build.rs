@@ -1,19 +1,13 @@
-//! Compiles `proto/` to Rust and to the descriptor set that gRPC reflection serves, without an installed `protoc`.
+//! Compiles `proto/` to Rust, without an installed `protoc`.
 
 use std::error::Error;
-use std::path::PathBuf;
-
-use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let set = protox::compile(["fulcio/v2/fulcio.proto"], ["proto"])?;
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    std::fs::write(out.join("fulcio_v2.fds"), set.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_client(true)
         .build_transport(false)
         .include_file("protos.rs")
-        .compile_fds(set)?;
+        .compile_fds(protox::compile(["fulcio/v2/fulcio.proto"], ["proto"])?)?;
     Ok(())
 }

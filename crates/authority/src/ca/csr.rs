@@ -49,11 +49,6 @@ impl Request {
     pub fn judge(&self) -> Result<(), String> {
         proof::judge(&self.key, self.algorithm, &self.signed, &self.signature)
     }
-
-    /// The key alone.
-    pub fn into_key(self) -> PublicKey {
-        self.key
-    }
 }
 
 type Parts = (Vec<u8>, Vec<u8>, der::asn1::ObjectIdentifier, Vec<u8>);

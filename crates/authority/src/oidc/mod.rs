@@ -17,7 +17,6 @@ mod token;
 mod verifier;
 
 pub(crate) use address::{check as issuer_url, is_loopback};
-pub(crate) use discovery::{chain, read as read_body};
 pub(crate) use error::quoted;
 pub(crate) use kind::{is_email, uri};
 

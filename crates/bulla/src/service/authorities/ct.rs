@@ -24,16 +24,17 @@ pub(super) struct CertificateLog {
 }
 
 impl CertificateLog {
-    /// Opens the log in a directory, which takes certificates that lead to these roots, DER. It keeps the name that it began
+    /// Opens the log below the data directory, which takes certificates that lead to these roots, DER. It keeps the name that it began
     /// under, wherever it is served later.
     pub(super) async fn open(
-        dir: &Path,
+        data: &Path,
         args: &Args,
         url: &str,
         roots: Vec<Vec<u8>>,
     ) -> Result<Self, Failure> {
+        let dir = &data.join("ct");
         let existing = read_format(dir)?;
-        let key = Arc::new(ct_key(dir, existing.is_none())?);
+        let key = Arc::new(ct_key(data, existing.is_none())?);
         let served_at = args.ct_url(url);
         let prefix = match &existing {
             Some(format) if format.origin != origin(&served_at) => {

@@ -165,23 +165,19 @@ pub(super) fn root(dir: &Path) -> Result<Vec<Vec<u8>>, Failure> {
 }
 
 /// The key of the certificate transparency log, with its public half beside it; made for a new log only.
-pub(super) fn ct_key(dir: &Path, new: bool) -> Result<SigningKey, Failure> {
+pub(super) fn ct_key(data: &Path, new: bool) -> Result<SigningKey, Failure> {
+    let dir = &data.join("ct");
     let path = dir.join("ct.key");
     if !new && !path.exists() {
         return Err(missing(&path));
     }
-    if new && dir.with_file_name("authorities.json").exists() && names_ct(dir) {
+    if new && Members::read(data)?.mentions("ct") {
         return Err(missing(dir));
     }
     make_directory(dir)?;
     let key = read_key(&secret(dir, "ct.key", SigningKey::generate_ecdsa_p256_pem)?, None)?;
     note(dir, "ct.pub", &public_key_pem(key.spki()))?;
     Ok(key)
-}
-
-/// Whether a log of certificates was served from here before.
-fn names_ct(dir: &Path) -> bool {
-    dir.parent().is_some_and(|data| Members::read(data).is_ok_and(|members| members.ct.is_some()))
 }
 
 /// What a stack had and lost must not be made anew: clients believe what was there.

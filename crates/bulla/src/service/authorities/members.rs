@@ -49,6 +49,7 @@ impl Members {
     pub(crate) fn mentions(&self, role: &str) -> bool {
         match role {
             "ca" => self.ca.is_some(),
+            "ct" => self.ct.is_some(),
             "tsa" => self.tsa.is_some(),
             _ => false,
         }

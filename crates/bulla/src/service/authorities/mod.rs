@@ -76,7 +76,7 @@ impl Authorities {
         let ca = if args.ca_serve { Some(hierarchy.open(&CA, now).await?) } else { None };
         let ct = if args.ct_serve {
             let roots = files::root(place.dir)?;
-            Some(CertificateLog::open(&place.dir.join("ct"), args, place.url, roots).await?)
+            Some(CertificateLog::open(place.dir, args, place.url, roots).await?)
         } else {
             None
         };
