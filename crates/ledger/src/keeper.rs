@@ -126,7 +126,7 @@ impl Keeper {
             Ok::<(), StorageError>(())
         })?;
         *previous = before;
-        metrics::histogram!("bulla_settle_seconds").record(started.elapsed());
+        self.health.histogram("bulla_settle_seconds").record(started.elapsed());
         Ok(())
     }
 }

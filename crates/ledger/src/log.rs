@@ -50,8 +50,11 @@ pub struct Options {
     pub read_only: bool,
     /// Told while the index is rebuilt: leaves done and leaves in all.
     pub progress: fn(u64, u64),
-    /// What its gauges are labelled with as `log`, for a log that is not the only one of its process.
+    /// What its metrics are labelled with as `log`, for a log that is not the only one of its process.
     pub metered_as: Option<&'static str>,
+    /// Sign the tree head in force again once its signature is that old, and at the start: for signatures that say when they
+    /// were made. Without it a head that stays is signed once.
+    pub sign_again_after: Option<Duration>,
 }
 
 impl Options {
@@ -69,6 +72,7 @@ impl Options {
             read_only: false,
             progress: |_, _| {},
             metered_as: None,
+            sign_again_after: None,
         }
     }
 }
@@ -154,7 +158,8 @@ pub struct Status {
 #[derive(Default)]
 pub(crate) struct Health {
     state: Mutex<HealthState>,
-    metered_as: Option<&'static str>,
+    /// Of its metrics.
+    labels: Vec<(&'static str, &'static str)>,
 }
 
 #[derive(Default)]
@@ -167,12 +172,18 @@ struct HealthState {
 }
 
 impl Health {
+    fn metered_as(log: Option<&'static str>) -> Self {
+        Self { labels: log.map(|log| ("log", log)).into_iter().collect(), ..Self::default() }
+    }
+
     /// A gauge of this log.
     pub(crate) fn gauge(&self, name: &'static str) -> metrics::Gauge {
-        match self.metered_as {
-            None => metrics::gauge!(name),
-            Some(log) => metrics::gauge!(name, "log" => log),
-        }
+        metrics::gauge!(name, &self.labels)
+    }
+
+    /// A histogram of this log.
+    pub(crate) fn histogram(&self, name: &'static str) -> metrics::Histogram {
+        metrics::histogram!(name, &self.labels)
     }
 
     fn state(&self) -> MutexGuard<'_, HealthState> {
@@ -188,7 +199,7 @@ impl Health {
 
     pub(crate) fn commit_failed(&self, error: &StorageError) {
         tracing::error!(%error, "batch not committed");
-        metrics::counter!("bulla_commit_failures_total").increment(1);
+        metrics::counter!("bulla_commit_failures_total", &self.labels).increment(1);
         // A full journal is no failed write: why it stays full is the settling's to say.
         if !matches!(error, StorageError::Full) {
             self.state().commit_error = Some(error.to_string());
@@ -205,7 +216,7 @@ impl Health {
         state.publish_error = None;
         if let Some(committed_at) = state.last_commit.filter(|_| state.committed == size) {
             let lag = at.duration_since(committed_at).unwrap_or_default();
-            metrics::histogram!("bulla_publish_lag_seconds").record(lag);
+            self.histogram("bulla_publish_lag_seconds").record(lag);
         }
     }
 
@@ -259,7 +270,7 @@ impl Log {
 
         let index = Arc::new(Index::open(&options.index)?);
         catch_up(&index, &tree, &tail, options.progress).await?;
-        let health = Arc::new(Health { metered_as: options.metered_as, ..Health::default() });
+        let health = Arc::new(Health::metered_as(options.metered_as));
         health.state().committed = tail.size();
         health.gauge("bulla_tree_size").set(published.size as f64);
         let reader = Reader::new(published, index.clone(), tree.clone());
@@ -309,6 +320,7 @@ impl Log {
             health: health.clone(),
             storage: storage.clone(),
             keeper: keeper_orders.clone(),
+            sign_again_after: options.sign_again_after,
         };
         let keeper = Keeper {
             storage: storage.clone(),

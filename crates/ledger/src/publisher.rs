@@ -97,6 +97,7 @@ pub(crate) struct Publisher {
     pub(crate) health: Arc<Health>,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) keeper: SyncSender<keeper::Order>,
+    pub(crate) sign_again_after: Option<Duration>,
 }
 
 /// How long after a failure the publisher tries again by itself.
@@ -106,12 +107,14 @@ impl Publisher {
     /// Runs until the writer is gone and its last batch is published or refused.
     pub(crate) async fn run(self, mut committed: mpsc::Receiver<Committed>) {
         let mut newest: Option<Tail> = None;
+        // The checkpoint that was recovered may be an old one.
+        let mut again = self.sign_again_after.map(|_| Duration::ZERO);
         loop {
-            let received = if newest.is_some() {
-                // Something is committed and not published: a failure left it, so try again in a while.
-                tokio::time::timeout(RETRY, committed.recv()).await
-            } else {
-                Ok(committed.recv().await)
+            // Something is committed and not published: a failure left it, so try again in a while.
+            let wait = if newest.is_some() { Some(RETRY) } else { again };
+            let received = match wait {
+                Some(wait) => tokio::time::timeout(wait, committed.recv()).await,
+                None => Ok(committed.recv().await),
             };
             let mut waiters = Vec::new();
             let mut ended = false;
@@ -125,6 +128,10 @@ impl Publisher {
                     }
                 }
                 Ok(None) => ended = true,
+                Err(_elapsed) if newest.is_none() => {
+                    again = self.sign_again_after;
+                    self.sign_again().await;
+                }
                 Err(_elapsed) => {}
             }
             if let Some(tail) = newest.take() {
@@ -151,16 +158,29 @@ impl Publisher {
         if tail.size() <= self.reader.published().size {
             return Ok(());
         }
-        let note = self.notary.attest(tail, &self.notary.checkpoint(tail)).await?;
-        let published = Arc::new(Published::new(tail.clone(), note.to_string(), SystemTime::now()));
+        let published = self.show(tail).await?;
         self.health.gauge("bulla_tree_size").set(published.size as f64);
         self.health.published(published.size, published.at);
-        self.reader.publish(published);
         if keeper::wants_settling(self.storage.as_ref()) {
             // A full channel means that the keeper has not looked yet; it will.
             let _busy = self.keeper.try_send(keeper::Order::Look);
         }
         Ok(())
+    }
+
+    /// Puts a newer signature under the tree in force.
+    async fn sign_again(&self) {
+        let tail = self.reader.published().tail.clone();
+        if let Err(error) = self.show(&tail).await {
+            tracing::error!(%error, size = tail.size(), "checkpoint not signed again");
+        }
+    }
+
+    async fn show(&self, tail: &Tail) -> Result<Arc<Published>, PublishError> {
+        let note = self.notary.attest(tail, &self.notary.checkpoint(tail)).await?;
+        let published = Arc::new(Published::new(tail.clone(), note.to_string(), SystemTime::now()));
+        self.reader.publish(published.clone());
+        Ok(published)
     }
 
     fn answer(&self, waiters: Vec<Waiter>) {

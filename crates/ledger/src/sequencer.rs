@@ -315,8 +315,8 @@ impl Writer {
             std::thread::sleep(ROOM_POLL);
             result = self.runtime.block_on(self.storage.commit(staged));
         }
-        metrics::histogram!("bulla_commit_seconds").record(started.elapsed());
-        metrics::histogram!("bulla_batch_entries").record(staged.leaves.len() as f64);
+        self.health.histogram("bulla_commit_seconds").record(started.elapsed());
+        self.health.histogram("bulla_batch_entries").record(staged.leaves.len() as f64);
         result
     }
 

@@ -3,6 +3,8 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -12,7 +14,7 @@ use bulla_ledger::storage::file::{FileStorage, Format};
 use bulla_ledger::storage::memory::Memory;
 use bulla_ledger::{AddError, Addition, IndexAt, Log, MAX_ASIDE, MAX_ORDER, Options};
 use bulla_tlog::checkpoint::Checkpoint;
-use bulla_tlog::note::{Note, SignError};
+use bulla_tlog::note::{Note, SignError, Verifier};
 use bulla_tlog::rfc6962::TreeHeadSigner;
 use bulla_tlog::{TileId, right_edge};
 use bytes::Bytes;
@@ -128,25 +130,35 @@ async fn numbered_leaves_have_their_index_in_them() {
 
 /// A log whose signatures say when they were made goes on from the last stored one, whatever the clock says now, and
 /// from the time of its last leaf when a crash forgot the checkpoint.
+fn tree_head_key() -> Arc<EcdsaKeyPair> {
+    Arc::new(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key"))
+}
+
+/// Of a log that signs tree heads with that key, by that clock.
+fn tree_heads(key: &Arc<EcdsaKeyPair>, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Options {
+    let spki = key.public_key().as_der().expect("DER").as_ref().to_vec();
+    let key = key.clone();
+    let sign = move |message: &[u8]| {
+        let signed = key.sign(&SystemRandom::new(), message).map_err(SignError::new)?;
+        Ok(signed.as_ref().to_vec())
+    };
+    let signer = TreeHeadSigner::new(ORIGIN, &spki, sign, clock).expect("a signer");
+    let verifier = signer.verifier().clone();
+    Options::new(Arc::new(signer), verifier, IndexAt::Memory)
+}
+
+/// When the checkpoint in force says that it was signed, Unix milliseconds.
+fn signed_at(log: &Log, verifier: &Verifier) -> u64 {
+    let note = log.reader().published().note.clone();
+    let note = Note::parse(std::str::from_utf8(&note).expect("is text")).expect("is a note");
+    verifier.signed_at(&note).expect("is signed")
+}
+
 #[tokio::test]
 async fn times_of_tree_heads_do_not_go_back_over_restarts() {
-    let pair = Arc::new(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key"));
-    let spki = pair.public_key().as_der().expect("DER").as_ref().to_vec();
-    let options = |now: u64| {
-        let pair = pair.clone();
-        let sign = move |message: &[u8]| {
-            let signed = pair.sign(&SystemRandom::new(), message).map_err(SignError::new)?;
-            Ok(signed.as_ref().to_vec())
-        };
-        let signer = TreeHeadSigner::new(ORIGIN, &spki, sign, move || now).expect("a signer");
-        let verifier = signer.verifier().clone();
-        Options::new(Arc::new(signer), verifier, IndexAt::Memory)
-    };
-    let signed_at = |log: &Log| {
-        let note = log.reader().published().note.clone();
-        let note = Note::parse(std::str::from_utf8(&note).expect("is text")).expect("is a note");
-        options(0).verifier.signed_at(&note).expect("is signed")
-    };
+    let key = tree_head_key();
+    let options = |now: u64| tree_heads(&key, move || now);
+    let signed_at = |log: &Log| signed_at(log, &options(0).verifier);
     let storage = Arc::new(Memory::default());
     let future = 4_000_000_000_000;
     let log = Log::start(storage.clone(), options(future)).await.expect("starts");
@@ -363,6 +375,31 @@ async fn history_keeps_what_was_published() {
         Checkpoint::open(std::str::from_utf8(&kept.note).expect("text"), key().verifier()).is_ok()
     }));
     assert_eq!(log.reader().history(1).await.expect("reads"), None);
+}
+
+/// A tree head that says when it was signed is signed again while nobody writes; the tree stays as it is, and grows as before.
+#[tokio::test]
+async fn heads_of_a_quiet_log_are_signed_again() {
+    let clock = AtomicU64::new(1);
+    let mut options = tree_heads(&tree_head_key(), move || clock.fetch_add(1, Ordering::SeqCst));
+    options.sign_again_after = Some(Duration::from_millis(5));
+    let verifier = options.verifier.clone();
+    let log = Log::start(Arc::new(Memory::default()), options).await.expect("starts");
+    let mut published = log.reader().watch();
+    let mut last = 0;
+    for size in [0, 1] {
+        for _ in 0..3 {
+            published.changed().await.expect("published again");
+            let now = signed_at(&log, &verifier);
+            assert!(now > last, "time {now} follows {last}");
+            assert_eq!(log.reader().published().size, size);
+            last = now;
+        }
+        if size == 0 {
+            assert_eq!(log.add(leaf(1)).await.expect("adds").index, 0);
+        }
+    }
+    log.stop().await.expect("stops");
 }
 
 /// A tree that does not match its head is never signed (invariant F).

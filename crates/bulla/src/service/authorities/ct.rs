@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use bulla_authority::api;
@@ -15,6 +16,10 @@ use super::files::ct_key;
 use crate::command::Failure;
 use crate::home::{open_failure, read_format, unix_now};
 use crate::service::running::start_failure;
+
+/// Whoever watches a log alarms when its newest tree head is older than its maximum merge delay, mostly a day
+/// (RFC 6962 §3.5).
+const SIGNED_AGAIN_AFTER: Duration = Duration::from_hours(1);
 
 /// A running log of certificates.
 pub(super) struct CertificateLog {
@@ -59,6 +64,7 @@ impl CertificateLog {
         let signer = tree_head_signer(prefix, key.clone(), clock.clone()).map_err(|error| named(&error))?;
         let mut options = Options::new(Arc::new(signer), verifier, IndexAt::Dir(dir.join("index")));
         options.metered_as = Some("ct");
+        options.sign_again_after = Some(SIGNED_AGAIN_AFTER);
         let log = Log::start(Arc::new(storage), options).await.map_err(start_failure)?;
         let parts = Parts {
             log: log.clone(),
