@@ -3,10 +3,9 @@
 //! RFC 6962 §4.1 allows.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody as _, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use crate::api::body::{Unread, received};
 use crate::ct::{AddChainResponse, CertificateLog, CtError, Kind, LoggedEntry, MAX_CHAIN};
 
 /// The most bytes of a submission.
@@ -67,8 +67,7 @@ enum Trouble {
     Bad(String),
     Closed,
     Absent(String),
-    TooLarge,
-    Slow,
+    Body(Unread),
     Unavailable(String),
     Corrupt(String),
 }
@@ -114,11 +113,7 @@ async fn add(door: &Door, kind: Kind, body: Body) -> Answer {
     let _room = door.room.try_acquire().map_err(|_| {
         Trouble::Unavailable(format!("{IN_WORK} submissions are in work, no more are taken at a time"))
     })?;
-    if body.size_hint().lower() > MAX_BODY as u64 {
-        return Err(Trouble::TooLarge);
-    }
-    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await;
-    let body = body.map_err(|_elapsed| Trouble::Slow)?.map_err(|_| Trouble::TooLarge)?;
+    let body = received(body, MAX_BODY).await?;
     let chain = parse_chain(&body).map_err(Trouble::Bad)?;
     let sct = door.log.submit(kind, &chain).await?;
     Ok(json(&AddChainResponse::from(&sct)))
@@ -280,6 +275,12 @@ fn json(value: &impl Serialize) -> Response {
     }
 }
 
+impl From<Unread> for Trouble {
+    fn from(unread: Unread) -> Self {
+        Self::Body(unread)
+    }
+}
+
 impl From<ReadError> for Trouble {
     fn from(error: ReadError) -> Self {
         match error {
@@ -307,13 +308,7 @@ impl IntoResponse for Trouble {
                 "this log takes the certificates of its own authority, nobody else's".to_owned(),
             ),
             Self::Absent(problem) => (StatusCode::NOT_FOUND, problem),
-            Self::TooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, format!("body is over {MAX_BODY} bytes, or broken off"))
-            }
-            Self::Slow => {
-                let seconds = BODY_TIMEOUT.as_secs();
-                (StatusCode::REQUEST_TIMEOUT, format!("body did not come within {seconds} seconds"))
-            }
+            Self::Body(unread) => (unread.status(), unread.to_string()),
             Self::Unavailable(cause) => {
                 tracing::warn!(cause, "certificate transparency log unavailable");
                 let headers = [(RETRY_AFTER, "1"), (CONTENT_TYPE, TEXT)];
@@ -331,7 +326,6 @@ impl IntoResponse for Trouble {
 
 /// Submissions in work at a time: with their bodies and chains at most about 64 MiB.
 const IN_WORK: usize = 64;
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 const TEXT: &str = "text/plain; charset=utf-8";
 const OCTETS: &str = "application/octet-stream";
 const YEAR: &str = "public, max-age=31536000, immutable";

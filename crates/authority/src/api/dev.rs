@@ -3,10 +3,9 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -22,6 +21,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::{Value, json};
 
+use crate::api::body::received;
 use crate::dev::{DEVICE_GRANT, DevIssuer, Grant, GrantError, LIFETIME_SECONDS, Subject, pages};
 use crate::oidc::{is_loopback, quoted};
 
@@ -317,10 +317,8 @@ struct Form(Vec<(String, String)>);
 
 impl Form {
     async fn receive(body: Body) -> Result<Self, OauthError> {
-        let wrong = |problem: &str| OauthError::request(problem.to_owned());
-        let receiving = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, LARGEST_BODY)).await;
-        let bytes = receiving.map_err(|_elapsed| wrong("the body did not come in ten seconds"))?;
-        Self::parse(&bytes.map_err(|_error| wrong("the body is broken, or longer than 16 KiB"))?)
+        let received = received(body, LARGEST_BODY).await;
+        Self::parse(&received.map_err(|unread| OauthError::request(unread.to_string()))?)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, OauthError> {
@@ -467,7 +465,6 @@ const DEFAULT_CLIENT: &str = "sigstore";
 const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
 const LARGEST_BODY: usize = 16 << 10;
 const MOST_FIELDS: usize = 32;
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

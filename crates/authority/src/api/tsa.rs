@@ -1,18 +1,16 @@
 //! The door of the timestamp authority: `POST /api/v1/timestamp`, `GET /api/v1/timestamp/certchain`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody as _};
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use crate::api::body::{Unread, received};
 use crate::tsa::{MAX_DER_BYTES, MAX_JSON_BYTES, Refusal, Request, RequestError, TimestampAuthority};
 
 /// The routes of one authority. No more is held of a body than it may have, and not for longer than ten seconds.
@@ -100,6 +98,12 @@ impl Fault {
     }
 }
 
+impl From<Unread> for Fault {
+    fn from(unread: Unread) -> Self {
+        Self::new(unread.status(), unread.to_string())
+    }
+}
+
 impl From<RequestError> for Fault {
     fn from(error: RequestError) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error.to_string())
@@ -127,27 +131,3 @@ impl IntoResponse for Fault {
         (self.status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
     }
 }
-
-/// Receives the whole body, or refuses it: by the length it announces, by the length it has, for its slowness.
-async fn received(body: Body, limit: usize) -> Result<Bytes, Fault> {
-    let too_long = || {
-        let message = format!("request is longer than {limit} bytes");
-        Fault::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_long());
-    }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
-        Ok(Err(error)) => {
-            Err(Fault::new(StatusCode::BAD_REQUEST, format!("request did not come whole: {error}")))
-        }
-        Err(_elapsed) => {
-            let message = format!("request did not come within {} s", BODY_TIMEOUT.as_secs());
-            Err(Fault::new(StatusCode::REQUEST_TIMEOUT, message))
-        }
-    }
-}
-
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -220,7 +220,7 @@ async fn requests_that_prove_nothing_are_refused() {
     let (status, answer) = running.json("/token", &[("code", &long)]).await;
     assert_eq!(
         (status, answer["error_description"].as_str()),
-        (400, Some("the body is broken, or longer than 16 KiB"))
+        (400, Some("body is too large, at most 16384 bytes were expected"))
     );
 }
 

@@ -1,6 +1,5 @@
 //! The doors of the certificate authority: what clients of Fulcio call, over HTTP in two versions and over gRPC.
 
-mod body;
 mod grpc;
 mod json;
 mod refusal;
@@ -32,6 +31,9 @@ pub use grpc::{Grpc, grpc};
 pub mod protos {
     include!(concat!(env!("OUT_DIR"), "/protos.rs"));
 }
+
+/// The compiled `proto/` files, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fulcio_v2.fds"));
 
 /// The most bytes of a request.
 pub const MAX_BODY_BYTES: usize = 64 << 10;

@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::json;
 use tonic::{Code, Status};
 
-use super::MAX_BODY_BYTES;
+use crate::api::body::Unread;
 use crate::ca::IssueError;
 
 /// See the module.
@@ -15,14 +15,18 @@ use crate::ca::IssueError;
 pub(super) enum Refusal {
     /// The request is wrong. The text names the field or claim, and is the client's to read.
     Invalid(String),
-    /// The body is longer than [`MAX_BODY_BYTES`].
-    TooLarge,
-    /// The body did not come in time.
-    Slow,
+    /// There is no request.
+    Body(Unread),
     /// Someone whom we ask does not answer. The cause is for the log only.
     Unavailable(String),
     /// The authority is broken. The cause is for the log only.
     Failed(String),
+}
+
+impl From<Unread> for Refusal {
+    fn from(unread: Unread) -> Self {
+        Self::Body(unread)
+    }
 }
 
 impl From<IssueError> for Refusal {
@@ -39,7 +43,7 @@ impl Refusal {
     /// As a label of metrics.
     pub(super) fn outcome(&self) -> &'static str {
         match self {
-            Self::Invalid(_) | Self::TooLarge | Self::Slow => "refused",
+            Self::Invalid(_) | Self::Body(_) => "refused",
             Self::Unavailable(_) => "unavailable",
             Self::Failed(_) => "failed",
         }
@@ -50,20 +54,17 @@ impl Refusal {
         match self {
             Self::Unavailable(cause) => tracing::warn!(door, cause, "no certificate for now"),
             Self::Failed(cause) => tracing::error!(door, cause, "no certificate"),
-            Self::Invalid(_) | Self::TooLarge | Self::Slow => {}
+            Self::Invalid(_) | Self::Body(_) => {}
         }
     }
 
     fn parts(&self) -> (StatusCode, Code, String) {
         match self {
             Self::Invalid(problem) => (StatusCode::BAD_REQUEST, Code::InvalidArgument, problem.clone()),
-            Self::TooLarge => {
-                let problem = format!("body is too large, at most {MAX_BODY_BYTES} bytes were expected");
-                (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument, problem)
-            }
-            Self::Slow => {
-                let problem = "body did not come in time".to_owned();
-                (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, problem)
+            Self::Body(unread) => {
+                let late = matches!(unread, Unread::Slow);
+                let code = if late { Code::DeadlineExceeded } else { Code::InvalidArgument };
+                (unread.status(), code, unread.to_string())
             }
             Self::Unavailable(_) => {
                 let problem = "the certificate authority cannot answer now, try again later".to_owned();

@@ -9,7 +9,8 @@ use http::{HeaderValue, StatusCode};
 
 use super::json::{self, Object};
 use super::refusal::Refusal;
-use super::{Asked, AskedKey, Fulcio, bearer, body, issued_pem};
+use super::{Asked, AskedKey, Fulcio, MAX_BODY_BYTES, bearer, issued_pem};
+use crate::api::body::received;
 
 const KEY: &str = "publicKey.content";
 const PROOF: &str = "signedEmailAddress";
@@ -18,7 +19,7 @@ const CSR: &str = "certificateSigningRequest";
 /// `POST /api/v1/signingCert`
 pub(super) async fn signing_cert(fulcio: &Fulcio, request: Request) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
-    let asked = async { asked(&body::received(body).await?, bearer(&head.headers)) }.await;
+    let asked = async { asked(&received(body, MAX_BODY_BYTES).await?, bearer(&head.headers)) }.await;
     let issued = fulcio.certify_counted("v1", asked).await?;
     Ok(answer(StatusCode::CREATED, issued_pem(&issued).concat()))
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::json::{self, Object};
 use super::refusal::Refusal;
-use super::{Asked, AskedKey, Fulcio, IssuerUrl, bearer, body, issued_pem};
+use super::{Asked, AskedKey, Fulcio, IssuerUrl, MAX_BODY_BYTES, bearer, issued_pem};
+use crate::api::body::received;
 
 const KEY: &str = "publicKeyRequest.publicKey.content";
 const PROOF: &str = "publicKeyRequest.proofOfPossession";
@@ -17,7 +18,7 @@ const CSR: &str = "certificateSigningRequest";
 /// `POST /api/v2/signingCert`
 pub(super) async fn signing_cert(fulcio: &Fulcio, request: Request) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
-    let asked = async { asked(&body::received(body).await?, bearer(&head.headers)) }.await;
+    let asked = async { asked(&received(body, MAX_BODY_BYTES).await?, bearer(&head.headers)) }.await;
     let issued = fulcio.certify_counted("v2", asked).await?;
     let chain = json!({"certificates": issued_pem(&issued)});
     Ok(answer(&json!({"signedCertificateEmbeddedSct": {"chain": chain}})))
