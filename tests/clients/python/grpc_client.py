@@ -10,17 +10,19 @@ import sys
 
 import grpc
 import requests
-from cryptography.hazmat.primitives import hashes
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from certificates import new_key, spki
+from certificates import IDENTITY, ISSUER, new_key, spki
 import tap
 from tap import end, expect, shown
 
 SERVICE = "dev.sigstore.rekor.v2.Rekor"
+CERTIFIER = "dev.sigstore.fulcio.v2.CA"
 
 
 class Discovered:
@@ -56,6 +58,23 @@ def refusal(call):
     raise AssertionError("expected a refusal, got an answer")
 
 
+def without_empty(item):
+    return {name: value for name, value in item.items() if value != ""}
+
+
+def certificate_request(key, prover):
+    token = requests.post(f"{ISSUER}/mint", data={"email": IDENTITY}).json()["token"]
+    pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    proof = prover.sign(IDENTITY.encode(), ec.ECDSA(hashes.SHA256()))
+    return {
+        "credentials": {"oidcIdentityToken": token},
+        "publicKeyRequest": {
+            "publicKey": {"algorithm": "ECDSA", "content": pem.decode()},
+            "proofOfPossession": base64.b64encode(proof).decode(),
+        },
+    }
+
+
 if __name__ == "__main__":
     address, url = sys.argv[1:]
     channel = grpc.insecure_channel(address)
@@ -65,9 +84,9 @@ if __name__ == "__main__":
             health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
             expect(health.status == health_pb2.HealthCheckResponse.SERVING, f"{service or 'server'}: {health}")
 
-    with shown("reflection lists the service"):
+    with shown("reflection lists the log and the certificate authority"):
         services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
-        expect(SERVICE in services, f"services are {sorted(services)}")
+        expect({SERVICE, CERTIFIER} <= services, f"services are {sorted(services)}")
 
     if tap.failed:
         end()
@@ -100,4 +119,22 @@ if __name__ == "__main__":
             over_http = requests.get(f"{url}/api/v2/{path}")
             expect(base64.b64decode(body["data"]) == over_http.content, f"{body} over gRPC, {over_http.content!r} over HTTP")
             expect(body["contentType"] == over_http.headers["Content-Type"], f"{body['contentType']} over gRPC")
+
+    authority = Discovered(channel, CERTIFIER)
+    with shown("GetTrustBundle and GetConfiguration say what HTTP says"):
+        for method, path, member in [("GetTrustBundle", "trustBundle", "chains"), ("GetConfiguration", "configuration", "issuers")]:
+            over_grpc = [without_empty(item) for item in authority.call(method, {})[0][member]]
+            over_http = requests.get(f"{url}/api/v2/{path}").json()[member]
+            expect(over_grpc == over_http, f"{over_grpc} over gRPC, {over_http} over HTTP")
+
+    with shown("CreateSigningCertificate certifies a key"):
+        key = new_key()
+        reply, _ = authority.call("CreateSigningCertificate", certificate_request(key, key))
+        leaf = x509.load_pem_x509_certificate(reply["signedCertificateEmbeddedSct"]["chain"]["certificates"][0].encode())
+        expect(spki(leaf.public_key()) == spki(key.public_key()), "the certificate is of another key")
+
+    with shown("a proof by another key is INVALID_ARGUMENT, naming the field"):
+        error = refusal(lambda: authority.call("CreateSigningCertificate", certificate_request(new_key(), new_key())))
+        expect(error.code() == grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        expect("proof_of_possession" in error.details(), error.details())
     end()

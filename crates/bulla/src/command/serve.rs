@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use bulla_authority::api;
 use bulla_claims::entry::v1::AlgorithmPolicy;
 use bulla_claims::{Algorithm, AlgorithmSet, DsseRule, LabelRule, Rules};
 use bulla_ledger::cosigners::Cosigners;
@@ -272,10 +273,12 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     }
     if let Some((listener, _)) = grpc {
         let asked = health.clone();
-        let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || asked.is_ready()));
+        let fulcio = authorities.fulcio();
+        let others: &[&'static [u8]] = if fulcio.is_some() { &[api::fulcio::DESCRIPTORS] } else { &[] };
+        let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || asked.is_ready()), others);
         let mut routes = routes.map_err(|error| Failure::check(format!("gRPC descriptors: {error}")))?;
-        if let Some(fulcio) = authorities.fulcio() {
-            routes = routes.add_service(bulla_authority::api::fulcio::grpc(fulcio));
+        if let Some(fulcio) = fulcio {
+            routes = routes.add_service(api::fulcio::grpc(fulcio));
         }
         services.push((listener, routes.into_axum_router()));
     }

@@ -27,12 +27,18 @@ use crate::wire::v2::request;
 /// Says whether the log can do its work at this moment. It is asked at every health check, so it answers at once.
 pub type Serving = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// The gRPC services of the v2 door. Fails only if the descriptors built into the program are damaged.
-pub fn grpc(door: Arc<Door>, serving: Serving) -> Result<Routes, tonic_reflection::server::Error> {
+/// The gRPC services of the v2 door. Reflection lists these and the services of `others`, encoded descriptor sets of what is
+/// served beside it. Fails only if descriptors are damaged.
+pub fn grpc(
+    door: Arc<Door>,
+    serving: Serving,
+    others: &[&'static [u8]],
+) -> Result<Routes, tonic_reflection::server::Error> {
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        let sets = [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET];
+        sets.iter().chain(others).fold(tonic_reflection::server::Builder::configure(), |builder, set| {
+            builder.register_encoded_file_descriptor_set(set)
+        })
     };
     let limit = door.settings.max_body_bytes;
     let rekor = RekorServer::new(Service { door: door.clone() }).max_decoding_message_size(limit);

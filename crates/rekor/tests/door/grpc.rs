@@ -25,7 +25,7 @@ use crate::script::fixture;
 use crate::{door, three};
 
 async fn service(leaves: &[Vec<u8>], serving: Serving) -> Routes {
-    grpc(door(leaves, false, Settings::new(Rules::default())).await, serving).expect("descriptors")
+    grpc(door(leaves, false, Settings::new(Rules::default())).await, serving, &[]).expect("descriptors")
 }
 
 fn always() -> Serving {

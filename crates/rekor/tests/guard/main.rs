@@ -363,7 +363,7 @@ fn call<T>(message: T, headers: &[(&'static str, &str)]) -> tonic::Request<T> {
 async fn the_same_holds_for_grpc() {
     let tokens = Tokens::parse("the-token-of-ci\n").expect("tokens");
     let door = guarded(Protection { tokens: Some(tokens), ..limited(2) }).await;
-    let routes = bulla_rekor::api::grpc::grpc(door.clone(), Arc::new(|| true)).expect("descriptors");
+    let routes = bulla_rekor::api::grpc::grpc(door.clone(), Arc::new(|| true), &[]).expect("descriptors");
     let mut client = RekorClient::new(routes);
     let value = |status: &tonic::Status, name: &str| {
         status.metadata().get(name).map(|value| value.to_str().expect("ASCII").to_owned())
@@ -409,7 +409,7 @@ async fn grpc_writers_are_judged_by_their_keys() {
     let request = pb::CreateEntryRequest { spec: Some(spec) };
     let other = "ab".repeat(32);
     for (allowed, code) in [(other, Some(Code::PermissionDenied)), (sha256(&entry.spki).to_string(), None)] {
-        let routes = bulla_rekor::api::grpc::grpc(guarded(allowing(&allowed)).await, Arc::new(|| true));
+        let routes = bulla_rekor::api::grpc::grpc(guarded(allowing(&allowed)).await, Arc::new(|| true), &[]);
         let mut client = RekorClient::new(routes.expect("descriptors"));
         let answer = client.create_entry(call(request.clone(), &[])).await;
         assert_eq!(answer.as_ref().err().map(tonic::Status::code), code, "{answer:?}");
