@@ -44,33 +44,57 @@ pub(super) fn limits(disk: Option<&Path>) -> Result<Limits, Failure> {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(Failure::unavailable)?;
     let message = b"one entry";
     let signature = pair.sign(&SystemRandom::new(), message).map_err(Failure::unavailable)?;
-    let public = pair.public_key().as_ref().to_vec();
-    let verify = |during: Duration| {
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &public);
-        let (start, cpu) = (Instant::now(), thread_cpu());
-        let mut count = 0_u32;
-        while start.elapsed() < during {
-            for _ in 0..50 {
-                std::hint::black_box(key.verify(message, signature.as_ref()).is_ok());
-            }
-            count += 50;
-        }
-        (f64::from(count), thread_cpu().saturating_sub(cpu).as_secs_f64())
-    };
-    let (count, cpu) = verify(Duration::from_secs(1));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let during = Duration::from_secs(1);
-    let on_all: f64 = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(|| verify(during).0)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or(0.0)).sum()
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, pair.public_key().as_ref());
+    let verify = Speed::of(|| {
+        std::hint::black_box(key.verify(message, signature.as_ref()).is_ok());
     });
     let flush = disk.map(fdatasync).transpose()?;
     Ok(Limits {
-        verify_cpu_us: cpu * 1e6 / count,
-        verify_per_second: on_all / during.as_secs_f64(),
+        verify_cpu_us: verify.cpu_us,
+        verify_per_second: verify.per_second,
         fdatasync_p50_us: flush.map(|(p50, _)| p50),
         fdatasync_p99_us: flush.map(|(_, p99)| p99),
     })
+}
+
+/// How fast this machine does one thing.
+#[derive(Clone, Copy, serde::Serialize)]
+pub(super) struct Speed {
+    /// CPU time of it, in microseconds.
+    pub(super) cpu_us: f64,
+    /// How often all cores together do it in a second.
+    pub(super) per_second: f64,
+}
+
+impl Speed {
+    /// Measures for two seconds.
+    pub(super) fn of(act: impl Fn() + Sync) -> Self {
+        let repeat = |during: Duration| {
+            let (start, cpu) = (Instant::now(), thread_cpu());
+            let mut count = 0_u32;
+            while start.elapsed() < during {
+                for _ in 0..50 {
+                    act();
+                }
+                count += 50;
+            }
+            (f64::from(count), thread_cpu().saturating_sub(cpu).as_secs_f64())
+        };
+        let during = Duration::from_secs(1);
+        let (count, cpu) = repeat(during);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let on_all: f64 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..cores).map(|_| scope.spawn(|| repeat(during).0)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or(0.0)).sum()
+        });
+        Self { cpu_us: cpu * 1e6 / count, per_second: on_all / during.as_secs_f64() }
+    }
+
+    /// The mean of two measurements, before and after a run.
+    pub(super) fn with(self, other: Self) -> Self {
+        let mean = |a: f64, b: f64| f64::midpoint(a, b);
+        Self { cpu_us: mean(self.cpu_us, other.cpu_us), per_second: mean(self.per_second, other.per_second) }
+    }
 }
 
 fn thread_cpu() -> Duration {

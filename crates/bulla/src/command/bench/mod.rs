@@ -1,6 +1,7 @@
 //! `bulla bench`: measures a running log, and in the same run the limits that its figures are ratios
 //! of: raw signature checks, and flushes of the disk. Everything is prepared before the clock starts.
 
+mod authorities;
 mod fill;
 mod load;
 mod machine;
@@ -50,6 +51,16 @@ enum What {
     },
     /// Make a large log of entries that nobody signed, to measure what size costs
     Fill(fill::Args),
+    /// Have certificates made by the authority of a `bulla up --dev`
+    Certificates {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Have timestamps made by the authority of a `bulla up`
+    Timestamps {
+        #[command(flatten)]
+        common: Common,
+    },
     /// Read one object again and again, or entries at random
     Read {
         #[command(flatten)]
@@ -100,7 +111,17 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             let requests = prepare::requests(&target, wanted)?;
             let runs = measure(&common, &target, &requests, true).await?;
             let after = machine::limits(disk.as_deref())?;
-            report::print(common.output, &runs, Some(&before.with(after)), &requests);
+            report::print(common.output, &runs, report::Limit::Entries(&before.with(after)), &requests);
+        }
+        What::Certificates { common } => {
+            let target = Target::parse(&common.url)?;
+            let requests = authorities::certificate(&target).await?;
+            against(&common, &target, &requests, authorities::certificate_limit).await?;
+        }
+        What::Timestamps { common } => {
+            let target = Target::parse(&common.url)?;
+            let requests = authorities::timestamp(&target);
+            against(&common, &target, &requests, authorities::timestamp_limit).await?;
         }
         What::Fill(args) => fill::run(args).await?,
         What::Read { common, path, entries_below, digests_below } => {
@@ -112,10 +133,24 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
                 None => prepare::read(&target, &path),
             };
             let runs = measure(&common, &target, &requests, entries.is_some()).await?;
-            report::print(common.output, &runs, None, &requests);
+            report::print(common.output, &runs, report::Limit::None, &requests);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs one request for ever, and prints the figures beside a limit measured before and after.
+async fn against(
+    common: &Common,
+    target: &Target,
+    requests: &prepare::Requests,
+    limit: fn() -> Result<machine::Speed, Failure>,
+) -> Result<(), Failure> {
+    let before = limit()?;
+    let runs = measure(common, target, requests, false).await?;
+    let limit = before.with(limit()?);
+    report::print(common.output, &runs, report::Limit::Signatures(&limit), requests);
+    Ok(())
 }
 
 /// One run, or one for each step of the ramp.

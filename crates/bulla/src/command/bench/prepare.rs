@@ -51,6 +51,13 @@ pub(super) struct Requests {
     pub(super) batch: usize,
 }
 
+impl Requests {
+    /// The same request for ever; what it makes is no entry.
+    pub(super) fn one(wire: Bytes) -> Self {
+        Self { wire: vec![wire], body_len: 0, batch: 1 }
+    }
+}
+
 /// A certificate as Fulcio issues has about this many bytes.
 const CERTIFICATE_LEN: usize = 1_730;
 /// What an entry has around its base64 fields.
@@ -116,7 +123,7 @@ pub(super) fn requests(target: &Target, wanted: Wanted) -> Result<Requests, Fail
     Ok(Requests { wire, body_len, batch })
 }
 
-fn post(target: &Target, path: &str, json: &str) -> Bytes {
+pub(super) fn post(target: &Target, path: &str, json: &str) -> Bytes {
     Bytes::from(format!(
         "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
         target.host,

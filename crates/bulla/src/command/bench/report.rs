@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::load::Load;
-use super::machine::{Limits, Machine, Usage};
+use super::machine::{Limits, Machine, Speed, Usage};
 use super::prepare::Requests;
 use crate::command::Output;
 
@@ -12,6 +12,18 @@ pub(super) struct Run {
     pub(super) rate: Option<f64>,
     pub(super) load: Load,
     pub(super) used: Option<Usage>,
+}
+
+/// What the figures are ratios of.
+#[derive(Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub(super) enum Limit<'a> {
+    /// Nothing.
+    None,
+    /// Signature checks and disk flushes.
+    Entries(&'a Limits),
+    /// The signatures that an answer takes at least.
+    Signatures(&'a Speed),
 }
 
 #[derive(Serialize)]
@@ -33,6 +45,10 @@ struct Figures {
     cpu_over_verify: Option<f64>,
     /// Entries a second over raw signature checks a second on all cores.
     rate_over_verify: Option<f64>,
+    /// Server CPU of one answer over the CPU of the signatures that it takes at least.
+    cpu_over_signatures: Option<f64>,
+    /// Answers a second over how often all cores make those signatures in a second.
+    rate_over_signatures: Option<f64>,
     /// Bytes written to the disk for each byte of entry.
     written_over_entry: Option<f64>,
 }
@@ -40,14 +56,14 @@ struct Figures {
 #[derive(Serialize)]
 struct Report<'a> {
     machine: Machine,
-    limits: Option<&'a Limits>,
+    limits: Limit<'a>,
     entry_bytes: usize,
     entries_a_request: usize,
     runs: Vec<Figures>,
 }
 
 /// Prints the runs.
-pub(super) fn print(output: Output, runs: &[Run], limits: Option<&Limits>, requests: &Requests) {
+pub(super) fn print(output: Output, runs: &[Run], limits: Limit<'_>, requests: &Requests) {
     let runs = runs.iter().map(|run| figures(run, limits, requests)).collect();
     let (entry_bytes, entries_a_request) = (requests.body_len, requests.batch);
     let report = Report { machine: Machine::here(), limits, entry_bytes, entries_a_request, runs };
@@ -57,7 +73,12 @@ pub(super) fn print(output: Output, runs: &[Run], limits: Option<&Limits>, reque
     }
 }
 
-fn figures(run: &Run, limits: Option<&Limits>, requests: &Requests) -> Figures {
+fn figures(run: &Run, limit: Limit<'_>, requests: &Requests) -> Figures {
+    let (limits, signatures) = match limit {
+        Limit::None => (None, None),
+        Limit::Entries(limits) => (Some(limits), None),
+        Limit::Signatures(speed) => (None, Some(speed)),
+    };
     let (entry_bytes, batch) = (requests.body_len, requests.batch as f64);
     let load = &run.load;
     let answered = load.latencies.len();
@@ -89,6 +110,8 @@ fn figures(run: &Run, limits: Option<&Limits>, requests: &Requests) -> Figures {
         requests_per_server_cpu_second: cpu.map(|cpu| good as f64 / cpu),
         cpu_over_verify: per_request.zip(limits).map(|(cpu, limits)| cpu / batch / limits.verify_cpu_us),
         rate_over_verify: limits.map(|limits| per_second * batch / limits.verify_per_second),
+        cpu_over_signatures: per_request.zip(signatures).map(|(cpu, speed)| cpu / speed.cpu_us),
+        rate_over_signatures: signatures.map(|speed| per_second / speed.per_second),
         written_over_entry: written.map(|written| written / batch / (good.max(1) * entry_bytes) as f64),
     }
 }
@@ -96,7 +119,10 @@ fn figures(run: &Run, limits: Option<&Limits>, requests: &Requests) -> Figures {
 fn human(report: &Report<'_>) {
     let Machine { cpu, cores, kernel } = &report.machine;
     println!("machine     {cores} x {cpu}, Linux {kernel}");
-    if let Some(limits) = report.limits {
+    if let Limit::Signatures(Speed { cpu_us, per_second }) = report.limits {
+        println!("limit       the signatures of one {cpu_us:.1} us of CPU; {per_second:.0}/s on all cores");
+    }
+    if let Limit::Entries(limits) = report.limits {
         println!(
             "limits      one P-256 check {:.1} us of CPU; {:.0} checks/s on all cores",
             limits.verify_cpu_us, limits.verify_per_second
@@ -126,6 +152,8 @@ fn human(report: &Report<'_>) {
         let ratios = [
             ("CPU of an entry over one raw check", run.cpu_over_verify),
             ("entries/s over raw checks/s", run.rate_over_verify),
+            ("CPU of an answer over that of its signatures", run.cpu_over_signatures),
+            ("answers/s over their signatures/s", run.rate_over_signatures),
             ("bytes written over bytes of entry", run.written_over_entry),
         ];
         for (name, ratio) in ratios {
