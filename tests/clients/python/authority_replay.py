@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from certificates import IDENTITY, ISSUER, new_key
-from keyless import approve
+from keyless import code_from
 from tap import end, expect, shown
 from v1_replay import shape
 
@@ -191,7 +191,7 @@ def code_for_token(stack, capture):
     document = requests.get(f"{ISSUER}/.well-known/openid-configuration", timeout=10).json()
     asked = {"response_type": "code", "client_id": "sigstore", "client_secret": "", "scope": "openid email", "redirect_uri": form["redirect_uri"],
              "code_challenge": challenge, "code_challenge_method": "S256", "state": "state", "nonce": "nonce"}
-    code = approve(f"{document['authorization_endpoint']}?{urllib.parse.urlencode(asked)}")
+    code = code_from(f"{document['authorization_endpoint']}?{urllib.parse.urlencode(asked)}")
     body = capture["request"].replace(f"code={form['code']}", f"code={code}").replace(form["code_verifier"], verifier)
     expect(document["token_endpoint"] == ISSUER + capture["path"], f"token endpoint {document['token_endpoint']}")
     answer, data = stack.send(capture, stack.issuer + capture["path"], body.encode())
