@@ -40,16 +40,18 @@ def pem(der):
 
 
 def certificate_of(bundle):
+    """None if it was signed with a bare key."""
     material = bundle["verificationMaterial"]
-    held = material["certificate"] if "certificate" in material else material["x509CertificateChain"]["certificates"][0]
-    return base64.b64decode(held["rawBytes"])
+    held = material.get("certificate") or material.get("x509CertificateChain", {"certificates": [None]})["certificates"][0]
+    return held and base64.b64decode(held["rawBytes"])
 
 
 def of_all_clients(reader, folder, url, data):
     issuers = (data / "ca/chain.pem").read_text()
     with tempfile.TemporaryDirectory() as chains:
         for path in sorted([*folder.glob("bundles/*.json"), *folder.glob("bundles-v1/*.json")]):
-            (pathlib.Path(chains) / f"{path.stem}.pem").write_text(pem(certificate_of(json.loads(path.read_text()))) + issuers)
+            if leaf := certificate_of(json.loads(path.read_text())):
+                (pathlib.Path(chains) / f"{path.stem}.pem").write_text(pem(leaf) + issuers)
         read(reader, f"{url}/ct", data / "ct/ct.pub", chains)
 
 
