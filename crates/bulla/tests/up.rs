@@ -118,7 +118,10 @@ fn timestamps_are_said_to_be_exact_to_something() {
     for wrong in ["0ms", "61m", "1d", "fast"] {
         let (code, _, said) = run(command("up", &data).args(["--tsa-accuracy", wrong]));
         assert_eq!(code, 2, "{said}");
-        assert!(said.contains(wrong) && said.contains("--tsa-accuracy") && said.contains("expected"), "{said}");
+        assert!(
+            said.contains(wrong) && said.contains("--tsa-accuracy") && said.contains("expected"),
+            "{said}"
+        );
     }
     assert!(!data.exists());
     for right in ["1ms", "1h"] {
@@ -134,7 +137,8 @@ fn a_data_directory_may_have_spaces_and_quotes() {
     let data = folder.path().join("a b'c");
     let served = Served::start(&mut command("up", &data));
     let words = |line: &str| {
-        let said = Command::new("sh").args(["-c", &format!("printf '%s\\n' {line}")]).output().expect("sh runs");
+        let said =
+            Command::new("sh").args(["-c", &format!("printf '%s\\n' {line}")]).output().expect("sh runs");
         String::from_utf8(said.stdout).expect("text").lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let fsck = served.greeting.lines().find(|line| line.starts_with("bulla fsck ")).expect("printed");

@@ -1,5 +1,6 @@
 """The trust repository of a stack, followed by python-tuf (tuf_client.py) while it changes: as it is at first, after a shard was
-begun and so other files are handed out, and after its root was replaced in a ceremony, once with one signature too few.
+begun and so other files are handed out, after its root was replaced in a ceremony, once with one signature too few, and after
+the key that signs from day to day was replaced, first beside the old one and then instead of it.
 
     trust_repository.py BULLA
 """
@@ -38,24 +39,49 @@ def handed_out(stack, known, signed):
     return held
 
 
-def ceremony(stack, folder, keys):
-    """A root with two keys, of which both must sign: published when they have."""
-    draft, second = folder / "root.draft.json", folder / "second.key"
-    trust = lambda verb, *words: stack.command("trust", verb, "--draft", draft, *words)
-    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", second], check=True, capture_output=True)
-    subprocess.run(["openssl", "ec", "-in", second, "-pubout", "-out", folder / "second.pub"], check=True, capture_output=True)
-    trust("init", "--threshold", "2", "--data", stack.data)
-    trust("add-key", folder / "second.pub")
-    trust("sign", "--root-key", keys / "tuf-root.key")
-    with shown("a root with one of two signatures is not published"):
-        try:
-            trust("publish", "--data", stack.data)
-        except AssertionError:
-            expect(requests.get(f"{stack.url}/tuf/2.root.json", timeout=10).status_code == 404, "it is served all the same")
-        else:
-            raise AssertionError("was published")
-    trust("sign", "--root-key", second)
-    trust("publish", "--data", stack.data)
+def new_key(folder, name):
+    key, public = folder / f"{name}.key", folder / f"{name}.pub"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True, capture_output=True)
+    subprocess.run(["openssl", "ec", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    return key, public
+
+
+class Ceremony:
+    """Roots that two keys must sign."""
+
+    def __init__(self, stack, folder, first):
+        self.stack, self.draft, self.first = stack, folder / "root.draft.json", first
+        self.second, self.second_public = new_key(folder, "second")
+
+    def trust(self, verb, *words):
+        return self.stack.command("trust", verb, "--draft", self.draft, *words)
+
+    def begin(self):
+        self.trust("init", "--threshold", "2", "--data", self.stack.data)
+
+    def finish(self):
+        for key in [self.first, self.second]:
+            self.trust("sign", "--root-key", key)
+        self.trust("publish", "--data", self.stack.data)
+
+    def two_keys(self):
+        self.begin()
+        self.trust("add-key", self.second_public)
+        self.trust("sign", "--root-key", self.first)
+        with shown("a root with one of two signatures is not published"):
+            try:
+                self.trust("publish", "--data", self.stack.data)
+            except AssertionError:
+                expect(requests.get(f"{self.stack.url}/tuf/2.root.json", timeout=10).status_code == 404, "it is served all the same")
+            else:
+                raise AssertionError("was published")
+        self.finish()
+
+    def online(self, verb, key):
+        self.draft.unlink()
+        self.begin()
+        self.trust(verb, "--online", key)
+        self.finish()
 
 
 def run(binary, folder):
@@ -79,7 +105,8 @@ def run(binary, folder):
             now = len(handed_out(stack, known, after)["tlogs"])
             expect(now == logs + 2, f"{now} logs, were {logs}: a shard has one for each door")
 
-        ceremony(stack, folder, keys)
+        ceremony = Ceremony(stack, folder, keys / "tuf-root.key")
+        ceremony.two_keys()
         last = follow(stack, first, known, "after a ceremony")
         with shown("the client that was given the first root follows to the second, signed by the keys of both"):
             root = last["root"]
@@ -88,12 +115,22 @@ def run(binary, folder):
         with shown("a newcomer who has only the first root arrives at the same files"):
             expect(newcomer == last, "other files")
 
+        (old,) = last["root"]["roles"]["timestamp"]["keyids"]
+        online, public = new_key(folder, "online")
+        ceremony.online("add-key", public)
         stack.stop()
+        shutil.copy(online, stack.data / "tuf/online.key")
         stack.start()
-        again = follow(stack, first, known, "after a restart")
-        with shown("nothing goes back after a restart"):
+        follow(stack, first, known, "after a restart with a new key beside the old")
+        ceremony.online("remove-key", old)
+        again = follow(stack, first, known, "after the old key was taken out")
+        with shown("nothing goes back over a restart, and what the old key signed is no longer asked for"):
             for role, was in last.items():
                 expect(again[role]["version"] >= was["version"], f"{role} {again[role]['version']}, was {was['version']}")
+            for role in ["timestamp", "snapshot", "targets"]:
+                keys = again["root"]["roles"][role]["keyids"]
+                expect(len(keys) == 1 and old not in keys, f"{role}: {keys}")
+            expect(again["root"]["version"] == 4, f"root {again['root']['version']}")
     finally:
         if stack.process.poll() is None:
             stack.stop(signal.SIGTERM)
