@@ -1,5 +1,6 @@
 //! Words and numbers as people type them: sizes, durations, and the name that was probably meant.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
@@ -38,6 +39,15 @@ fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (&text[..end], text[end..].trim())
+}
+
+/// A word of a line of shell that is this text, whatever is in it.
+pub(crate) fn shell_word(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
 /// The candidate that a mistyped word is nearest to, if one is near at all.
@@ -95,6 +105,15 @@ mod tests {
         assert_eq!(bytes("1GiB"), Ok(1 << 30));
         assert!(bytes("1GB").is_err());
         assert!(bytes("18446744073709551615KiB").is_err());
+    }
+
+    #[test]
+    fn a_shell_word_is_one_word() {
+        assert_eq!(shell_word("/var/lib/bulla-1.0"), "/var/lib/bulla-1.0");
+        assert_eq!(shell_word("a b"), "'a b'");
+        assert_eq!(shell_word("a b'c"), r"'a b'\''c'");
+        assert_eq!(shell_word("$(id)`;\"\\"), "'$(id)`;\"\\'");
+        assert_eq!(shell_word(""), "''");
     }
 
     #[test]

@@ -93,3 +93,62 @@ fn the_issuer_for_laptops_is_on_loopback_only() {
     assert!(code == 2 && said.contains("for loopback addresses only; --http is 0.0.0.0:0"), "{said}");
     assert!(!data.exists());
 }
+
+#[test]
+fn who_listens_for_others_is_told_that_clients_are_sent_to_localhost() {
+    let open = |more: &[&str]| {
+        let (_folder, data) = new_data();
+        let mut command = bulla();
+        command.args(["up", "--http", "0.0.0.0:0", "--grpc", "off", "--metrics", "off", "--data"]).arg(&data);
+        command.env("BULLA_DISK_RESERVE", "0").args(more);
+        Served::start(&mut command).stop().1
+    };
+    let said = open(&[]);
+    assert!(said.contains("clients are told localhost") && said.contains("--url https://"), "{said}");
+    let named = ["--origin", "log.example.org", "--url", "https://log.example.org"];
+    for more in [&named[..], &named[..2], &["--url", "http://localhost:1"]] {
+        let said = open(more);
+        assert!(!said.contains("localhost"), "{more:?}: {said}");
+    }
+}
+
+#[test]
+fn timestamps_are_said_to_be_exact_to_something() {
+    let (_folder, data) = new_data();
+    for wrong in ["0ms", "61m", "1d", "fast"] {
+        let (code, _, said) = run(command("up", &data).args(["--tsa-accuracy", wrong]));
+        assert_eq!(code, 2, "{said}");
+        assert!(
+            said.contains(wrong) && said.contains("--tsa-accuracy") && said.contains("expected"),
+            "{said}"
+        );
+    }
+    assert!(!data.exists());
+    for right in ["1ms", "1h"] {
+        let served = Served::start(command("up", &data).args(["--tsa-accuracy", right]));
+        assert_eq!(served.stop().0, Some(0));
+    }
+}
+
+/// Whatever the directory is called, what is printed can be pasted.
+#[test]
+fn a_data_directory_may_have_spaces_and_quotes() {
+    let folder = tempfile::tempdir().expect("made");
+    let data = folder.path().join("a b'c");
+    let served = Served::start(&mut command("up", &data));
+    let words = |line: &str| {
+        let said =
+            Command::new("sh").args(["-c", &format!("printf '%s\\n' {line}")]).output().expect("sh runs");
+        String::from_utf8(said.stdout).expect("text").lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let fsck = served.greeting.lines().find(|line| line.starts_with("bulla fsck ")).expect("printed");
+    let (code, _, said) = run(bulla().args(&words(fsck)[1..]));
+    assert_eq!(code, 0, "{fsck}: {said}");
+    assert_eq!(served.stop().0, Some(0));
+    let (code, printed, said) = run(bulla().args(["up", "--print-client", "cosign-3", "--data"]).arg(&data));
+    assert_eq!(code, 0, "{said}");
+    let initialize = printed.lines().next().expect("a line");
+    let root = words(initialize).pop().expect("a word");
+    assert_eq!(Path::new(&root), data.join("tuf/repository/root.json"), "{initialize}");
+    assert!(Path::new(&root).exists());
+}

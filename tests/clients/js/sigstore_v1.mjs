@@ -5,7 +5,7 @@
 //     node sigstore_v1.mjs MODULES sign|verify DIR       MODULES holds node_modules, DIR is the shared folder
 
 import { spawnSync } from 'node:child_process';
-import { createHash, generateKeyPairSync, sign as signBytes } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, sign as signBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
@@ -16,7 +16,8 @@ const [modules, verb, folder] = process.argv.slice(2);
 const require = createRequire(join(resolve(modules), 'package.json'));
 const { bundleFromJSON, bundleToJSON } = require('@sigstore/bundle');
 const { SigningConfig, TrustedRoot } = require('@sigstore/protobuf-specs');
-const { bundleBuilderFromSigningConfig, DSSEBundleBuilder, FulcioSigner, RekorWitness } = require('@sigstore/sign');
+const { bundleBuilderFromSigningConfig, DSSEBundleBuilder, FulcioSigner, MessageSignatureBundleBuilder, RekorWitness, TSAWitness } =
+  require('@sigstore/sign');
 const { toSignedEntity, toTrustMaterial, Verifier } = require('@sigstore/verify');
 
 const version = (name) => JSON.parse(readFileSync(join(modules, 'node_modules', name, 'package.json'))).version;
@@ -30,13 +31,16 @@ const json = (name) => JSON.parse(read(name));
 const [artifact, statement] = [read('artifact'), read('statement.json')];
 const config = (name) => SigningConfig.fromJSON(json(name));
 const identityProvider = { getToken: async () => read('token').toString() };
-const verifier = new Verifier(toTrustMaterial(TrustedRoot.fromJSON(json('trusted_root.json'))));
+// Who signs with a key of their own hands the key out; the bundle hints at it by name.
+const handedOut = (hint) => ({ publicKey: createPublicKey(read(`keys/${hint}.pub`)), validFor: () => true });
+const verifier = new Verifier(toTrustMaterial(TrustedRoot.fromJSON(json('trusted_root.json')), handedOut));
 const [rekor] = config('signing_config_v1.json').rekorTlogUrls;
 const [ca] = config('signing_config_v1.json').caUrls;
 
 function verify(bundle, attestation) {
   const entity = attestation ? toSignedEntity(bundle) : toSignedEntity(bundle, artifact);
-  verifier.verify(entity, { subjectAlternativeName: IDENTITY, extensions: { issuer: ISSUER } });
+  const certified = bundle.verificationMaterial.content.$case !== 'publicKey';
+  verifier.verify(entity, certified ? { subjectAlternativeName: IDENTITY, extensions: { issuer: ISSUER } } : undefined);
 }
 
 // What a v1 log gives: the kind, a promise, a proof with a checkpoint, a time.
@@ -80,6 +84,7 @@ async function signAll() {
     keep('intoto.dsse', bundle);
     verify(bundle, true);
   });
+  await shown('signs with a key of its own and no certificate, and its own verifier accepts the bundles', bareKey);
   for (const entryType of ['dsse', 'intoto']) {
     for (const kind of ['messageSignature', 'dsseEnvelope']) {
       if (kind === 'messageSignature' && entryType === 'intoto') continue;
@@ -90,6 +95,25 @@ async function signAll() {
   if (existsSync(join(modules, 'node_modules/@sigstore/cli'))) {
     await shown(`@sigstore/cli ${version('@sigstore/cli')}: attest logs intoto 0.0.2, and the verifier accepts the bundle`, commandLine);
   }
+}
+
+async function bareKey() {
+  const hint = `${NAME}.bare-key`;
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const pem = publicKey.export({ type: 'spki', format: 'pem' });
+  mkdirSync(join(folder, 'keys'), { recursive: true });
+  writeFileSync(join(folder, 'keys', `${hint}.pub`), pem);
+  const sign = async (data) => ({ signature: signBytes('sha256', data, privateKey), key: { $case: 'publicKey', publicKey: pem, hint } });
+  const tsaBaseURL = new URL(config('signing_config_v1.json').tsaUrls[0].url).origin;
+  const witnesses = [new RekorWitness({ rekorBaseURL: rekor.url, entryType: 'dsse' }), new TSAWitness({ tsaBaseURL })];
+  const blob = await new MessageSignatureBundleBuilder({ signer: { sign }, witnesses }).create({ data: artifact });
+  const attestation = await new DSSEBundleBuilder({ signer: { sign }, witnesses }).create({ data: statement, type: TYPE });
+  check(blob, 'hashedrekord', '0.0.1', 1);
+  check(attestation, 'dsse', '0.0.1', 1);
+  keep('bare-key', blob);
+  keep('bare-key.dsse', attestation);
+  verify(blob, false);
+  verify(attestation, true);
 }
 
 function pae(type, payload) {

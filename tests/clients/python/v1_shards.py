@@ -5,11 +5,8 @@ found through every shard.
 """
 
 import json
-import os
 import pathlib
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -17,46 +14,9 @@ import time
 
 import requests
 
+from served import Log, free_ports
 from tap import end, expect, shown
 from v1 import ENTRIES, JSON, Door, Key, as_v2, expected_body, hashedrekord, refused, sha256, unb64, unique
-
-
-class Log:
-    """A `bulla serve` on ports of its own."""
-
-    def __init__(self, binary, options, folder, ports):
-        self.binary, self.options, self.data = binary, options, folder / "log"
-        self.http, self.grpc, self.metrics = ports
-        self.url = f"http://localhost:{self.http}"
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("BULLA_")}
-
-    def command(self, *words):
-        done = subprocess.run([self.binary, *words], capture_output=True, text=True, env=self.environment)
-        expect(done.returncode == 0, f"{words} ended with {done.returncode}: {done.stderr}")
-        return done.stdout
-
-    def start(self):
-        words = ["serve", "--data", self.data, "--http", f"127.0.0.1:{self.http}", "--grpc", f"127.0.0.1:{self.grpc}",
-                 "--metrics", f"127.0.0.1:{self.metrics}", "--origin", "localhost", *self.options]
-        self.process = subprocess.Popen([self.binary, *words], env=self.environment, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                if requests.get(f"{self.url}/healthz").ok:
-                    return
-            except requests.ConnectionError:
-                expect(self.process.poll() is None, f"bulla serve ended with {self.process.poll()}")
-                time.sleep(0.02)
-        raise AssertionError("bulla serve does not answer")
-
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait(timeout=30)
-
-
-def free_ports(number):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    return [one.getsockname()[1] for one in held]
 
 
 class Posting:

@@ -227,6 +227,9 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let data = running.dir().to_owned();
     let (authorities, documents) = args.open_authorities(&running, http_at.port()).await?;
     let (url, trust) = (documents.url().to_owned(), documents.served()?);
+    if args.everything && args.trust.url.is_none() {
+        warn_of_localhost(http_at, &url);
+    }
 
     let expected = Expected {
         writes: !args.entries.read_only,
@@ -311,6 +314,18 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     running.stop().await.map_err(|error| Failure::unavailable(format!("the log did not settle: {error}")))?;
     tracing::info!(size = running.active().status().size, "stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever listens for others should not send them to themselves.
+fn warn_of_localhost(http: SocketAddr, url: &str) {
+    if !http.ip().is_loopback() && url.starts_with("http://localhost:") {
+        tracing::warn!(
+            %http,
+            url,
+            "other machines reach this one, but clients are told localhost: begin a new --data with the name that others use, \
+             such as --origin sigstore.example.org --url https://sigstore.example.org"
+        );
+    }
 }
 
 /// The routes of the authorities that have no listener of their own, beside those of the log.

@@ -16,6 +16,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use bulla_claims::keys::public_key_pem;
 
+use crate::text::shell_word;
+
 /// A log that listens.
 pub(crate) struct Front {
     /// Its key under its origin.
@@ -72,7 +74,7 @@ impl Front {
              bulla fsck {near} --key {}\n\n",
             env!("CARGO_PKG_VERSION"),
             example(&near),
-            vkey.display(),
+            shell_word(&vkey.display().to_string()),
         )
     }
 

@@ -18,7 +18,10 @@ use crate::{Outcome, Tap, services};
 /// Everything its client does.
 pub async fn all(folder: &Path, tap: &mut Tap) {
     let outcome = entries(folder).await;
-    tap.line("sigstore-rs 0.14: create, 409, get by index and UUID, retrieve, search by hash and key", outcome);
+    tap.line(
+        "sigstore-rs 0.14: create, 409, get by index and UUID, retrieve, search by hash and key",
+        outcome,
+    );
     let outcome = heads(folder).await;
     tap.line("sigstore-rs 0.14: log info, public key, inclusion and consistency verified", outcome);
 }

@@ -78,8 +78,8 @@ pub(crate) struct Args {
     /// Another policy that may be asked for; may be repeated
     #[arg(long, value_name = "OID", help_heading = "Timestamps")]
     pub(super) tsa_accept_policy: Vec<String>,
-    /// What timestamps say about how exact they are
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = text::duration, help_heading = "Timestamps")]
+    /// What timestamps say about how exact they are, 1ms to 1h
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = accuracy, help_heading = "Timestamps")]
     pub(super) tsa_accuracy: Duration,
     /// A server to compare the clock with: `HOST:PORT` of an NTP server, or a URL of https; may be repeated
     #[arg(long, value_name = "URL", help_heading = "Timestamps")]
@@ -175,6 +175,17 @@ impl From<Submitters> for Submissions {
             Submitters::Closed => Self::Closed,
             Submitters::Open => Self::Open,
         }
+    }
+}
+
+/// How exact a clock may be said to be. A timestamp that is exact to nothing, or to a day, attests nothing.
+fn accuracy(text: &str) -> Result<Duration, String> {
+    let accuracy = text::duration(text)?;
+    let known = Duration::from_millis(1)..=Duration::from_hours(1);
+    if known.contains(&accuracy) {
+        Ok(accuracy)
+    } else {
+        Err("1ms to 1h was expected, such as 1s".to_owned())
     }
 }
 

@@ -8,6 +8,7 @@ use clap::ValueEnum as _;
 use super::members::Members;
 use crate::command::Failure;
 use crate::home::Identity;
+use crate::text::shell_word;
 
 /// Families of clients, as people name them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -88,61 +89,75 @@ pub(crate) fn greeting(stack: &Stack) -> String {
     text
 }
 
-/// What to type, or to apply to a cluster.
+/// What to type, or to apply to a cluster. Words in capitals are for the reader to replace.
 pub(crate) fn lines(client: Client, stack: &Stack) -> String {
     let Stack { url, issuer, .. } = stack;
-    let data = stack.data.display();
-    let root = format!("{data}/tuf/repository/root.json");
-    let trust = format!("{data}/clients/trusted_root.json");
-    let config = format!("{data}/clients/client_trust_config.json");
+    let file = |name: &str| stack.data.join(name).display().to_string();
+    let (root, trust) = (file("tuf/repository/root.json"), file("clients/trusted_root.json"));
+    let config = file("clients/client_trust_config.json");
+    let (root_word, config_word) = (shell_word(&root), shell_word(&config));
     let tsa = format!("{url}/api/v1/timestamp");
     match client {
         Client::Cosign3 => format!(
-            "cosign initialize --mirror {url}/tuf --root {root}\n\
+            "cosign initialize --mirror {url}/tuf --root {root_word}\n\
              cosign sign --oidc-issuer {issuer} IMAGE@DIGEST\n\
              cosign verify --certificate-identity WHO --certificate-oidc-issuer {issuer} IMAGE@DIGEST\n"
         ),
         Client::Cosign2 => format!(
-            "cosign initialize --mirror {url}/tuf --root {root}\n\
+            "cosign initialize --mirror {url}/tuf --root {root_word}\n\
              cosign sign --fulcio-url {url} --rekor-url {url} --oidc-issuer {issuer} --timestamp-server-url {tsa} IMAGE@DIGEST\n\
              cosign verify --rekor-url {url} --certificate-identity WHO --certificate-oidc-issuer {issuer} IMAGE@DIGEST\n"
         ),
         Client::SigstorePython => format!(
-            "sigstore --instance {url}/tuf trust-instance {root}\n\
+            "sigstore --instance {url}/tuf trust-instance {root_word}\n\
              sigstore --instance {url}/tuf sign FILE\n\
              sigstore --instance {url}/tuf verify identity --cert-identity WHO --cert-oidc-issuer {issuer} FILE\n\
+             # without a browser here, or with the token of a workflow:\n\
+             sigstore --instance {url}/tuf sign --oauth-force-oob FILE\n\
+             sigstore --instance {url}/tuf sign --identity-token TOKEN FILE\n\
              # with a file instead of the repository, as model_signing wants it:\n\
-             sigstore --trust-config {config} sign FILE\n\
-             model_signing sign sigstore --trust_config {config} MODEL\n"
+             sigstore --trust-config {config_word} sign --identity-token TOKEN FILE\n\
+             sigstore --trust-config {config_word} verify identity --cert-identity WHO --cert-oidc-issuer {issuer} FILE\n\
+             model_signing sign sigstore --trust_config {config_word} --identity_token TOKEN --signature SIGNATURE MODEL\n\
+             model_signing verify sigstore --trust_config {config_word} --identity WHO --identity_provider {issuer} \
+             --signature SIGNATURE MODEL\n"
         ),
         Client::SigstoreJs => format!(
-            "sigstore initialize --mirror {url}/tuf --root {root}\n\
+            "sigstore initialize --mirror {url}/tuf --root {root_word}\n\
              SIGSTORE_ID_TOKEN=TOKEN CI=true sigstore attest STATEMENT --fulcio-url {url} --rekor-url {url} --tsa-server-url {url} \
              --output-file BUNDLE\n\
              sigstore verify BUNDLE --certificate-identity-email WHO --certificate-issuer {issuer} --tuf-mirror-url {url}/tuf \
-             --tuf-root-path {root}\n\
+             --tuf-root-path {root_word}\n\
              // in a program: import {{ sign, verify }} from 'sigstore'\n\
              const here = {{ fulcioURL: '{url}', rekorURL: '{url}', tsaServerURL: '{url}', identityToken: TOKEN,\n\
-             \x20\x20tufMirrorURL: '{url}/tuf', tufRootPath: '{root}' }}\n"
+             \x20\x20tufMirrorURL: '{url}/tuf', tufRootPath: {root} }}\n",
+            root = literal(&root),
         ),
         Client::SigstoreGo => format!(
             "// with github.com/sigstore/sigstore-go/pkg/{{root,tuf}}\n\
-             first, err := os.ReadFile(\"{root}\")\n\
+             first, err := os.ReadFile({root})\n\
              options := tuf.DefaultOptions().WithRepositoryBaseURL(\"{url}/tuf\").WithRoot(first)\n\
              trustedRoot, err := root.FetchTrustedRootWithOptions(options)\n\
              signingConfig, err := root.FetchSigningConfigWithOptions(options)\n\
-             // or from a file: root.NewTrustedRootFromPath(\"{trust}\")\n"
+             // or from a file: root.NewTrustedRootFromPath({trust})\n",
+            root = literal(&root),
+            trust = literal(&trust),
         ),
         Client::SigstoreRust => format!(
             "// with sigstore-trust-root, its feature `tuf`, and sigstore-sign\n\
-             let root = std::fs::read(\"{root}\")?;\n\
+             let root = std::fs::read({root:?})?;\n\
              let repository = TufConfig::custom(\"{url}/tuf\", TufBootstrap::trusted(root));\n\
              let trusted_root = TrustedRoot::from_tuf(repository.clone()).await?;\n\
              let signing_config = SigningConfig::from_tuf(repository).await?;\n"
         ),
-        Client::PolicyController => policy_controller(stack, &root),
+        Client::PolicyController => policy_controller(stack, &root_word),
         Client::Kyverno => kyverno(stack),
     }
+}
+
+/// A string as JavaScript and Go write it, which is how JSON does.
+fn literal(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 /// Resources for a cluster: whom to believe, and a policy that uses it.
@@ -181,9 +196,10 @@ fn policy_controller(Stack { url, issuer, .. }: &Stack, root: &str) -> String {
 
 /// A policy with the keys in it: this controller takes no repository in a policy.
 fn kyverno(Stack { url, issuer, data, .. }: &Stack) -> String {
-    let data = data.display();
     let mut text = String::new();
-    let indented = |file: &str| format!("$(sed 's/^/                /' {data}/{file})");
+    let indented = |file: &str| {
+        format!("$(sed 's/^/                /' {})", shell_word(&data.join(file).display().to_string()))
+    };
     // Writing to a string cannot fail.
     let _infallible = write!(
         text,
@@ -221,4 +237,86 @@ fn kyverno(Stack { url, issuer, data, .. }: &Stack) -> String {
         ctlog = indented("ct/ct.pub"),
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn stack() -> Stack {
+        Stack {
+            url: "https://log.example.org".to_owned(),
+            issuer: "https://issuer.example.org".to_owned(),
+            data: PathBuf::from("/srv/a b'c\"d$e\\f"),
+        }
+    }
+
+    /// What a shell makes of the words of a line, one a line.
+    fn words(line: &str) -> Vec<String> {
+        let said =
+            Command::new("sh").args(["-c", &format!("printf '%s\\n' {line}")]).output().expect("sh runs");
+        assert!(said.status.success(), "{line}: {}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8(said.stdout).expect("text").lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_path_is_one_word_of_the_shell() {
+        let stack = stack();
+        let root = stack.data.join("tuf/repository/root.json").display().to_string();
+        let config = stack.data.join("clients/client_trust_config.json").display().to_string();
+        for client in [Client::Cosign3, Client::Cosign2, Client::SigstorePython, Client::SigstoreJs] {
+            let text = lines(client, &stack);
+            let held: Vec<_> =
+                text.lines().filter(|line| line.contains("/srv/") && !line.contains("  tuf")).collect();
+            assert!(!held.is_empty());
+            for line in held {
+                let words = words(line);
+                assert!(words.contains(&root) || words.contains(&config), "{line}: {words:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_is_one_string_of_a_program() {
+        let stack = stack();
+        let root = stack.data.join("tuf/repository/root.json").display().to_string();
+        let escaped = r#""/srv/a b'c\"d$e\\f/tuf/repository/root.json""#;
+        assert_eq!(serde_json::from_str::<String>(escaped).expect("JSON"), root);
+        for client in [Client::SigstoreJs, Client::SigstoreGo, Client::SigstoreRust] {
+            assert!(lines(client, &stack).contains(escaped), "{}", lines(client, &stack));
+        }
+    }
+
+    /// The resources are made by the shell, from files below the directory.
+    #[test]
+    fn resources_are_made_from_files_with_any_name() {
+        let folder = tempfile::tempdir().expect("made");
+        let stack = Stack { data: folder.path().join("a b'c\"d$e"), ..stack() };
+        for (file, text) in [
+            ("tuf/repository/root.json", "{}"),
+            ("ca/chain.pem", "the chain"),
+            ("v1.pub", "the key of the log"),
+            ("ct/ct.pub", "the key of the CT log"),
+        ] {
+            let path = stack.data.join(file);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, text).expect("written");
+        }
+        for (client, expected) in [
+            (Client::PolicyController, vec!["root: e30="]),
+            (Client::Kyverno, vec!["the chain", "the key of the log", "the key of the CT log"]),
+        ] {
+            let script = format!("kubectl() {{ cat; }}\n{}", lines(client, &stack));
+            let said = Command::new("sh").args(["-c", &script]).output().expect("sh runs");
+            let text = String::from_utf8_lossy(&said.stdout);
+            assert!(
+                expected.iter().all(|part| text.contains(part)),
+                "{text} {}",
+                String::from_utf8_lossy(&said.stderr)
+            );
+            assert!(said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
+        }
+    }
 }
