@@ -275,15 +275,7 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
         background.spawn(control::serve(socket, Arc::new(move |order| orders.clone().carry_out(order))));
     }
     if let Some((listener, _)) = grpc {
-        let asked = health.clone();
-        let fulcio = authorities.fulcio();
-        let others: &[&'static [u8]] = if fulcio.is_some() { &[api::fulcio::DESCRIPTORS] } else { &[] };
-        let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || asked.is_ready()), others);
-        let mut routes = routes.map_err(|error| Failure::check(format!("gRPC descriptors: {error}")))?;
-        if let Some(fulcio) = fulcio {
-            routes = routes.add_service(api::fulcio::grpc(fulcio));
-        }
-        services.push((listener, routes.into_axum_router()));
+        services.push((listener, over_grpc(door, &authorities, health.clone())?));
     }
     if let Some((listener, _)) = metrics_listener {
         services.push((listener, metrics::routes(counted.clone(), health.clone())));
@@ -326,6 +318,18 @@ fn warn_of_localhost(http: SocketAddr, url: &str) {
              such as --origin sigstore.example.org --url https://sigstore.example.org"
         );
     }
+}
+
+/// The log over gRPC, and the certificate authority if there is one.
+fn over_grpc(door: Arc<Door>, authorities: &Authorities, health: Arc<Health>) -> Result<Router, Failure> {
+    let fulcio = authorities.fulcio();
+    let others: &[&'static [u8]] = if fulcio.is_some() { &[api::fulcio::DESCRIPTORS] } else { &[] };
+    let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || health.is_ready()), others);
+    let mut routes = routes.map_err(|error| Failure::check(format!("gRPC descriptors: {error}")))?;
+    if let Some(fulcio) = fulcio {
+        routes = routes.add_service(api::fulcio::grpc(fulcio));
+    }
+    Ok(routes.into_axum_router())
 }
 
 /// The routes of the authorities that have no listener of their own, beside those of the log.
