@@ -89,6 +89,11 @@ pub fn show(draft: &Path) -> Result<Draft, RepositoryError> {
     Ok(describe(&load(draft)?))
 }
 
+/// The newest root of a repository, if it has one.
+pub fn current(repository: &Path) -> Result<Option<Draft>, RepositoryError> {
+    Ok(current_root(repository)?.map(|root| describe(&root)))
+}
+
 /// Installs a draft in the repository, if enough of those whom it names have signed, and enough of those whom the version
 /// before names. The draft is left where it is.
 pub fn publish(draft: &Path, repository: &Path, now: Timestamp) -> Result<Draft, RepositoryError> {
