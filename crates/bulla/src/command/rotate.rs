@@ -1,6 +1,7 @@
 //! `bulla trust rotate`: replaces the key of an authority without anybody having to stop. The new key is made here, by whoever
 //! holds the key of the root; the server tells clients of it, and puts it in force when they had time to learn of it.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -103,7 +104,9 @@ fn listed(signing: &[Signing], output: Output) -> String {
         let mut said = key_id.clone();
         for (word, time) in [("since", since), ("until", until)] {
             if let Some(time) = time {
-                said.push_str(&format!("  {word} {}", time.round(jiff::Unit::Second).unwrap_or(*time)));
+                // Writing to a string cannot fail.
+                let _infallible =
+                    write!(said, "  {word} {}", time.round(jiff::Unit::Second).unwrap_or(*time));
             }
         }
         text::line(&mut lines, authority, said);

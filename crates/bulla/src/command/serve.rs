@@ -25,7 +25,6 @@ use crate::home::{self, Absent, Home, remember_url};
 use crate::service::authorities::clients::{self, Stack};
 use crate::service::authorities::members::Members;
 use crate::service::authorities::{self, Authorities, Listeners, Place, Served};
-use crate::service::control;
 use crate::service::front::{Front, Places};
 use crate::service::health::{self, Expected, Health};
 use crate::service::orders::Orders;
@@ -242,16 +241,9 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let shelves = args.entries.shelves(&data);
     let door = Arc::new(Door::new(running.shards().clone(), settings, trust, shelves));
 
-    let orders = Arc::new(Orders::new(
-        running.clone(),
-        door.clone(),
-        authorities.clone(),
-        args.trust.clone(),
-        http_at.port(),
-    ));
-    if let Err(failure) = orders.take_up().await {
-        tracing::error!(%failure, "staged keys cannot be put in force: those before them go on");
-    }
+    let trust_args = args.trust.clone();
+    let orders = Orders::new(running.clone(), door.clone(), authorities.clone(), trust_args, http_at.port());
+    let orders = orders.begin().await;
 
     let identity = running.identity();
     let v1_log_id = bulla_tlog::sha256(&identity.v1_spki);
@@ -277,11 +269,7 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let mut background = JoinSet::new();
     authorities.keep(&mut background);
     background.spawn(keep_house(door.clone(), args.running.retention));
-    if let Some(socket) = control::listen(&data) {
-        let orders = orders.clone();
-        background.spawn(control::serve(socket, Arc::new(move |order| orders.clone().carry_out(order))));
-    }
-    background.spawn(async move { orders.keep().await });
+    orders.keep(&mut background);
     if let Some((listener, _)) = grpc {
         let asked = health.clone();
         let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || asked.is_ready()));

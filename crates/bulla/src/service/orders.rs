@@ -7,10 +7,11 @@ use std::time::Duration;
 use bulla_rekor::Door;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
 
 use super::authorities::Authorities;
 use super::authorities::rotation::Taken;
-use super::control::Order;
+use super::control::{self, Order};
 use super::running::Running;
 use super::trust::{self, Documents};
 use crate::command::Failure;
@@ -45,8 +46,27 @@ impl Orders {
         Self { running, door, authorities, args, port, changing: Mutex::default(), changed: Notify::new() }
     }
 
+    /// Takes up what was staged while nothing ran.
+    pub(crate) async fn begin(self) -> Arc<Self> {
+        if let Err(failure) = self.take_up().await {
+            tracing::error!(%failure, "staged keys cannot be put in force: those before them go on");
+        }
+        Arc::new(self)
+    }
+
+    /// Takes orders from now on, and puts staged keys in force when they are due.
+    pub(crate) fn keep(self: &Arc<Self>, background: &mut JoinSet<()>) {
+        if let Some(socket) = control::listen(self.running.dir()) {
+            let orders = self.clone();
+            let carry_out = Arc::new(move |order| orders.clone().carry_out(order));
+            background.spawn(control::serve(socket, carry_out));
+        }
+        let orders = self.clone();
+        background.spawn(async move { orders.watch().await });
+    }
+
     /// Follows an order; returns what is said of it.
-    pub(crate) async fn carry_out(self: Arc<Self>, order: Order) -> Result<String, Failure> {
+    async fn carry_out(self: Arc<Self>, order: Order) -> Result<String, Failure> {
         match order {
             Order::Rotate { origin } => {
                 let _alone = self.changing.lock().await;
@@ -67,7 +87,7 @@ impl Orders {
     }
 
     /// Tells clients of the keys that were staged, and puts those in force that are due.
-    pub(crate) async fn take_up(&self) -> Result<Vec<Taken>, Failure> {
+    async fn take_up(&self) -> Result<Vec<Taken>, Failure> {
         let _alone = self.changing.lock().await;
         let mut taken = Vec::new();
         // The repository's key first: what follows is signed by it.
@@ -86,7 +106,7 @@ impl Orders {
     }
 
     /// Puts staged keys in force when they are due, for ever.
-    pub(crate) async fn keep(&self) {
+    async fn watch(&self) {
         loop {
             let until = self
                 .authorities

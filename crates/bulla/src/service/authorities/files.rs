@@ -137,10 +137,8 @@ impl<'a> Hierarchy<'a> {
         }
         let own = offline.join("root.key");
         if own.exists() {
-            let free = (1_u32..)
-                .map(|number| offline.join(format!("root.{number}.key")))
-                .find(|path| !path.exists());
-            let moved = fs::rename(&own, free.unwrap_or_default());
+            let kept = staged::free_name(&offline, |number| format!("root.{number}.key"))?;
+            let moved = fs::rename(&own, offline.join(kept));
             moved.map_err(|error| not_writable(&offline, &error))?;
         }
         let moved = fs::rename(&key, &own).and_then(|()| fs::remove_file(&certificate));

@@ -168,8 +168,7 @@ fn keep_old_chain(data: &Path, role: &Role) -> Result<(), Failure> {
     if kept.iter().any(|path| fs::read(path).is_ok_and(|text| text == old.as_bytes())) {
         return Ok(());
     }
-    let free = (1_u32..).map(|number| format!("{number}.pem")).find(|name| !other.join(name).exists());
-    note(&other, &free.unwrap_or_default(), &old)?;
+    note(&other, &free_name(&other, |number| format!("{number}.pem"))?, &old)?;
     settle(&other)?;
     settle(&home)
 }
@@ -208,6 +207,14 @@ pub(super) fn remove(place: &Path) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(not_writable(place, &error)),
         _ => settle(place.parent().unwrap_or(place)),
     }
+}
+
+/// The first of these names that no file in a directory has.
+pub(super) fn free_name(dir: &Path, name: impl Fn(u32) -> String) -> Result<String, Failure> {
+    let free = (1..=MOST).map(name).find(|name| !dir.join(name).exists());
+    free.ok_or_else(|| {
+        Failure::usage(format!("{} has {MOST} old keys or chains: take some away", dir.display()))
+    })
 }
 
 /// Takes a file away, if there is one.
@@ -259,6 +266,8 @@ fn settle(dir: &Path) -> Result<(), Failure> {
 pub(super) const CHAIN: &str = "chain.pem";
 /// Since when a key that followed another signs.
 pub(super) const SINCE: &str = "since";
+/// Of one authority that was rotated every day, three years.
+const MOST: u32 = 1000;
 const OTHER: &str = "other";
 
 #[cfg(test)]
