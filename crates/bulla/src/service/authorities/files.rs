@@ -6,11 +6,11 @@
 //! DIR/root.pem              certificate of the root
 //! DIR/ca/ca.key, chain.pem  the certificate authority: its key, its certificates up to the root
 //! DIR/tsa/tsa.key, chain.pem
-//! DIR/ct/ct.key, ct.pub     the certificate transparency log; beside them its ledger
+//! DIR/ct/ct.key, ct.pub     the certificate transparency log; beside them its ledger; DIR/ct-2, … those that followed it
 //! DIR/tuf/online.key        signs the repository from day to day
 //! ```
 //!
-//! A chain is written last: an authority is there when its chain is.
+//! A chain is written last: an authority is there when its chain is. How a key follows another is in `staged`.
 
 use std::collections::HashSet;
 use std::fs;

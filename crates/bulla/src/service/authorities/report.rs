@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::files::{self, CA, Role, TSA};
 use super::staged::{self, CHAIN, Plan, SINCE};
-use super::{ct, expiry};
+use super::{ct, expiry, tuf};
 use crate::command::Failure;
 use crate::home::read_format;
 
@@ -87,14 +87,8 @@ pub(crate) fn read(data: &Path) -> Result<Vec<Signing>, Failure> {
     }
     let logs = ct::Place::all(data)?;
     if let (Some(active), next) = ct::Place::active(&logs) {
-        let key = |place: &ct::Place| {
-            let path = place.dir.join("ct.pub");
-            let failed =
-                |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
-            let text = fs::read(&path).map_err(|error| failed(&error))?;
-            let key = PublicKey::parse(&text).map_err(|error| failed(&error.problem))?;
-            Ok::<_, Failure>(sha256(key.spki()).to_string())
-        };
+        let key =
+            |place: &ct::Place| Ok::<_, Failure>(sha256(&public(&place.dir.join("ct.pub"))?).to_string());
         let before = logs.iter().rev().find_map(|place| place.ended);
         let created = read_format(&active.dir)?.and_then(|format| i64::try_from(format.created).ok());
         let since = before.or(created.and_then(|created| Timestamp::from_second(created).ok()));
@@ -106,8 +100,8 @@ pub(crate) fn read(data: &Path) -> Result<Vec<Signing>, Failure> {
         let next = data.join("tuf/next");
         let staged = match Plan::read(&next)? {
             Some(plan) => {
-                let key = crate::home::read_key(&next.join("online.key"), None)?;
-                Some(Staged::of(key_id(key.spki()).map_err(Failure::usage)?, Some(&plan)))
+                let key = public(&next.join(tuf::PUBLIC))?;
+                Some(Staged::of(key_id(&key).map_err(Failure::usage)?, Some(&plan)))
             }
             None => None,
         };
@@ -139,6 +133,14 @@ fn certified(data: &Path, role: &Role, until: Option<Timestamp>) -> Result<Optio
     let since = since(&home).unwrap_or(in_force.begins);
     let key_id = sha256(&in_force.spki).to_string();
     Ok(Some(Signing { authority: role.dir, key_id, since: Some(since), until, staged }))
+}
+
+/// The public key in a file, DER.
+fn public(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
+    let text = fs::read(path).map_err(|error| failed(&error))?;
+    let key = PublicKey::parse(&text).map_err(|error| failed(&error.problem))?;
+    Ok(key.spki().to_vec())
 }
 
 fn since(home: &Path) -> Option<Timestamp> {

@@ -5,7 +5,7 @@
 //! DIR/ca/next/ca.key, chain.pem, plan.json   the certificate authority that is to follow
 //! DIR/tsa/next/tsa.key, …                    the timestamp authority
 //! DIR/ct-2/ct.key, ct.pub, plan.json         the certificate transparency log that follows DIR/ct, beside its ledger
-//! DIR/tuf/next/online.key, *.root.json       the repository's key, and the roots that say so
+//! DIR/tuf/next/online.key, .pub, *.root.json the repository's key, and the roots that say so
 //! ```
 //!
 //! What is staged comes to be under its name with all its files at once. It is put in force in steps that can each be done

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bulla_authority::PrivateKey;
 use bulla_authority::tuf::{Expiries, OnlineRotation, Repository, RepositoryError};
 use bulla_claims::SigningKey;
+use bulla_claims::keys::public_key_pem;
 use bulla_rekor::trust::Apis;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
@@ -191,7 +192,12 @@ pub(super) async fn stage(
     })?;
     let [both, alone] =
         [rotation.both, rotation.alone].map(|root| String::from_utf8(root).unwrap_or_default());
-    staged::lay(&place, Some(plan), &[(KEY, &text)], &[(BOTH, &both), (ALONE, &alone)])
+    staged::lay(
+        &place,
+        Some(plan),
+        &[(KEY, &text)],
+        &[(PUBLIC, &public_key_pem(key.spki())), (BOTH, &both), (ALONE, &alone)],
+    )
 }
 
 /// Puts the staged key in force, or goes on with that. The old key is no more.
@@ -228,6 +234,8 @@ async fn turned(data: &Path, expiries: Expiries) -> Result<Option<Repository>, F
 }
 
 const KEY: &str = "online.key";
+/// The public half of a staged one.
+pub(super) const PUBLIC: &str = "online.pub";
 const BOTH: &str = "both.root.json";
 const ALONE: &str = "alone.root.json";
 const TRUSTED_ROOT: &str = "trusted_root.json";
