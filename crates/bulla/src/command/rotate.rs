@@ -92,7 +92,11 @@ fn next_step(whose: Rotated, taken: Option<&[Taken]>) -> String {
         Rotated::Ct => " The old log ends then, and is served for ever.",
         _ => " The old key is deleted then: it never signs again.",
     };
-    format!("{when}{key}")
+    let unknown = taken.unwrap_or_default().iter().filter_map(|taken| taken.unknown_seconds).max();
+    let unknown = unknown.map_or(String::new(), |seconds| {
+        format!("\nSome clients may keep the trusted root that they have for {seconds} s more, and refuse what the new key signs.")
+    });
+    format!("{when}{key}{unknown}")
 }
 
 fn listed(signing: &[Signing], output: Output) -> String {

@@ -100,7 +100,7 @@ impl Orders {
             self.tell_clients(self.args.url.as_deref()).await?;
         }
         if repository? {
-            taken.push(Taken { authority: "tuf".to_owned(), from: Timestamp::now() });
+            taken.push(Taken { authority: "tuf".to_owned(), from: Timestamp::now(), unknown_seconds: None });
         }
         Ok(taken)
     }

@@ -20,6 +20,9 @@ pub(crate) struct Taken {
     pub(crate) authority: String,
     /// From when it signs.
     pub(crate) from: Timestamp,
+    /// How long clients may keep a trusted root without it, in seconds, if that is longer than they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unknown_seconds: Option<u64>,
 }
 
 /// Those that have certificates.
@@ -63,18 +66,18 @@ impl Authorities {
             }
             let plan = plan.publish(&place, now)?;
             let from = plan.from().unwrap_or(now);
-            if let Some(lifetime) =
-                self.trusted.lifetime().filter(|lifetime| lifetime.as_secs() > plan.overlap_seconds)
-            {
+            let kept = self.trusted.lifetime().map(|lifetime| lifetime.as_secs());
+            let unknown_seconds = kept.filter(|kept| *kept > plan.overlap_seconds);
+            if let Some(seconds) = unknown_seconds {
                 tracing::warn!(
                     authority,
-                    "the overlap is shorter than clients may keep a list of the trust repository ({} s): some will not know \
-                     the new key when it begins to sign",
-                    lifetime.as_secs()
+                    seconds,
+                    "the overlap is shorter than clients may keep a trusted root: some will not know the new key when it \
+                     begins to sign"
                 );
             }
             tracing::info!(authority, %from, "a new key is staged, and clients are told");
-            taken.push(Taken { authority: authority.to_owned(), from });
+            taken.push(Taken { authority: authority.to_owned(), from, unknown_seconds });
         }
         Ok(taken)
     }
