@@ -271,8 +271,15 @@ impl Authorities {
         Ok(())
     }
 
-    /// Adds a certificate transparency log by its public key in PEM (RFC 6962: its ID is the hash of the key).
-    pub fn add_ct_log(&mut self, key_pem: &str, base_url: &str, start: Timestamp) -> Result<(), TrustError> {
+    /// Adds a certificate transparency log by its public key in PEM (RFC 6962: its ID is the hash of the key), with when it
+    /// began to sign and when it ended, if it has.
+    pub fn add_ct_log(
+        &mut self,
+        key_pem: &str,
+        base_url: &str,
+        start: Timestamp,
+        end: Option<Timestamp>,
+    ) -> Result<(), TrustError> {
         let blocks = blocks(key_pem, "PUBLIC KEY").map_err(TrustError::Key)?;
         let [spki] = blocks.as_slice() else {
             let problem = format!("the file holds {} public keys, 1 is needed", blocks.len());
@@ -284,7 +291,7 @@ impl Authorities {
             "publicKey": {
                 "rawBytes": STANDARD.encode(spki),
                 "keyDetails": key_details(spki)?,
-                "validFor": { "start": start.to_string() },
+                "validFor": ValidFor { start: start.to_string(), end: end.map(|end| end.to_string()) },
             },
             "logId": { "keyId": sha256(spki).to_base64() },
         }));
@@ -464,7 +471,8 @@ mod tests {
         let base = "http://127.0.0.1:8765";
         let start = "2026-11-21T01:49:57Z".parse().expect("time");
         made.add_certificate_authority(include_str!("../tests/trust/fulcio-chain.pem"), base).expect("chain");
-        made.add_ct_log(include_str!("../tests/trust/ct.pub"), &format!("{base}/ct"), start).expect("key");
+        made.add_ct_log(include_str!("../tests/trust/ct.pub"), &format!("{base}/ct"), start, None)
+            .expect("key");
         made.add_timestamp_authority(
             include_str!("../tests/trust/tsa-chain.pem"),
             &format!("{base}/api/v1/timestamp"),

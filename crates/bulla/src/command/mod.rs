@@ -11,6 +11,7 @@ mod fsck;
 mod inspect;
 mod log;
 mod reindex;
+mod rotate;
 mod serve;
 mod shard;
 mod trust;

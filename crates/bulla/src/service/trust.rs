@@ -175,7 +175,7 @@ fn authorities(args: &Args, start: Timestamp) -> Result<Authorities, Failure> {
         add(path, |text| all.add_certificate_authority(text, &url(&args.ca_url, i)))?;
     }
     for (i, path) in args.ct_key.iter().enumerate() {
-        add(path, |text| all.add_ct_log(text, &url(&args.ct_url, i), start))?;
+        add(path, |text| all.add_ct_log(text, &url(&args.ct_url, i), start, None))?;
     }
     for (i, path) in args.tsa_chain.iter().enumerate() {
         add(path, |text| all.add_timestamp_authority(text, &url(&args.tsa_url, i)))?;
