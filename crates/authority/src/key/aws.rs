@@ -46,10 +46,9 @@ pub(super) async fn open(rest: &str) -> Result<Found, Trouble> {
         ));
     }
     let client = Client::new(&config);
-    let key: GetPublicKeyOutput = patiently(async || {
-        client.get_public_key().key_id(id).send().await.map_err(|error| trouble(&error))
-    })
-    .await?;
+    let key: GetPublicKeyOutput =
+        patiently(async || client.get_public_key().key_id(id).send().await.map_err(|error| trouble(&error)))
+            .await?;
     if key.key_usage() != Some(&KeyUsageType::SignVerify) {
         let usage = key.key_usage().map_or("nothing", KeyUsageType::as_str);
         return Err(other_kind(&format!("a key for {usage}")));
@@ -79,9 +78,8 @@ impl Keeper for AwsKey {
                 None => request.message_type(MessageType::Raw).message(Blob::new(message)),
             };
             let answer = request.send().await.map_err(|error| trouble(&error))?;
-            let signature = answer.signature.ok_or_else(|| {
-                Trouble::Refused("its answer has no signature".to_owned())
-            })?;
+            let signature =
+                answer.signature.ok_or_else(|| Trouble::Refused("its answer has no signature".to_owned()))?;
             Ok(signature.into_inner())
         })
     }
@@ -98,9 +96,8 @@ fn parse(rest: &str) -> Result<(Option<String>, &str), Trouble> {
     if endpoint.is_empty() {
         return Ok((None, id));
     }
-    let url = base(endpoint).ok_or_else(|| {
-        Trouble::Uri(format!("endpoint {endpoint:?} is not HOST or HOST:PORT: {expected}"))
-    })?;
+    let url = base(endpoint)
+        .ok_or_else(|| Trouble::Uri(format!("endpoint {endpoint:?} is not HOST or HOST:PORT: {expected}")))?;
     Ok((Some(url.to_string()), id))
 }
 

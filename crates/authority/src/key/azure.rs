@@ -160,12 +160,14 @@ impl Keeper for AzureKey {
             let request = web::with_json(self.client.post(self.sign.clone()), &body);
             let Signature { value } = self.tokens.ask(request).await?;
             let signature = URL_SAFE_NO_PAD.decode(value.trim_end_matches('='));
-            let signature = signature
-                .map_err(|error| Trouble::Refused(format!("value in its answer is not base64url: {error}")))?;
+            let signature = signature.map_err(|error| {
+                Trouble::Refused(format!("value in its answer is not base64url: {error}"))
+            })?;
             if algorithm == "RS256" {
                 return Ok(signature);
             }
-            parts::ecdsa_der(&signature).map_err(|error| Trouble::Refused(format!("signature in its answer: {error}")))
+            parts::ecdsa_der(&signature)
+                .map_err(|error| Trouble::Refused(format!("signature in its answer: {error}")))
         })
     }
 }
@@ -191,7 +193,9 @@ fn credentials(environment: &Environment, client: Client, resource: &str) -> Res
     let file = environment.get("AZURE_FEDERATED_TOKEN_FILE");
     let how = if secret.is_some() || file.is_some() {
         let missing = |name: &str| {
-            Trouble::Refused(format!("AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE is set, and {name} is not"))
+            Trouble::Refused(format!(
+                "AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE is set, and {name} is not"
+            ))
         };
         let client_id = client_id.ok_or_else(|| missing("AZURE_CLIENT_ID"))?;
         let tenant = environment.get("AZURE_TENANT_ID").ok_or_else(|| missing("AZURE_TENANT_ID"))?;
@@ -201,7 +205,9 @@ fn credentials(environment: &Environment, client: Client, resource: &str) -> Res
             (Some(secret), _) => How::Secret { url, client_id, secret },
             (None, file) => How::Federated { url, client_id, file: file.unwrap_or_default().into() },
         }
-    } else if let (Some(_), Some(header)) = (environment.get("IDENTITY_ENDPOINT"), environment.get("IDENTITY_HEADER")) {
+    } else if let (Some(_), Some(header)) =
+        (environment.get("IDENTITY_ENDPOINT"), environment.get("IDENTITY_HEADER"))
+    {
         How::App { url: environment.url("IDENTITY_ENDPOINT", "")?, header, client_id }
     } else {
         let host = environment.url("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://169.254.169.254")?;

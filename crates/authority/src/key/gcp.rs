@@ -66,7 +66,8 @@ pub(super) async fn open(rest: &str) -> Result<Found, Trouble> {
 
 async fn open_in(rest: &str, environment: &Environment) -> Result<Found, Trouble> {
     let (key, version) = parse(rest)?;
-    let base = environment.url("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS", "https://cloudkms.googleapis.com")?;
+    let base =
+        environment.url("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS", "https://cloudkms.googleapis.com")?;
     let client = web::client(Vec::new())?;
     let source = credentials(environment, client.clone())?;
     let service = Service { client, tokens: Tokens::new(source) };
@@ -77,8 +78,7 @@ async fn open_in(rest: &str, environment: &Environment) -> Result<Found, Trouble
     };
     let name = web::at(&key, ["cryptoKeyVersions", &version]);
     let url = web::at(&name, ["publicKey"]);
-    let Public { pem, algorithm } =
-        patiently(|| service.tokens.ask(service.client.get(url.clone()))).await?;
+    let Public { pem, algorithm } = patiently(|| service.tokens.ask(service.client.get(url.clone()))).await?;
     let read = PublicKey::parse(pem.as_bytes()).map_err(|error| Trouble::Refused(error.problem))?;
     let public = PublicHalf::judge(read.spki().to_vec())?;
     let details = public.details;
@@ -92,7 +92,8 @@ async fn open_in(rest: &str, environment: &Environment) -> Result<Found, Trouble
 
 /// The name of the key, and the version if one is named.
 fn parse(rest: &str) -> Result<(&str, Option<&str>), Trouble> {
-    let expected = "gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K[/cryptoKeyVersions/V] was expected";
+    let expected =
+        "gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K[/cryptoKeyVersions/V] was expected";
     let refused = || Trouble::Uri(expected.to_owned());
     let parts: Vec<&str> = rest.split('/').collect();
     let known = |character: char| character.is_ascii_alphanumeric() || "_-.:".contains(character);
@@ -102,7 +103,18 @@ fn parse(rest: &str) -> Result<(&str, Option<&str>), Trouble> {
     }
     match parts[..] {
         ["projects", _, "locations", _, "keyRings", _, "cryptoKeys", _] => Ok((rest, None)),
-        ["projects", _, "locations", _, "keyRings", _, "cryptoKeys", _, kind @ ("cryptoKeyVersions" | "versions"), version] => {
+        [
+            "projects",
+            _,
+            "locations",
+            _,
+            "keyRings",
+            _,
+            "cryptoKeys",
+            _,
+            kind @ ("cryptoKeyVersions" | "versions"),
+            version,
+        ] => {
             let key = &rest[..rest.len() - version.len() - kind.len() - 2];
             Ok((key, Some(version)))
         }
@@ -131,7 +143,10 @@ impl Service {
         if !listed.next_page_token.is_empty() {
             return Err(Trouble::Refused("it has more than 1000 versions: name one of them".to_owned()));
         }
-        let numbers = listed.crypto_key_versions.iter().filter_map(|version| version.name.rsplit('/').next()?.parse().ok());
+        let numbers = listed
+            .crypto_key_versions
+            .iter()
+            .filter_map(|version| version.name.rsplit('/').next()?.parse().ok());
         numbers.max().ok_or_else(|| Trouble::Refused("it has no version that is enabled".to_owned()))
     }
 }
@@ -141,7 +156,9 @@ impl Keeper for GcpKey {
         Box::pin(async move {
             // Checksums beside them, which the service offers, would say nothing that the signature does not.
             let body = match hashed(self.details, message) {
-                Some(digest) if digest.as_ref().len() == 48 => json!({"digest": {"sha384": STANDARD.encode(digest)}}),
+                Some(digest) if digest.as_ref().len() == 48 => {
+                    json!({"digest": {"sha384": STANDARD.encode(digest)}})
+                }
                 Some(digest) => json!({"digest": {"sha256": STANDARD.encode(digest)}}),
                 None => json!({"data": STANDARD.encode(message)}),
             };
@@ -158,8 +175,9 @@ fn credentials(environment: &Environment, client: Client) -> Result<Box<dyn Toke
     }
     let host = environment.get("GCE_METADATA_HOST").unwrap_or_else(|| "metadata.google.internal".to_owned());
     let url = format!("http://{host}/computeMetadata/v1/instance/service-accounts/default/token");
-    let url = Url::parse(&url)
-        .map_err(|error| Trouble::Refused(format!("GCE_METADATA_HOST is {host:?}, HOST was expected: {error}")))?;
+    let url = Url::parse(&url).map_err(|error| {
+        Trouble::Refused(format!("GCE_METADATA_HOST is {host:?}, HOST was expected: {error}"))
+    })?;
     Ok(Box::new(Metadata { client, url }))
 }
 
@@ -175,7 +193,9 @@ impl TokenSource for Metadata {
             let request = self.client.get(self.url.clone()).header("metadata-flavor", "Google");
             let asked = web::ask(request, "").await;
             asked.map_err(|trouble| {
-                trouble.about(&format!("{CREDENTIALS} is not set, and the metadata server gives no access token"))
+                trouble.about(&format!(
+                    "{CREDENTIALS} is not set, and the metadata server gives no access token"
+                ))
             })
         })
     }
@@ -226,7 +246,8 @@ fn assertion(path: &Path, now: u64) -> Result<(Url, String), String> {
     }
     let url = Url::parse(&file.token_uri).ok().filter(is_secure);
     let url = url.ok_or_else(|| format!("token_uri is {:?}, https://… was expected", file.token_uri))?;
-    let key = SigningKey::from_pem(&file.private_key, None).map_err(|error| format!("private_key {error}"))?;
+    let key =
+        SigningKey::from_pem(&file.private_key, None).map_err(|error| format!("private_key {error}"))?;
     let claims = json!({
         "iss": file.client_email, "scope": SCOPE, "aud": file.token_uri, "iat": now, "exp": now + 3600,
     });

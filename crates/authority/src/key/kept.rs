@@ -247,7 +247,8 @@ mod tests {
     #[tokio::test]
     async fn what_the_right_key_signs_is_given_on() {
         let rsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("a key").serialize_pem();
-        let p521 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).expect("a key").serialize_pem();
+        let p521 =
+            rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).expect("a key").serialize_pem();
         let (p256, p384) = (SigningKey::generate_ecdsa_p256_pem(), SigningKey::generate_ecdsa_p384_pem());
         for pem in [p256, p384, p521, rsa, SigningKey::generate_ed25519_pem()] {
             let own = key(&pem);
@@ -263,7 +264,10 @@ mod tests {
         let (own, other) = (SigningKey::generate_ecdsa_p384_pem(), SigningKey::generate_ecdsa_p384_pem());
         let (kept, _) = kept(key(&other), key(&own).spki()).await;
         let said = kept.sign(b"message").await.expect_err("is kept back").to_string();
-        assert!(said.starts_with("cannot sign: key test://k: the signature that came back does not hold"), "{said}");
+        assert!(
+            said.starts_with("cannot sign: key test://k: the signature that came back does not hold"),
+            "{said}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -299,8 +303,10 @@ mod tests {
         assert!(!said.is_empty());
         // secp256k1, made by openssl.
         let k1 = "3056301006072a8648ce3d020106052b8104000a034200";
-        let mut spki: Vec<u8> =
-            (0..k1.len()).step_by(2).map(|at| u8::from_str_radix(&k1[at..at + 2], 16).expect("hex")).collect();
+        let mut spki: Vec<u8> = (0..k1.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&k1[at..at + 2], 16).expect("hex"))
+            .collect();
         spki.extend([4; 65]);
         let Err(Trouble::Refused(said)) = PublicHalf::judge(spki) else { panic!("is refused") };
         assert!(said.contains("public key"), "{said}");

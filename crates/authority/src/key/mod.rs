@@ -11,12 +11,14 @@ use bulla_tlog::note::SignError;
 mod aws;
 #[cfg(feature = "kms-azure")]
 mod azure;
+#[cfg(all(test, feature = "web-keys"))]
+mod fake;
 #[cfg(feature = "kms-gcp")]
 mod gcp;
-#[cfg(any(feature = "pkcs11", feature = "kms-aws", feature = "web-keys"))]
-mod kept;
 #[cfg(any(feature = "kms-aws", feature = "kms-azure"))]
 mod host;
+#[cfg(any(feature = "pkcs11", feature = "kms-aws", feature = "web-keys"))]
+mod kept;
 #[cfg(any(feature = "pkcs11", feature = "kms-azure", feature = "kms-vault"))]
 mod parts;
 #[cfg(feature = "pkcs11")]
@@ -137,7 +139,10 @@ macro_rules! place {
             open: |uri, rest| Box::pin(kept::opened(uri, $member::open(rest))),
             #[cfg(not(feature = $feature))]
             open: |_, _| {
-                Box::pin(std::future::ready(Err(OpenKeyError::NotBuilt { scheme: $scheme, feature: $feature })))
+                Box::pin(std::future::ready(Err(OpenKeyError::NotBuilt {
+                    scheme: $scheme,
+                    feature: $feature,
+                })))
             },
         }
     };
@@ -172,7 +177,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_uri_of_a_key_is_refused() {
-        let expected = "one of pkcs11:, awskms://, gcpkms://, azurekms://, hashivault:// was expected at its beginning";
+        let expected =
+            "one of pkcs11:, awskms://, gcpkms://, azurekms://, hashivault:// was expected at its beginning";
         for uri in ["", "ca.key", "/etc/ca.key", "file:///etc/ca.key", "AWSKMS:///x", "kms://x"] {
             assert!(!is_uri(uri));
             assert_eq!(refused(uri).await, format!("key {uri:?}: {expected}"));

@@ -76,7 +76,8 @@ async fn open_in(name: &str, environment: &Environment) -> Result<Found, Trouble
     }
     let address = environment.url("VAULT_ADDR", "")?;
     let mount = environment.get("TRANSIT_SECRET_ENGINE_PATH").unwrap_or_else(|| "transit".to_owned());
-    let engine = web::at(&address, ["v1"].into_iter().chain(mount.split('/').filter(|part| !part.is_empty())));
+    let engine =
+        web::at(&address, ["v1"].into_iter().chain(mount.split('/').filter(|part| !part.is_empty())));
     let server = Server::new(environment)?;
     let url = web::at(&engine, ["keys", name]);
     let key: Key = patiently(|| server.ask(server.client.get(url.clone()))).await?;

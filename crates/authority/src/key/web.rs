@@ -88,7 +88,10 @@ pub(super) async fn ask<T: DeserializeOwned>(request: RequestBuilder, secret: &s
         "" => text,
         secret => text.replace(secret, "[secret]"),
     });
-    let said = said.map_or_else(|| format!("it answers {status}"), |text| format!("it answers {status}: {}", quoted(&text)));
+    let said = said.map_or_else(
+        || format!("it answers {status}"),
+        |text| format!("it answers {status}: {}", quoted(&text)),
+    );
     let passing = status.is_server_error() || PASSING.contains(&status);
     Err(if passing { Trouble::Unavailable(said) } else { Trouble::Refused(said) })
 }
@@ -107,13 +110,21 @@ pub(super) fn with_form(request: RequestBuilder, fields: &[(&str, &str)]) -> Req
 /// What a service says about a refusal, in the forms of the four that are asked.
 fn reason(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
-    let texts = [&body["error"]["message"], &body["error_description"], &body["errors"][0], &body["error"], &body["message"]];
+    let texts = [
+        &body["error"]["message"],
+        &body["error_description"],
+        &body["errors"][0],
+        &body["error"],
+        &body["message"],
+    ];
     Some(texts.into_iter().find_map(Value::as_str)?.to_owned())
 }
 
 /// Bytes in base64, as a service sent them.
 pub(super) fn bytes(field: &str, text: &str) -> Result<Vec<u8>, Trouble> {
-    STANDARD.decode(text).map_err(|error| Trouble::Refused(format!("{field} in its answer is not base64: {error}")))
+    STANDARD
+        .decode(text)
+        .map_err(|error| Trouble::Refused(format!("{field} in its answer is not base64: {error}")))
 }
 
 /// The text of a small file: a token, a key, certificates.
