@@ -124,11 +124,12 @@ where
         };
     };
     let status = context.raw().status().as_u16();
-    let code = error.code().unwrap_or("an error without a name");
-    let said = match error.message() {
-        Some(message) => format!("it answers {status} {code}: {message}"),
-        None => format!("it answers {status} {code}"),
-    };
+    let code = error.code().unwrap_or_default();
+    let parts = [Some(code).filter(|code| !code.is_empty()), error.message()];
+    let said = parts
+        .into_iter()
+        .flatten()
+        .fold(format!("it answers {status}"), |said, part| format!("{said}: {part}"));
     if status >= 500 || status == 429 || PASSING.contains(&code) {
         Trouble::Unavailable(said)
     } else {
