@@ -102,7 +102,7 @@ impl Hierarchy<'_> {
         make_directory(dir)?;
         let (root, root_key) = self.root(now).await?;
         // Of an attempt that was interrupted: a key that nothing certifies is as good as a new one.
-        let key = self.keys.to_certify(role.dir, || secret(dir, role.key, role.generate)).await?;
+        let key = self.keys.uncertified(role.dir, || secret(dir, role.key, role.generate)).await?;
         let issuer = Issuer::of_certificate(&root, &root_key).map_err(Failure::usage)?;
         let certificate = self
             .certify(role.profile, role.common_name, key.spki(), &issuer, now, INTERMEDIATE_LIFETIME)

@@ -23,7 +23,7 @@ pub(super) struct NamedKeys<'a> {
 
 impl NamedKeys<'_> {
     /// The key of a role that is to be certified: the one named, else the one in its own file, which is made.
-    pub(super) async fn to_certify(
+    pub(super) async fn uncertified(
         &self,
         role: &str,
         own: impl FnOnce() -> Result<PathBuf, Failure>,
@@ -49,7 +49,7 @@ impl NamedKeys<'_> {
             );
             return Err(Failure::usage(format!("{} {problem}", own.display())));
         }
-        let key = self.to_certify(role, || Ok(own.to_owned())).await?;
+        let key = self.uncertified(role, || Ok(own.to_owned())).await?;
         // What is wrong with the certificates themselves is said by who reads all of them.
         if first_key(text).is_some_and(|certified| certified != key.spki()) {
             let source =
