@@ -11,14 +11,10 @@ pub mod ct;
 pub mod dev;
 mod exchange;
 mod in_force;
-mod key;
-#[cfg(feature = "pkcs11")]
-mod key_pkcs11;
+pub mod key;
 pub mod oidc;
 pub mod tsa;
 pub mod tuf;
 
 pub use in_force::InForce;
 pub use key::{BoxFuture, PrivateKey};
-#[cfg(feature = "pkcs11")]
-pub use key_pkcs11::{TokenError, TokenKey};

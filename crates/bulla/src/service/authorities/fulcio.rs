@@ -29,7 +29,7 @@ pub(super) fn authority(
             "--ca-lifetime must be whole seconds, at most a day: signers need a certificate for minutes",
         )
     })?;
-    let authority = CertificateAuthority::new(&ca.chain, Arc::new(ca.key), ct);
+    let authority = CertificateAuthority::new(&ca.chain, ca.key, ct);
     let authority = authority.map_err(|error| Failure::usage(format!("certificate authority: {error}")))?;
     Ok(authority.with_lifetime(lifetime))
 }

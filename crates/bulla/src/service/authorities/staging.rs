@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::files::{CA, Hierarchy, Role, TSA, root};
 use super::staged::{CHAIN, Plan};
-use super::{ct, tuf};
+use super::{ct, named_key, tuf};
 use crate::command::Failure;
 use crate::home::read_key;
 
@@ -109,6 +109,10 @@ pub(crate) async fn stage(whose: Rotated, means: &Means<'_>, now: Timestamp) -> 
     if roles.is_empty() || !roles.iter().all(|role| has(role)) {
         let whose = whose.authorities()[0];
         return Err(Failure::usage(format!("{} has no authority to rotate: {whose}", data.display())));
+    }
+    for role in &roles {
+        let home = data.join(role.dir);
+        named_key::judge_own(role.dir, &home.join(role.key), &home.join(CHAIN))?;
     }
     let organization = organization(data)?;
     let hierarchy = Hierarchy {

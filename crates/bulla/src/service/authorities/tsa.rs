@@ -88,6 +88,6 @@ fn authority(
 ) -> Result<TimestampAuthority, Failure> {
     let named = |problem: &dyn std::fmt::Display| Failure::usage(format!("timestamp authority: {problem}"));
     let chain = ca::certificates(&certified.chain).map_err(|problem| named(&problem))?;
-    let authority = TimestampAuthority::new(&chain, Arc::new(certified.key), settings, clock);
+    let authority = TimestampAuthority::new(&chain, certified.key, settings, clock);
     authority.map_err(|error| named(&error))
 }
