@@ -45,6 +45,13 @@ pub(crate) struct Claimed {
     pub(crate) size: Option<u64>,
 }
 
+/// It holds tokens, and shows none of them.
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
 impl Client {
     /// Makes a client. It asks nobody yet.
     pub(crate) fn new(options: Options) -> Result<Self, String> {

@@ -199,7 +199,7 @@ mod tests {
             ("sha256:00", "digest has 2 characters after sha256:, sha256 needs 64"),
             (
                 &EMPTY.to_uppercase().replace("SHA", "sha"),
-                "digest has 'A', lower-case hexadecimal digits were expected",
+                "digest has 'F', lower-case hexadecimal digits were expected",
             ),
         ] {
             assert_eq!(text.parse::<Digest>().expect_err(text).to_string(), problem);

@@ -249,3 +249,54 @@ const DEFAULT_LIFE: f64 = 60.0;
 const LONGEST_LIFE: f64 = 3600.0;
 const LARGEST_ANSWER: u64 = 64 << 10;
 const MOST_HELD: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_elsewhere_names_no_token_server_here() {
+        let repository = Repository::parse("registry.example/a").expect("a name");
+        let url = |realm: &str, allow_http| {
+            let (action, timeout) = (Action::Pull, Duration::ZERO);
+            token_url(
+                realm,
+                &Asked { repository: &repository, action, credential: None, allow_http, timeout },
+            )
+        };
+        assert!(url("https://auth.example/token", false).is_ok());
+        assert!(url("http://auth.example/token", true).is_ok());
+        for realm in
+            ["http://auth.example/token", "https://localhost/", "https://127.0.0.1/", "https://[::1]/"]
+        {
+            assert!(url(realm, false).is_err(), "{realm}");
+        }
+        assert!(url("http://169.254.169.254/latest", true).is_err(), "what clouds say about machines");
+    }
+
+    #[test]
+    fn tokens_are_shown_until_they_end() {
+        let (repository, now) = (Repository::parse("a").expect("a name"), Instant::now());
+        let mut tokens = Tokens::default();
+        let answer = bearer("t", Some(Duration::from_secs(54))).expect("a token");
+        assert!(answer.header.is_sensitive());
+        tokens.keep(&repository, Action::Push, &answer, now);
+        let known = |tokens: &Tokens, action, seconds| {
+            tokens.known(&repository, action, now + Duration::from_secs(seconds)).is_some()
+        };
+        assert!(
+            known(&tokens, Action::Push, 53) && known(&tokens, Action::Pull, 53),
+            "who may push may pull"
+        );
+        assert!(!known(&tokens, Action::Push, 54));
+        tokens.keep(&repository, Action::Pull, &answer, now);
+        assert!(!known(&tokens, Action::Push, 54));
+        tokens.forget(&repository);
+        assert!(!known(&tokens, Action::Pull, 0));
+        for number in 0..2 * MOST_HELD {
+            let repository = Repository::parse(&format!("a/{number}")).expect("a name");
+            tokens.keep(&repository, Action::Pull, &answer, now);
+        }
+        assert!(tokens.held.len() <= MOST_HELD);
+    }
+}

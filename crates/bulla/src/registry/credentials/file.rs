@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn errors_name_the_member_and_keep_the_secret() {
         for (text, problem) in [
-            ("[]", "is not JSON of the expected shape (line 1, column 1)"),
+            ("[1]", "is not JSON of the expected shape (line 1, column 2)"),
             (r#"{"auths":{"h":{"auth":"secret"#, "is not JSON of the expected shape (line 1, column 29)"),
             (r#"{"auths":{"h":{"password":"secret"}}}"#, "auths[\"h\"].username is missing beside password"),
             (r#"{"auths":{"h":{"username":"secret"}}}"#, "auths[\"h\"].password is missing beside username"),
