@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use common::{bulla, run};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "serve",
     "trust root",
     "trust signing-config",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 18] = [
     "reindex",
     "fsck",
     "inspect",
+    "image show",
     "witness",
     "bench",
     "",

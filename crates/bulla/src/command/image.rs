@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{Failure, Output, say};
@@ -68,13 +67,7 @@ async fn platforms(image: &Image, manifest: &Manifest) -> Result<Vec<(Platform, 
         }
         Content::Image { config, .. } if CONFIGS.contains(&config.media_type.as_str()) => {
             let config = image.source.blob(config, LARGEST_CONFIG).await?;
-            #[derive(Deserialize)]
-            struct Config {
-                #[serde(flatten)]
-                platform: Option<Platform>,
-            }
-            let config: Option<Config> = serde_json::from_slice(&config).ok();
-            let platform = config.and_then(|config| config.platform);
+            let platform: Option<Platform> = serde_json::from_slice(&config).ok();
             Ok(platform.into_iter().map(|platform| (platform, manifest.digest.to_string())).collect())
         }
         Content::Image { .. } => Ok(Vec::new()),
@@ -103,9 +96,9 @@ fn human(
         line(&mut text, "referrer", format_args!("{}  {}", entry.digest, printable(artifact_type)));
     }
     let by = match listed {
-        Listed::ByApi => "the registry",
-        Listed::ByTag => "the tag that whoever pushes keeps",
-        Listed::BySearch => "a search of the directory",
+        Listed::Api => "the registry",
+        Listed::Tag => "the tag that whoever pushes keeps",
+        Listed::Search => "a search of the directory",
     };
     line(&mut text, "referrers", format_args!("{}, not verified, says {by}", descriptors.len()));
     text
@@ -129,9 +122,9 @@ fn machine(
         "platforms": platforms.iter().map(platform).collect::<Vec<_>>(),
         "referrers": descriptors,
         "referrersListedBy": match listed {
-            Listed::ByApi => "api",
-            Listed::ByTag => "tag",
-            Listed::BySearch => "search",
+            Listed::Api => "api",
+            Listed::Tag => "tag",
+            Listed::Search => "search",
         },
     });
     format!("{document:#}\n")

@@ -151,7 +151,7 @@ impl Layout {
             }
         }
         descriptors.sort_unstable_by(|one, other| one.digest.cmp(&other.digest));
-        Ok(Referrers { descriptors, listed: Listed::BySearch })
+        Ok(Referrers { descriptors, listed: Listed::Search })
     }
 
     /// Writes a blob, unless it is there.

@@ -72,12 +72,12 @@ impl Client {
         let Some(subject) = &manifest.subject else { return Ok(Pushed { digest, listed: None }) };
         let noted = response.headers().get("oci-subject").and_then(|value| value.to_str().ok());
         if noted == Some(&subject.digest.to_string()) {
-            return Ok(Pushed { digest, listed: Some(Listed::ByApi) });
+            return Ok(Pushed { digest, listed: Some(Listed::Api) });
         }
         let name = referrers_name(&subject.digest);
         let listed = self.list(repository, &name, &manifest.descriptor()).await;
         listed.map_err(|problem| problem.at(place(repository, &name)))?;
-        Ok(Pushed { digest, listed: Some(Listed::ByTag) })
+        Ok(Pushed { digest, listed: Some(Listed::Tag) })
     }
 
     async fn put_manifest(

@@ -97,7 +97,7 @@ impl Host {
         if self.0 == HUB { HUB_API } else { &self.0 }
     }
 
-    /// Whether it is this machine, to which plain HTTP does not leave it: `localhost`, names below it, 127.0.0.0/8, ::1.
+    /// Whether it is this machine, to which plain HTTP does not leave it: `localhost`, names below it, 127.0.0.0/8, `::1`.
     pub(crate) fn is_loopback(&self) -> bool {
         let name = match self.0.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or_default(),

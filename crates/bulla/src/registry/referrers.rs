@@ -29,11 +29,11 @@ pub(crate) struct Referrers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listed {
     /// The registry.
-    ByApi,
+    Api,
     /// Whoever pushed, under a tag. Everybody who may push can shorten it.
-    ByTag,
+    Tag,
     /// Nobody: a directory was searched.
-    BySearch,
+    Search,
 }
 
 /// Which way the repositories of late were.
@@ -69,7 +69,7 @@ impl Client {
     ) -> Result<Referrers, Error> {
         let modes = &self.inner.modes;
         let (by_api, by_tag) = match modes.of(repository, Instant::now()) {
-            Some(Listed::ByTag) => (None, Some(self.by_tag(repository, subject).await)),
+            Some(Listed::Tag) => (None, Some(self.by_tag(repository, subject).await)),
             Some(_) => (self.by_api(repository, subject).await?, None),
             None => {
                 // Which way it is costs no round trip: both are asked.
@@ -82,15 +82,15 @@ impl Client {
             }
         };
         if let Some(descriptors) = by_api {
-            modes.learn(repository, Listed::ByApi, Instant::now());
-            return Ok(Referrers { descriptors, listed: Listed::ByApi });
+            modes.learn(repository, Listed::Api, Instant::now());
+            return Ok(Referrers { descriptors, listed: Listed::Api });
         }
         let descriptors = match by_tag {
             Some(by_tag) => by_tag?,
             None => self.by_tag(repository, subject).await?,
         };
-        modes.learn(repository, Listed::ByTag, Instant::now());
-        Ok(Referrers { descriptors, listed: Listed::ByTag })
+        modes.learn(repository, Listed::Tag, Instant::now());
+        Ok(Referrers { descriptors, listed: Listed::Tag })
     }
 
     /// None if the registry does not have the API.

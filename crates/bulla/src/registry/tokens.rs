@@ -136,12 +136,8 @@ pub(super) async fn answer(
             let mut url = url;
             {
                 let mut query = url.query_pairs_mut();
-                service.iter().for_each(|service| {
-                    query.append_pair("service", service);
-                });
-                scopes.iter().for_each(|scope| {
-                    query.append_pair("scope", scope);
-                });
+                let service = service.iter().map(|service| ("service", service));
+                query.extend_pairs(service.chain(scopes.iter().map(|scope| ("scope", scope))));
             }
             let request = client.get(url);
             match credential {

@@ -217,9 +217,8 @@ impl Transport {
     fn schemes(&self, host: &Host) -> &'static [&'static str] {
         match locked(&self.schemes).get(host) {
             Some(&"http") => &["http"],
-            Some(_) => &["https"],
             None if self.options.allow_http || host.is_loopback() => &["https", "http"],
-            None => &["https"],
+            Some(_) | None => &["https"],
         }
     }
 
@@ -324,13 +323,14 @@ fn broken(error: &reqwest::Error) -> Failed {
 fn is_about_a_certificate(error: &reqwest::Error) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let tls = tls.or_else(|| cause.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) = tls {
+        if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) =
+            cause.downcast_ref()
+        {
             return true;
         }
-        source = cause.source();
+        // An I/O error does not count what it wraps among its sources.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        source = wrapped.map_or_else(|| cause.source(), |inner| Some(inner));
     }
     false
 }

@@ -155,24 +155,30 @@ async fn redirects_are_followed_without_credentials_and_end() {
 
 #[tokio::test]
 async fn a_busy_registry_is_waited_for_a_while_and_never_taken_for_an_empty_one() {
-    let image = artifact("image", None);
-    for (code, retry_after, requests) in [
+    let cases = [
         (429, "0", 4),
         (503, "soon", 4),
         (429, "999999999", 1),
         (503, "18446744073709551616", 4),
         (502, "", 4),
-    ] {
+    ];
+    let began = Instant::now();
+    let all = cases.map(async |(code, retry_after, requests)| {
         let fake = serve(move |_| with(code, "retry-after", retry_after)).await;
-        let (client, repository) = (patient(), fake.repository());
-        let began = Instant::now();
-        let error = undetermined(client.manifest(&repository, &by_digest(&image)).await);
+        let (client, repository, image) = (patient(), fake.repository(), artifact("image", None));
+        let manifest = client.manifest(&repository, &by_digest(&image)).await;
+        let referrers = client.referrers(&repository, &image.digest).await;
+        let tags = client.tags(&repository).await;
+        let error = undetermined(manifest);
         assert!(error.to_string().contains(&code.to_string()), "{error}");
-        assert_eq!(fake.seen().len(), requests, "{code} {retry_after}");
-        undetermined(client.referrers(&repository, &image.digest).await);
-        undetermined(client.tags(&repository).await);
-        assert!(began.elapsed() < Duration::from_secs(15));
-    }
+        undetermined(referrers);
+        undetermined(tags);
+        // The manifest, both lists of referrers, and the tags.
+        assert_eq!(fake.seen().len(), 4 * requests, "{code} {retry_after}");
+    });
+    futures_util::future::join_all(all).await;
+    assert!(began.elapsed() < Duration::from_mins(1));
+    let image = artifact("image", None);
     let asked = AtomicUsize::new(0);
     let answer = image.clone();
     let fake = serve(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
@@ -197,14 +203,14 @@ async fn only_an_answered_list_is_an_empty_list() {
     let none = index(&[]);
     // How the API answers, how the tag does, and what that means.
     let cases: [(_, _, Result<(usize, Listed), Verdict>); 14] = [
-        ("list", "404", Ok((1, Listed::ByApi))),
-        ("none", "list", Ok((0, Listed::ByApi))),
-        ("none", "500", Ok((0, Listed::ByApi))),
-        ("404", "404", Ok((0, Listed::ByTag))),
-        ("404", "list", Ok((1, Listed::ByTag))),
-        ("405", "list", Ok((1, Listed::ByTag))),
-        ("501", "list", Ok((1, Listed::ByTag))),
-        ("html", "list", Ok((1, Listed::ByTag))),
+        ("list", "404", Ok((1, Listed::Api))),
+        ("none", "list", Ok((0, Listed::Api))),
+        ("none", "500", Ok((0, Listed::Api))),
+        ("404", "404", Ok((0, Listed::Tag))),
+        ("404", "list", Ok((1, Listed::Tag))),
+        ("405", "list", Ok((1, Listed::Tag))),
+        ("501", "list", Ok((1, Listed::Tag))),
+        ("html", "list", Ok((1, Listed::Tag))),
         ("500", "list", Err(Verdict::Undetermined)),
         ("401", "list", Err(Verdict::Refused)),
         ("throttled", "404", Err(Verdict::Undetermined)),
@@ -288,7 +294,10 @@ async fn a_connection_that_breaks_or_sleeps_says_nothing() {
         let client = Client::new(options).expect("a client");
         undetermined(client.manifest(&repository, &by_digest(&image)).await);
         undetermined(client.referrers(&repository, &image.digest).await);
-        undetermined(client.blob(&repository, &empty(), 2).await);
+        // Whoever says at once that it is too long is believed.
+        if answer != whole {
+            undetermined(client.blob(&repository, &empty(), 2).await);
+        }
     }
     let (listener, host) = listen().await;
     drop(listener);

@@ -102,7 +102,7 @@ async fn a_registry_that_lists_is_left_to_it() {
     let (client, repository) = (client(), fake.repository());
     let pushed =
         client.push_manifest(&repository, &by_digest(&signature), &signature).await.expect("is written");
-    assert_eq!((pushed.digest.clone(), pushed.listed), (signature.digest.clone(), Some(Listed::ByApi)));
+    assert_eq!((pushed.digest.clone(), pushed.listed), (signature.digest.clone(), Some(Listed::Api)));
     assert_eq!(fake.asked(), [format!("PUT manifests/{}", signature.digest)]);
     assert_eq!(fake.seen()[0].header("content-type"), Some(signature.media_type.as_str()));
     let pushed = client.push_manifest(&repository, &tag("plain"), &image).await.expect("is written");
@@ -128,7 +128,7 @@ async fn the_list_under_a_tag_keeps_what_others_wrote() {
     for signature in [&one, &two, &one] {
         let pushed =
             client.push_manifest(&repository, &by_digest(signature), signature).await.expect("is written");
-        assert_eq!(pushed.listed, Some(Listed::ByTag));
+        assert_eq!(pushed.listed, Some(Listed::Tag));
     }
     assert_eq!(listed(&kept, &image), [Digest::of(b"x"), one.digest.clone(), two.digest.clone()]);
     let document: serde_json::Value =
@@ -138,7 +138,7 @@ async fn the_list_under_a_tag_keeps_what_others_wrote() {
     assert_eq!(entry["artifactType"], "application/vnd.example.note");
     assert_eq!(entry["annotations"]["note"], "one");
     let found = client.referrers(&repository, &image.digest).await.expect("are listed");
-    assert_eq!((found.descriptors.len(), found.listed), (3, Listed::ByTag));
+    assert_eq!((found.descriptors.len(), found.listed), (3, Listed::Tag));
     let conditions: Vec<_> = fake
         .seen()
         .iter()

@@ -57,7 +57,8 @@ struct Config {
 
 #[derive(Deserialize)]
 struct Auth {
-    auth: Option<String>,
+    #[serde(rename = "auth")]
+    encoded: Option<String>,
     username: Option<String>,
     password: Option<String>,
     identitytoken: Option<String>,
@@ -116,7 +117,7 @@ impl Auth {
         if let Some(token) = given(self.identitytoken) {
             return Ok(Some(Credential::Identity(token)));
         }
-        if let Some(auth) = given(self.auth) {
+        if let Some(auth) = given(self.encoded) {
             let bytes = STANDARD.decode(auth.trim()).map_err(|_| "auth is not base64".to_owned())?;
             let text = String::from_utf8(bytes).map_err(|_| "auth is not base64 of text".to_owned())?;
             let (username, password) = text.split_once(':').ok_or("auth is not base64 of NAME:PASSWORD")?;
