@@ -151,17 +151,24 @@ impl Manifest {
             _ => Ok(()),
         };
         let content = match (listed, document.config, document.layers, document.manifests) {
-            (true, None, None, Some(manifests)) => {
+            // Programs write `null` for a list with nothing in it.
+            (true, None, None, manifests) => {
+                let manifests = manifests.unwrap_or_default();
                 bounded("manifests", &manifests)?;
                 Content::Index(manifests)
             }
-            (false, Some(config), Some(layers), None) => {
+            (false, Some(config), layers, None) => {
+                let layers = layers.unwrap_or_default();
                 bounded("layers", &layers)?;
                 Content::Image { config, layers }
             }
             // What could be read as both would be signed as one and run as the other.
-            (true, ..) => return Err("index must have manifests, and neither config nor layers".to_owned()),
-            (false, ..) => return Err("manifest must have config and layers, and no manifests".to_owned()),
+            (true, ..) => return Err("index has config or layers, which are those of an image".to_owned()),
+            (false, ..) => {
+                return Err(
+                    "manifest has no config, or has manifests, which are those of an index".to_owned()
+                );
+            }
         };
         let of_config = match &content {
             Content::Image { config, .. } => Some(config.media_type.clone()),
@@ -236,6 +243,8 @@ mod tests {
         assert_eq!(read.artifact_type.as_deref(), Some(OCI_EMPTY), "the config says what it is for");
         assert_eq!(read.subject.as_ref().map(|subject| &subject.digest), Some(&Digest::of(b"{}")));
         let list = json!({ "schemaVersion": 2, "manifests": [image["subject"]] });
+        let none = json!({ "schemaVersion": 2, "manifests": null });
+        assert!(parse(&none, Some(OCI_INDEX)).expect("reads").manifests().is_empty());
         for said in [None, Some(DOCKER_LIST), Some("text/plain")] {
             let read = parse(&list, said).expect("reads");
             assert_eq!(read.manifests().len(), 1);
@@ -255,11 +264,11 @@ mod tests {
         let error = |document: &Value, said| parse(document, said).expect_err("is refused");
         assert_eq!(
             error(&with("manifests", json!([part])), Some(OCI_INDEX)),
-            "index must have manifests, and neither config nor layers"
+            "index has config or layers, which are those of an image"
         );
         assert_eq!(
             error(&with("manifests", json!([part])), Some(OCI_MANIFEST)),
-            "manifest must have config and layers, and no manifests"
+            "manifest has no config, or has manifests, which are those of an index"
         );
         assert_eq!(
             error(&with("mediaType", OCI_MANIFEST.into()), Some(OCI_INDEX)),

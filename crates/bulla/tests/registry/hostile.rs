@@ -413,3 +413,27 @@ async fn a_type_that_is_said_twice_is_said_the_same() {
     assert!(error.to_string().contains("and came as"), "{error}");
     client.manifest(&repository, &tag("list")).await.expect("reads");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_names_a_proxy() {
+    let image = artifact("image", None);
+    let answer = image.clone();
+    let proxy = serve(move |seen| match seen.path.rsplit('/').next() {
+        Some("1.0") => served(&answer),
+        _ => status(404),
+    })
+    .await;
+    let address = format!("http://{}", proxy.host);
+    let show = move |more: &'static [&str]| {
+        let mut command = crate::common::bulla();
+        command.env("HOME", "/nowhere").env("HTTP_PROXY", &address).env("http_proxy", &address);
+        command.env("HTTPS_PROXY", &address).env_remove("NO_PROXY").env_remove("no_proxy");
+        crate::common::run(command.args(["image", "show", "registry.invalid/team/app:1.0"]).args(more))
+    };
+    let (plain, secure) = tokio::task::spawn_blocking(move || (show(&["--allow-http-registry"]), show(&[])))
+        .await
+        .expect("runs");
+    assert!(plain.0 == 0 && plain.1.contains(&image.digest.to_string()), "{plain:?}");
+    assert_eq!(secure.0, 3, "not in clear without being told: {secure:?}");
+    assert!(proxy.seen().iter().any(|seen| seen.header("host") == Some("registry.invalid")));
+}
