@@ -20,7 +20,7 @@ pub(crate) enum Command {
 
 #[derive(clap::Args)]
 pub(crate) struct Show {
-    /// Name such as ghcr.io/org/app:1.2 or alpine@sha256:…, or oci:DIR[:TAG] for an image layout
+    /// Name such as ghcr.io/org/app:1.2 or alpine@sha256:…, or oci:DIR or oci:DIR:TAG for an image layout
     image: String,
     #[command(flatten)]
     registry: RegistryArgs,
