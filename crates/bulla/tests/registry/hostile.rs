@@ -202,7 +202,7 @@ async fn only_an_answered_list_is_an_empty_list() {
     let list = index(&[signature.descriptor()]);
     let none = index(&[]);
     // How the API answers, how the tag does, and what that means.
-    let cases: [(_, _, Result<(usize, Listed), Verdict>); 14] = [
+    let cases: [(_, _, Result<(usize, Listed), Verdict>); 16] = [
         ("list", "404", Ok((1, Listed::Api))),
         ("none", "list", Ok((0, Listed::Api))),
         ("none", "500", Ok((0, Listed::Api))),
@@ -212,6 +212,8 @@ async fn only_an_answered_list_is_an_empty_list() {
         ("501", "list", Ok((1, Listed::Tag))),
         ("html", "list", Ok((1, Listed::Tag))),
         ("500", "list", Err(Verdict::Undetermined)),
+        ("429", "404", Err(Verdict::Undetermined)),
+        ("503", "404", Err(Verdict::Undetermined)),
         ("401", "list", Err(Verdict::Refused)),
         ("throttled", "404", Err(Verdict::Undetermined)),
         ("404", "500", Err(Verdict::Undetermined)),
@@ -304,6 +306,20 @@ async fn a_connection_that_breaks_or_sleeps_says_nothing() {
     let repository = Repository::parse(&format!("{host}/team/app")).expect("a name");
     let error = undetermined(client().manifest(&repository, &tag("a")).await);
     assert!(error.to_string().contains("refused"), "{error}");
+    // A byte now and then, which no silence ends.
+    let fake = serve(|_| {
+        let drip = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(b" ")), ()))
+        });
+        axum::body::Body::from_stream(drip).into_response()
+    })
+    .await;
+    let options = Options { timeout: Duration::from_millis(300), ..Options::default() };
+    let hurried = Client::new(options).expect("a client");
+    let began = Instant::now();
+    undetermined(hurried.blob(&fake.repository(), &Descriptor { size: 1000, ..empty() }, 1000).await);
+    assert!(began.elapsed() < Duration::from_secs(10), "a thousand bytes would take longer");
     // Less than was promised, without a length that says so.
     let fake = serve(|_| "{".into_response()).await;
     let error = undetermined(client().blob(&fake.repository(), &empty(), 2).await);
