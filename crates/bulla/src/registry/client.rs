@@ -12,6 +12,7 @@ use reqwest::{Response, Url};
 use serde::Deserialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
+use super::answer::{self, Body};
 use super::digest::Digest;
 use super::error::{Error, Problem};
 use super::link;
@@ -19,7 +20,7 @@ use super::manifest::{Descriptor, LARGEST_MANIFEST, Manifest};
 use super::reference::{Name, Repository};
 use super::referrers::Modes;
 use super::tokens::Action;
-use super::transport::{self, Ask, At, Body, Options, Transport};
+use super::transport::{Ask, At, Options, Transport};
 
 /// Speaks with any number of registries; copies share what was learned about them.
 #[derive(Clone)]
@@ -66,7 +67,7 @@ impl Client {
         let response = self.get(repository, At::Path("/v2/".to_owned()), HeaderMap::new(), 0).await;
         match response.map_err(|problem| problem.at(at))? {
             response if response.status() == StatusCode::OK => Ok(()),
-            response => Err(transport::refusal(response).await.at(at)),
+            response => Err(answer::refusal(response).await.at(at)),
         }
     }
 
@@ -85,12 +86,12 @@ impl Client {
             let path = manifest_path(repository, name);
             let response = self.get(repository, path, accept(MANIFESTS), LARGEST_MANIFEST).await?;
             if response.status() != StatusCode::OK {
-                return Err(transport::refusal(response).await);
+                return Err(answer::refusal(response).await);
             }
             let claimed = claimed_digest(response.headers())?;
             let media_type = text(response.headers(), &CONTENT_TYPE);
             let tag = response.headers().get(ETAG).cloned();
-            let bytes = transport::read(response, LARGEST_MANIFEST).await?;
+            let bytes = answer::read(response, LARGEST_MANIFEST).await?;
             let asked = match name {
                 Name::Digest(digest) => Some(digest),
                 Name::Tag(_) => None,
@@ -120,7 +121,7 @@ impl Client {
             };
             let response = self.send(&ask).await?;
             if response.status() != StatusCode::OK {
-                return Err(transport::refusal(response).await);
+                return Err(answer::refusal(response).await);
             }
             let headers = response.headers();
             let size = text(headers, &CONTENT_LENGTH).and_then(|size| size.parse().ok());
@@ -159,7 +160,7 @@ impl Client {
             let response =
                 self.get(repository, blob_path(repository, digest), HeaderMap::new(), *size).await?;
             if response.status() != StatusCode::OK {
-                return Err(transport::refusal(response).await);
+                return Err(answer::refusal(response).await);
             }
             let (mut body, mut hasher, mut len) = (Body::new(response, *size)?, digest.hasher(), 0);
             while let Some(part) = body.next().await? {
@@ -193,10 +194,10 @@ impl Client {
                 let Some(at) = next else { return Ok(tags) };
                 let response = self.get(repository, at, HeaderMap::new(), LARGEST_MANIFEST).await?;
                 if response.status() != StatusCode::OK {
-                    return Err(transport::refusal(response).await);
+                    return Err(answer::refusal(response).await);
                 }
                 next = next_page(&response)?;
-                let page = transport::read(response, LARGEST_MANIFEST).await?;
+                let page = answer::read(response, LARGEST_MANIFEST).await?;
                 let page: Page = serde_json::from_slice(&page).map_err(|error| {
                     Problem::Invalid(format!("its list of tags is not readable: {error}"))
                 })?;

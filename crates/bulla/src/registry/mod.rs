@@ -2,6 +2,7 @@
 //! what was asked for, and that a registry without an answer is not taken for one without signatures, is what this room
 //! answers for. docs/design/registry.md says why it is our own.
 
+mod answer;
 mod args;
 mod challenge;
 mod client;

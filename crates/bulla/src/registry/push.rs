@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::Response;
 use serde_json::{Value, json};
 
+use super::answer;
 use super::client::{Client, blob_path, claimed_digest, manifest_path, matches, place, text};
 use super::digest::Digest;
 use super::error::{Error, Problem, present};
@@ -34,12 +35,12 @@ impl Client {
             match head.status() {
                 StatusCode::OK => return Ok(()),
                 StatusCode::NOT_FOUND => {}
-                _ => return Err(transport::refusal(head).await),
+                _ => return Err(answer::refusal(head).await),
             }
             let start = At::Path(format!("/v2/{}/blobs/uploads/", repository.name()));
             let response = self.write(repository, Method::POST, start, Some(("", Bytes::new()))).await?;
             if response.status() != StatusCode::ACCEPTED {
-                return Err(transport::refusal(response).await);
+                return Err(answer::refusal(response).await);
             }
             let target = text(response.headers(), &LOCATION)
                 .ok_or_else(|| Problem::Invalid("its upload has no Location".to_owned()))?;
@@ -48,7 +49,7 @@ impl Client {
             url.query_pairs_mut().append_pair("digest", &digest.to_string());
             let content = Some(("application/octet-stream", bytes.clone()));
             let response = self.write(repository, Method::PUT, At::Url(url), content).await?;
-            if response.status().is_success() { Ok(()) } else { Err(transport::refusal(response).await) }
+            if response.status().is_success() { Ok(()) } else { Err(answer::refusal(response).await) }
         };
         pushed.await.map_err(|problem: Problem| problem.at(format_args!("{repository}@{digest}")))?;
         Ok(digest)
@@ -105,7 +106,7 @@ impl Client {
             if response.status() == StatusCode::PRECONDITION_FAILED {
                 return Ok(response);
             }
-            return Err(transport::refusal(response).await);
+            return Err(answer::refusal(response).await);
         }
         // Some registries rewrite what they are given; what was signed would be another manifest then.
         if let Some(claimed) = claimed_digest(response.headers())? {

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
+use super::answer;
 use super::client::{Client, MOST_PAGES, accept, next_page, text};
 use super::digest::Digest;
 use super::error::{Error, Problem, present};
 use super::manifest::{Content, Descriptor, LARGEST_MANIFEST, MOST_ENTRIES, Manifest, OCI_INDEX};
 use super::reference::{Name, Repository, Tag};
-use super::transport::{self, At};
+use super::transport::At;
 
 /// What refers to a manifest. Candidates: nothing of them is verified, and the lists of some registries leave out types
 /// and annotations, so that only the manifests themselves say what they are.
@@ -112,7 +113,7 @@ impl Client {
                     // What a front end answers to a path that it does not know.
                     StatusCode::OK if page == 0 => return Ok(None),
                     status if page == 0 && matches!(status.as_u16(), 400 | 404 | 405 | 406 | 415 | 501) => {
-                        let throttled = matches!(transport::refusal(response).await, Problem::Unavailable(_));
+                        let throttled = matches!(answer::refusal(response).await, Problem::Unavailable(_));
                         if throttled && status != StatusCode::NOT_IMPLEMENTED {
                             return Err(Problem::Unavailable(format!("its list of referrers: {status}")));
                         }
@@ -123,10 +124,10 @@ impl Client {
                             format!("page {page} of its list of referrers is of type {media_type:?}");
                         return Err(Problem::Invalid(problem));
                     }
-                    _ => return Err(transport::refusal(response).await),
+                    _ => return Err(answer::refusal(response).await),
                 }
                 next = next_page(&response)?;
-                let bytes = transport::read(response, LARGEST_MANIFEST).await?;
+                let bytes = answer::read(response, LARGEST_MANIFEST).await?;
                 let digest = Digest::of(&bytes);
                 let list = Manifest::parse(bytes, digest, Some(OCI_INDEX)).map_err(Problem::Invalid)?;
                 descriptors.extend_from_slice(list.manifests());

@@ -11,11 +11,12 @@ use http::{HeaderValue, StatusCode};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
+use super::answer::{self, chain};
 use super::challenge::Challenge;
 use super::credentials::Credential;
 use super::error::Problem;
 use super::reference::Repository;
-use super::transport::{self, chain};
+use super::transport;
 
 /// What is to be done in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -159,7 +160,7 @@ pub(super) async fn answer(
     if status != StatusCode::OK {
         return Err(refused(status, &place, &asked));
     }
-    let body = transport::read(response, LARGEST_ANSWER).await.map_err(|problem| match problem {
+    let body = answer::read(response, LARGEST_ANSWER).await.map_err(|problem| match problem {
         Problem::Broken(cause) => Problem::Broken(format!("token server {place}: {cause}")),
         _ => Problem::Invalid(format!("token server {place} answered more than {LARGEST_ANSWER} bytes")),
     })?;
