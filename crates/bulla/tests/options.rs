@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use common::{bulla, run};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "serve",
     "trust root",
     "trust signing-config",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 19] = [
     "reindex",
     "fsck",
     "inspect",
+    "image show",
     "witness",
     "bench",
     "",

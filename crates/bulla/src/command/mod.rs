@@ -8,6 +8,7 @@ mod ceremony;
 mod entry;
 mod freeze;
 mod fsck;
+mod image;
 mod inspect;
 mod log;
 mod reindex;
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     Fsck(fsck::Args),
     /// Show tiles, bundles, entries, checkpoints and proofs to a person
     Inspect(inspect::Args),
+    /// Show what the name of an image stands for, in a registry or a directory
+    #[command(subcommand)]
+    Image(image::Command),
     /// Run a witness that cosigns the checkpoints of logs it has followed
     Witness(witness::Args),
     /// Measure a log under load
@@ -66,6 +70,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Reindex(args) => reindex::run(args).await,
         Command::Fsck(args) => fsck::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
+        Command::Image(command) => image::run(command).await,
         Command::Witness(args) => witness::run(args).await,
         Command::Bench(args) => bench::run(args).await,
     }
