@@ -10,13 +10,9 @@ pub mod client;
 pub mod ct;
 pub mod dev;
 mod exchange;
-mod key;
-#[cfg(feature = "pkcs11")]
-mod key_pkcs11;
+pub mod key;
 pub mod oidc;
 pub mod tsa;
 pub mod tuf;
 
 pub use key::{BoxFuture, PrivateKey};
-#[cfg(feature = "pkcs11")]
-pub use key_pkcs11::{TokenError, TokenKey};

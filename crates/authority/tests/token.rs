@@ -8,13 +8,12 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
 use bulla_authority::ca::{
     CertificateAuthority, INTERMEDIATE_LIFETIME, Issuer, Period, Profile, read_public_key,
 };
+use bulla_authority::key::open;
 use bulla_authority::oidc::Name;
-use bulla_authority::{PrivateKey, TokenKey};
 use bulla_claims::HashAlgorithm::{Sha256, Sha384, Sha512};
 use bulla_claims::keys::public_key_pem;
 
@@ -41,6 +40,8 @@ async fn keys_in_a_token_sign() {
             .args(["keys_in_a_token_sign", "--exact", "--nocapture"])
             .env("SOFTHSM2_CONF", &configuration)
             .env("SOFTHSM2_FOLDER", folder.path())
+            .env("COSIGN_PKCS11_MODULE_PATH", MODULE)
+            .env("COSIGN_PKCS11_PIN", "5678")
             .status();
         assert!(again.expect("starts").success());
         return;
@@ -65,7 +66,7 @@ async fn keys_in_a_token_sign() {
         (format!("{base}&pin-value=5678"), format!("{base}&pin-source=file:{}/pin", folder.display()));
     for at in 0..kinds.len() {
         let uri = format!("pkcs11:token=our%20token;id=%0{at};object=key%20{at}{by_value}");
-        let key = TokenKey::open(&uri).expect("opens");
+        let key = open(&uri).await.expect("opens");
         let public = read_public_key(&public_key_pem(key.spki())).expect("a key");
         let message = b"message";
         let (hash, function) = match at {
@@ -79,18 +80,20 @@ async fn keys_in_a_token_sign() {
             assert!(public.verify_digest(hash, digest.as_ref(), &signature), "{at}");
         }
     }
-    let refused = |uri: &str| TokenKey::open(uri).err().expect("is refused").to_string();
     assert_eq!(
-        refused(&format!("pkcs11:token=other;id=%01{by_value}")),
-        "PKCS#11 key: 0 tokens are named \"other\", one was expected"
+        refused(&format!("pkcs11:token=other;id=%01{by_value}")).await,
+        "key pkcs11:token=other;id=%01: 0 tokens are named \"other\", one was expected"
     );
     assert_eq!(
-        refused(&format!("pkcs11:token=our%20token;object=other{by_value}")),
-        "PKCS#11 key: token \"our token\" has 0 private keys of that name, one was expected"
+        refused(&format!("pkcs11:token=our%20token;object=other{by_value}")).await,
+        "key pkcs11:token=our%20token;object=other: token \"our token\" has 0 private keys of that name, one was expected"
     );
+    let said = refused(&format!("pkcs11:token=our%20token;id=%01{base}&pin-value=8765")).await;
+    assert!(said.contains("token \"our token\" does not let us in: ") && !said.contains("8765"), "{said}");
+    let from_the_environment = open("pkcs11:token=our%20token;id=%01").await.expect("opens");
+    from_the_environment.sign(b"message").await.expect("signs");
 
-    let key: Arc<dyn PrivateKey> =
-        Arc::new(TokenKey::open(&format!("pkcs11:token=our%20token;id=%01{by_source}")).expect("opens"));
+    let key = open(&format!("pkcs11:token=our%20token;id=%01{by_source}")).await.expect("opens");
     let hierarchy = Hierarchy::new().await;
     let root = Issuer::of_certificate(&hierarchy.root, &hierarchy.root_key).expect("its key");
     let period = Period::starting(now(), INTERMEDIATE_LIFETIME).expect("a period");
@@ -117,26 +120,35 @@ async fn keys_in_a_token_sign() {
     openssl(folder, &arguments).expect("holds");
 }
 
-#[test]
-fn uris_that_name_no_key_are_refused() {
+async fn refused(uri: &str) -> String {
+    open(uri).await.err().expect("is refused").to_string()
+}
+
+#[tokio::test]
+async fn uris_that_name_no_key_are_refused() {
     for (uri, problem) in [
-        ("x", "URI has to begin with pkcs11:"),
         ("pkcs11:token", "\"token\" in the URI is no attribute, NAME=VALUE was expected"),
         ("pkcs11:token=%zz", "token in the URI has a wrong % escape"),
         ("pkcs11:token=%+1", "token in the URI has a wrong % escape"),
         ("pkcs11:token=a?pin-value=1", "object or id is missing in the URI"),
         ("pkcs11:object=a?pin-value=1&module-path=/x", "token is missing in the URI"),
-        ("pkcs11:object=a;token=b?pin-value=1", "module-path is missing in the URI"),
-        ("pkcs11:object=a;token=b?module-path=/x", "pin-value or pin-source is missing in the URI"),
+        (
+            "pkcs11:object=a;token=b?pin-value=1",
+            "module-path is missing in the URI, and COSIGN_PKCS11_MODULE_PATH is not set",
+        ),
+        (
+            "pkcs11:object=a;token=b?module-path=/x",
+            "pin-value or pin-source is missing in the URI, and COSIGN_PKCS11_PIN is not set",
+        ),
         (
             "pkcs11:slot=1",
             "attribute \"slot\" of the URI is unknown, token, object, id, type, module-path, pin-value and pin-source are known",
         ),
     ] {
-        let refused = TokenKey::open(uri).err().expect("is refused").to_string();
-        assert_eq!(refused, format!("PKCS#11 key: {problem}"));
+        let shown = uri.split('?').next().expect("a part");
+        assert_eq!(refused(uri).await, format!("key {shown:?}: {problem}"));
     }
     let missing = "pkcs11:object=a;token=b?module-path=/nowhere&pin-value=1";
-    let refused = TokenKey::open(missing).err().expect("is refused").to_string();
-    assert!(refused.starts_with("PKCS#11 key: module /nowhere cannot be loaded: "), "{refused}");
+    let said = refused(missing).await;
+    assert!(said.starts_with("key pkcs11:object=a;token=b: module /nowhere cannot be loaded: "), "{said}");
 }

@@ -362,7 +362,7 @@ fn in_force(command: &Command, names: &[String], leaf: &ArgMatches, given: &Give
             .flatten()
             .map(|raw| raw.to_string_lossy().into())
             .collect();
-        if is_secret(long) {
+        if is_secret(long) || values.iter().any(|value| value.contains("pin-value=")) {
             values.fill("(hidden)".to_owned());
         }
         let line = match (values.as_slice(), arg.get_action()) {

@@ -289,6 +289,7 @@ fn the_nearest_source_wins_and_is_named() {
     let mut command = bulla();
     command.args(["serve", "--print-config", "--queue", "5", "--data"]).arg(&data);
     command.env("BULLA_CONFIG", config).env("BULLA_MAX_BATCH", "6").env("BULLA_KEY_PASSWORD", "swordfish");
+    command.env("BULLA_CA_KEY", "pkcs11:token=a;object=b?pin-value=swordfish");
     let (code, printed, errors) = run(&mut command);
     assert_eq!(code, 0, "{errors}");
     let line = |key: &str| {
@@ -304,6 +305,7 @@ fn the_nearest_source_wins_and_is_named() {
     assert_eq!(line("http"), "http = \"127.0.0.1:3000\" # default");
     assert_eq!(line("origin"), "# origin = # not set");
     assert_eq!(line("key-password"), "key-password = \"(hidden)\" # environment BULLA_KEY_PASSWORD");
+    assert_eq!(line("ca-key"), "ca-key = \"(hidden)\" # environment BULLA_CA_KEY");
     assert_eq!(line("log-level"), "log-level = \"info\" # default");
     assert!(!printed.contains("swordfish") && !data.exists());
 

@@ -71,9 +71,16 @@ fn what_was_served_once_stays_believed() {
 fn what_is_lost_is_asked_for_and_not_made_anew() {
     let (_folder, data) = new_data();
     assert_eq!(Served::start(&mut command("up", &data)).stop().0, Some(0));
-    for lost in
-        ["ct", "ct/ct.key", "ca/chain.pem", "tsa/chain.pem", "root.pem", "tuf/online.key", "tuf/repository"]
-    {
+    for lost in [
+        "ct",
+        "ct/ct.key",
+        "ca/ca.key",
+        "ca/chain.pem",
+        "tsa/chain.pem",
+        "root.pem",
+        "tuf/online.key",
+        "tuf/repository",
+    ] {
         let (there, away) = (data.join(lost), data.join("away"));
         fs::rename(&there, &away).expect("moves");
         let (code, _, said) = run(&mut command("up", &data));
@@ -82,6 +89,43 @@ fn what_is_lost_is_asked_for_and_not_made_anew() {
         fs::rename(&away, &there).expect("moves");
     }
     assert_eq!(Served::start(&mut command("up", &data)).stop().0, Some(0));
+}
+
+#[test]
+fn a_key_may_be_elsewhere_and_must_be_the_certified_one() {
+    let (folder, data) = new_data();
+    let (named, key) = (folder.path().join("certifies.key"), data.join("ca/ca.key"));
+    let with = |key: &str| {
+        let mut command = command("up", &data);
+        command.args(["--ca-key", key]);
+        command
+    };
+    assert_eq!(Served::start(&mut command("up", &data)).stop().0, Some(0));
+    fs::rename(&key, &named).expect("moves");
+    let named = named.to_str().expect("text");
+    assert_eq!(Served::start(&mut with(named)).stop().0, Some(0));
+    assert!(!key.exists(), "a key is made that nobody needs");
+    let other = data.join("tsa/tsa.key");
+    let (code, _, said) = run(&mut with(other.to_str().expect("text")));
+    assert!(
+        code == 2 && said.contains("ca/chain.pem does not certify the key that --ca-key names: "),
+        "{said}"
+    );
+    let (code, _, said) = run(&mut with("kms://x"));
+    let expected = "--ca-key: key \"kms://x\": one of pkcs11:, awskms://, gcpkms://, azurekms://, hashivault:// was expected";
+    assert!(code == 2 && said.contains(expected), "{said}");
+}
+
+#[cfg(not(feature = "kms"))]
+#[test]
+fn a_build_without_clouds_says_what_it_needs() {
+    let (_folder, data) = new_data();
+    let (code, _, said) = run(command("up", &data).args(["--ca-key", "awskms:///alias/ca"]));
+    assert!(
+        code == 2 && said.contains("--ca-key: awskms:// needs a build with --features kms-aws"),
+        "{said}"
+    );
+    assert!(!data.join("ca/chain.pem").exists());
 }
 
 #[test]

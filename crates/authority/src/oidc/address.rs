@@ -126,7 +126,7 @@ pub(crate) fn check(text: &str) -> Result<Url, String> {
 }
 
 /// Whether nobody on the way can answer in its stead.
-pub(super) fn is_secure(url: &Url) -> bool {
+pub(crate) fn is_secure(url: &Url) -> bool {
     match (url.scheme(), url.host_str()) {
         ("https", Some(host)) => !host.is_empty(),
         ("http", Some(host)) => is_loopback(host),

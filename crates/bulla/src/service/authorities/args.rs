@@ -22,6 +22,10 @@ pub(crate) struct Args {
         default_missing_value = "true", help_heading = "Certificate authority"
     )]
     pub(super) ca_serve: bool,
+    /// Private key of the authority: pkcs11:, awskms://, gcpkms://, azurekms:// or hashivault:// in builds that have it, or
+    /// a file [default: DIR/ca/ca.key, made when it is not there]
+    #[arg(long, value_name = "URI", help_heading = "Certificate authority")]
+    pub(super) ca_key: Option<String>,
     /// TOML file with the issuers of identity tokens that are believed
     #[arg(long, value_name = "FILE", help_heading = "Certificate authority")]
     pub(super) ca_issuers: Option<PathBuf>,
@@ -72,6 +76,10 @@ pub(crate) struct Args {
         default_missing_value = "true", help_heading = "Timestamps"
     )]
     pub(super) tsa_serve: bool,
+    /// Private key of the authority: pkcs11:, awskms://, gcpkms://, azurekms:// or hashivault:// in builds that have it, or
+    /// a file [default: DIR/tsa/tsa.key, made when it is not there]
+    #[arg(long, value_name = "URI", help_heading = "Timestamps")]
+    pub(super) tsa_key: Option<String>,
     /// Object identifier of the policy that timestamps are made under
     #[arg(long, value_name = "OID", default_value = "1.3.6.1.4.1.57264.2", help_heading = "Timestamps")]
     pub(super) tsa_policy: String,

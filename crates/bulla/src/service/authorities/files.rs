@@ -4,7 +4,7 @@
 //! DIR/offline/root.key      key of the root: needed to make an authority, never to run one; to be taken away
 //! DIR/offline/tuf-root.key  key of the repository's root, likewise
 //! DIR/root.pem              certificate of the root
-//! DIR/ca/ca.key, chain.pem  the certificate authority: its key, its certificates up to the root
+//! DIR/ca/ca.key, chain.pem  the certificate authority: its key unless --ca-key names it, its certificates up to the root
 //! DIR/tsa/tsa.key, chain.pem
 //! DIR/ct/ct.key, ct.pub     the certificate transparency log; beside them its ledger
 //! DIR/tuf/online.key        signs the repository from day to day
@@ -14,7 +14,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bulla_authority::PrivateKey;
 use bulla_authority::ca::{
     self, INTERMEDIATE_LIFETIME, Issuer, Period, Profile, ROOT_LIFETIME, Serial, Subject,
 };
@@ -23,6 +25,7 @@ use bulla_claims::keys::{pem, public_key_pem};
 use jiff::{SignedDuration, Timestamp};
 
 use super::members::Members;
+use super::named_key::NamedKeys;
 use crate::command::Failure;
 use crate::home::{make_directory, make_secret, not_writable, note, read_key};
 
@@ -31,7 +34,7 @@ pub(super) struct Certified {
     /// PEM, its own first, the root last.
     pub(super) chain: String,
     /// The key of the first.
-    pub(super) key: SigningKey,
+    pub(super) key: Arc<dyn PrivateKey>,
 }
 
 /// What an authority of ours is called in its files and its certificate.
@@ -69,6 +72,8 @@ pub(super) struct Hierarchy<'a> {
     pub(super) organization: &'a str,
     /// The root's key, if it was taken elsewhere.
     pub(super) root_key: Option<&'a Path>,
+    /// Keys of authorities that are not in the directory.
+    pub(super) keys: NamedKeys<'a>,
 }
 
 /// Signing clients compare times by the second, and clocks differ by more than that.
@@ -89,18 +94,19 @@ impl Hierarchy<'_> {
         }
         let text = fs::read_to_string(&chain);
         let text = text.map_err(|error| Failure::usage(format!("{}: {error}", chain.display())))?;
-        Ok(Certified { chain: text, key: read_key(&dir.join(role.key), None)? })
+        let key = self.keys.certified(role.dir, &dir.join(role.key), &chain, &text).await?;
+        Ok(Certified { chain: text, key })
     }
 
     async fn make(&self, role: &Role, dir: &Path, now: Timestamp) -> Result<(), Failure> {
         make_directory(dir)?;
         let (root, root_key) = self.root(now).await?;
         // Of an attempt that was interrupted: a key that nothing certifies is as good as a new one.
-        let key = secret(dir, role.key, role.generate)?;
-        let key = read_key(&key, None)?;
+        let key = self.keys.to_certify(role.dir, || secret(dir, role.key, role.generate)).await?;
         let issuer = Issuer::of_certificate(&root, &root_key).map_err(Failure::usage)?;
-        let certificate =
-            self.certify(role.profile, role.common_name, &key, &issuer, now, INTERMEDIATE_LIFETIME).await?;
+        let certificate = self
+            .certify(role.profile, role.common_name, key.spki(), &issuer, now, INTERMEDIATE_LIFETIME)
+            .await?;
         note(dir, "chain.pem", &format!("{}{}", pem("CERTIFICATE", &certificate), pem("CERTIFICATE", &root)))
     }
 
@@ -119,7 +125,7 @@ impl Hierarchy<'_> {
             make_directory(&offline)?;
             let key = read_key(&secret(&offline, "root.key", SigningKey::generate_ecdsa_p384_pem)?, None)?;
             let issuer = Issuer::of_itself(&self.subject("root"), &key).map_err(Failure::usage)?;
-            let root = self.certify(Profile::Root, "root", &key, &issuer, now, ROOT_LIFETIME).await?;
+            let root = self.certify(Profile::Root, "root", key.spki(), &issuer, now, ROOT_LIFETIME).await?;
             note(self.dir, "root.pem", &pem("CERTIFICATE", &root))?;
         }
         let path = self.root_key.unwrap_or(&own);
@@ -135,14 +141,14 @@ impl Hierarchy<'_> {
         &self,
         profile: Profile,
         name: &str,
-        key: &SigningKey,
+        spki: &[u8],
         issuer: &Issuer<'_>,
         now: Timestamp,
         lifetime: SignedDuration,
     ) -> Result<Vec<u8>, Failure> {
         let serial = Serial::random().map_err(Failure::unavailable)?;
         let period = Period::starting(now - BACKDATED, lifetime).map_err(Failure::usage)?;
-        let made = ca::certify(profile, &self.subject(name), key.spki(), issuer, period, serial).await;
+        let made = ca::certify(profile, &self.subject(name), spki, issuer, period, serial).await;
         made.map_err(Failure::usage)
     }
 

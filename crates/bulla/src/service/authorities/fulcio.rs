@@ -29,7 +29,7 @@ pub(super) fn open(
             "--ca-lifetime must be whole seconds, at most a day: signers need a certificate for minutes",
         )
     })?;
-    let authority = CertificateAuthority::new(&ca.chain, Arc::new(ca.key), ct)
+    let authority = CertificateAuthority::new(&ca.chain, ca.key, ct)
         .map_err(|error| Failure::usage(format!("certificate authority: {error}")))?
         .with_lifetime(lifetime);
     let mut issuers = match &args.ca_issuers {

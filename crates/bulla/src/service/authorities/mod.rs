@@ -6,6 +6,7 @@ mod ct;
 mod files;
 mod fulcio;
 pub(crate) mod members;
+mod named_key;
 mod tsa;
 mod tuf;
 
@@ -27,6 +28,7 @@ pub(crate) use args::{Args, Listeners};
 use self::ct::CertificateLog;
 use self::files::{CA, Hierarchy};
 use self::members::Members;
+use self::named_key::NamedKeys;
 use self::tsa::Timestamps;
 pub(crate) use self::tuf::Trusted;
 use crate::command::Failure;
@@ -71,6 +73,7 @@ impl Authorities {
             dir: place.dir,
             organization: place.organization,
             root_key: args.ca_root_key.as_deref(),
+            keys: NamedKeys { ca: args.ca_key.as_deref(), tsa: args.tsa_key.as_deref() },
         };
         let dev = if place.dev { Some(dev_issuer(place.url)?) } else { None };
         let ca = if args.ca_serve { Some(hierarchy.open(&CA, now).await?) } else { None };

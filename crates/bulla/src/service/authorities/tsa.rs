@@ -60,7 +60,7 @@ impl Timestamps {
         let named =
             |problem: &dyn std::fmt::Display| Failure::usage(format!("timestamp authority: {problem}"));
         let chain = ca::certificates(&certified.chain).map_err(|problem| named(&problem))?;
-        let authority = TimestampAuthority::new(&chain, Arc::new(certified.key), settings, clock.clone());
+        let authority = TimestampAuthority::new(&chain, certified.key, settings, clock.clone());
         let authority = authority.map_err(|error| named(&error))?;
         Ok(Self { authority: Arc::new(authority), clock, sources })
     }
