@@ -14,4 +14,4 @@ pub use entry::{
     Proposed, Refusal, Rules, admit, describe,
 };
 pub use keys::{Algorithm, AlgorithmSet, HashAlgorithm, Key, KeyError, Material, PublicKeyDetails, Verifier};
-pub use signing::{KeyFileError, LogSigner, SigningKey};
+pub use signing::{KeyFileError, KeyKind, LogSigner, SigningKey};
