@@ -40,7 +40,12 @@ fn opens_what_other_tools_write() {
         ("encrypted-scrypt.pem", correct, "p256.pub", D::PkixEcdsaP256Sha256),
         ("encrypted-rsa.pem", correct, "rsa2048-pkcs1.pub", D::PkixRsaPkcs1v15Of2048Sha256),
         ("encrypted-cosign.pem", correct, "p256.pub", D::PkixEcdsaP256Sha256),
-        ("vector-sigstore.pem", Some(b"correct horse".as_slice()), "vector-sigstore.pub", D::PkixEcdsaP256Sha256),
+        (
+            "vector-sigstore.pem",
+            Some(b"correct horse".as_slice()),
+            "vector-sigstore.pub",
+            D::PkixEcdsaP256Sha256,
+        ),
         ("encrypted-sigstore-empty.pem", Some(b"".as_slice()), "ed25519.pub", D::PkixEd25519),
     ] {
         let key = SigningKey::from_pem(&file(name), password).expect(name);
@@ -210,7 +215,10 @@ fn every_kind_of_key_is_written_and_read_back() {
         assert_eq!(kind.flag().parse(), Ok(kind));
         let key = SigningKey::generate(kind).expect("is made");
         let sigstore = key.to_sigstore_pem(b"correct").expect("is written");
-        assert!(sigstore.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\neyJrZGYi"), "{sigstore}");
+        assert!(
+            sigstore.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\neyJrZGYi"),
+            "{sigstore}"
+        );
         let pkcs8 = key.to_encrypted_pkcs8_pem(b"correct").expect("is written");
         assert!(pkcs8.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMI"), "{pkcs8}");
         for text in [sigstore, pkcs8] {

@@ -98,12 +98,7 @@ pub(super) fn seal_pkcs8(
     Ok(sealed.as_bytes().to_vec())
 }
 
-fn derived(
-    password: &[u8],
-    salt: &[u8],
-    log_n: u8,
-    cost: &Cost,
-) -> Result<XSalsa20Poly1305, KeyFileError> {
+fn derived(password: &[u8], salt: &[u8], log_n: u8, cost: &Cost) -> Result<XSalsa20Poly1305, KeyFileError> {
     let mut key = Zeroizing::new([0; 32]);
     scrypt::Params::new(log_n, cost.r, cost.p, key.len())
         .ok()
@@ -209,7 +204,10 @@ mod tests {
         for ciphertext in [&whole[..whole.len() - 1], &whole[..16], &whole[..15], b"", &changed] {
             sealed.ciphertext = STANDARD.encode(ciphertext);
             let json = serde_json::to_vec(&sealed).expect("is JSON");
-            assert_eq!(sigstore(&json, b"correct horse").expect_err("is damaged"), KeyFileError::WrongPassword);
+            assert_eq!(
+                sigstore(&json, b"correct horse").expect_err("is damaged"),
+                KeyFileError::WrongPassword
+            );
         }
         let json = &block.der[..block.der.len() - 1];
         let error = sigstore(json, b"correct horse").expect_err("is no JSON").to_string();
