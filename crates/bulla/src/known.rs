@@ -42,7 +42,7 @@ pub(crate) struct Known {
 impl Known {
     /// Reads what is remembered, for questions about one server.
     pub(crate) fn read(server: &str) -> Result<Self, Failure> {
-        let path = place()?;
+        let path = state()?.join("logs.json");
         let logs = load(&path)?;
         let server = server.trim_end_matches('/').to_owned();
         Ok(Self { path, server, logs, learnt: Trees::new() })
@@ -118,7 +118,8 @@ fn load(path: &Path) -> Result<BTreeMap<String, Trees>, Failure> {
     })
 }
 
-fn place() -> Result<PathBuf, Failure> {
+/// Where this program keeps what it knows from one run to the next: `$XDG_STATE_HOME/bulla`, or `~/.local/state/bulla`.
+pub(crate) fn state() -> Result<PathBuf, Failure> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     // A relative directory is to be ignored (XDG base directory specification).
     let state = variable("XDG_STATE_HOME").filter(|path| path.is_absolute());
@@ -126,7 +127,7 @@ fn place() -> Result<PathBuf, Failure> {
     let state = state.ok_or_else(|| {
         Failure::usage("there is no place to remember the log: set HOME, or XDG_STATE_HOME to a directory")
     })?;
-    Ok(state.join("bulla/logs.json"))
+    Ok(state.join("bulla"))
 }
 
 const LARGEST: u64 = 64 << 20;

@@ -12,6 +12,7 @@ mod rekor_cli;
 mod rekor_environment;
 mod server;
 mod service;
+mod signing;
 mod target;
 mod text;
 

@@ -3,18 +3,20 @@
 //! Each command is one file with `Args` (what can be said) and `run` (what happens); adding one is a new file and a
 //! line in each of the two lists below. A command receives its own arguments and nothing else.
 
+mod attest;
 mod bench;
 mod ceremony;
 mod entry;
 mod freeze;
 mod fsck;
-mod image;
+pub(crate) mod image;
 mod inspect;
 mod log;
 mod reindex;
 mod rotate;
 mod serve;
 mod shard;
+mod sign;
 mod trust;
 mod up;
 mod witness;
@@ -51,6 +53,10 @@ pub(crate) enum Command {
     /// Show what the name of an image stands for, in a registry or a directory
     #[command(subcommand)]
     Image(image::Command),
+    /// Sign files and images, with a key or as whom an identity token is about
+    Sign(Box<sign::Args>),
+    /// Sign a statement about files and images: provenance, a bill of materials, anything
+    Attest(Box<attest::Args>),
     /// Run a witness that cosigns the checkpoints of logs it has followed
     Witness(witness::Args),
     /// Measure a log under load
@@ -71,6 +77,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Fsck(args) => fsck::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
         Command::Image(command) => image::run(command).await,
+        Command::Sign(args) => sign::run(*args).await,
+        Command::Attest(args) => attest::run(*args).await,
         Command::Witness(args) => witness::run(args).await,
         Command::Bench(args) => bench::run(args).await,
     }

@@ -1,4 +1,5 @@
-//! Where an image is read from: a registry, or a directory. Verification does not care which.
+//! Where an image is read from, and its signatures are written to: a registry, or a directory. Signing and verification do
+//! not care which.
 
 use std::path::Path;
 
@@ -100,6 +101,26 @@ impl Source {
         match self {
             Self::Registry(client, repository) => client.referrers(repository, subject).await,
             Self::Layout(layout) => layout.referrers(subject),
+        }
+    }
+
+    /// Writes a blob, unless it is there.
+    pub(crate) async fn push_blob(&self, bytes: &Bytes) -> Result<Digest, Error> {
+        match self {
+            Self::Registry(client, repository) => client.push_blob(repository, bytes).await,
+            Self::Layout(layout) => layout.push_blob(bytes),
+        }
+    }
+
+    /// Writes a manifest that refers to another, by its digest. In a directory it is found by what it refers to and not
+    /// listed, as cosign has it: what is listed there are images.
+    pub(crate) async fn push_referrer(&self, manifest: &Manifest) -> Result<(), Error> {
+        match self {
+            Self::Registry(client, repository) => {
+                let name = Name::Digest(manifest.digest.clone());
+                client.push_manifest(repository, &name, manifest).await.map(drop)
+            }
+            Self::Layout(layout) => layout.push_blob(&manifest.bytes).map(drop),
         }
     }
 }

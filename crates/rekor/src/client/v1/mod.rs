@@ -416,7 +416,7 @@ impl Request {
 }
 
 /// What a server says to what it does not do: the `message` of its JSON, else the beginning of its text.
-async fn message(response: Response) -> String {
+pub(super) async fn message(response: Response) -> String {
     #[derive(serde::Deserialize)]
     struct Said {
         message: String,

@@ -1,0 +1,156 @@
+//! What is signed and what comes of it: Sigstore bundles of version 0.3, by the types that sigstore-rust publishes.
+
+use bulla_claims::attestation::{PAYLOAD_TYPE, Statement, encoding};
+use bulla_claims::{HashAlgorithm, Material};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sigstore_types::{
+    Bundle, CertificateContent, DigestBytes, DsseEnvelope, DsseSignature, HashAlgorithm as TypesHash, KeyId,
+    MediaType, MessageDigest, MessageSignature, PayloadBytes, PublicKeyIdentifier, Rfc3161Timestamp,
+    SignatureBytes, SignatureContent, TimestampToken, TimestampVerificationData, TransparencyLogEntry,
+    VerificationMaterial, VerificationMaterialContent,
+};
+
+use super::services::key_hint;
+use super::signer::{Identity, digest, verifies};
+use crate::command::Failure;
+
+/// The media type of what is written here.
+pub(crate) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// Every bundle is read that is said to be one; which versions there are says its content.
+pub(crate) const ANY_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle";
+
+/// What is to be signed.
+pub(crate) enum Content {
+    /// The bytes themselves: a file, or the payload of an image signature before bundles.
+    Message(Vec<u8>),
+    /// A statement, in an envelope.
+    Statement(Vec<u8>),
+}
+
+/// Something signed, and when; logged or not yet, stored or not yet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Signed {
+    /// When this program signed it; nobody has to believe that.
+    pub(crate) at: Timestamp,
+    /// Signature, certificate, timestamp, and the log's entry once there is one.
+    pub(crate) bundle: Bundle,
+    /// The certificates above the signer's, PEM; of a key none.
+    pub(crate) chain: Vec<String>,
+}
+
+impl Content {
+    /// What the signature is over.
+    pub(crate) fn signed_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Message(message) => message.clone(),
+            Self::Statement(statement) => encoding(PAYLOAD_TYPE, statement),
+        }
+    }
+}
+
+impl Signed {
+    /// Puts together what is not logged yet.
+    pub(crate) fn new(
+        at: Timestamp,
+        content: Content,
+        signature: Vec<u8>,
+        identity: &Identity,
+        timestamp: Option<Vec<u8>>,
+    ) -> Self {
+        let signature = SignatureBytes::new(signature);
+        let content = match content {
+            Content::Message(message) => {
+                let hash = identity.hash();
+                let digest = MessageDigest::new(types_hash(hash), DigestBytes::new(digest(hash, &message)));
+                SignatureContent::MessageSignature(
+                    MessageSignature::new(signature).with_message_digest(digest),
+                )
+            }
+            Content::Statement(statement) => SignatureContent::DsseEnvelope(DsseEnvelope::new(
+                PAYLOAD_TYPE,
+                PayloadBytes::new(statement),
+                DsseSignature::new(signature, KeyId::default()),
+            )),
+        };
+        let (material, chain) = match identity.certificates.split_first() {
+            Some((leaf, chain)) => {
+                let leaf = CertificateContent::new(leaf.clone().into());
+                let chain = chain.iter().map(|der| bulla_claims::keys::pem("CERTIFICATE", der)).collect();
+                (VerificationMaterialContent::Certificate(leaf), chain)
+            }
+            None => {
+                let key = PublicKeyIdentifier::new(key_hint(identity.spki()));
+                (VerificationMaterialContent::PublicKey(key), Vec::new())
+            }
+        };
+        let timestamps = timestamp.into_iter().map(|der| Rfc3161Timestamp::new(TimestampToken::new(der)));
+        let material = VerificationMaterial::new(material)
+            .with_timestamp_verification_data(TimestampVerificationData::new(timestamps.collect()));
+        Self { at, bundle: Bundle::new(MediaType::Bundle0_3, material, content), chain }
+    }
+
+    /// The log's entry.
+    pub(crate) fn entry(&self) -> Option<&TransparencyLogEntry> {
+        self.bundle.verification_material.tlog_entries.first()
+    }
+
+    /// Adds it.
+    pub(crate) fn logged(&mut self, entry: TransparencyLogEntry) {
+        self.bundle.verification_material.tlog_entries = vec![entry];
+    }
+
+    /// A timestamp authority's word, DER.
+    pub(crate) fn timestamp(&self) -> Option<&[u8]> {
+        let stamps = &self.bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
+        stamps.first().map(|stamp| stamp.signed_timestamp.as_bytes())
+    }
+
+    /// What the signature is verified with: the certificate in it, or the key that the signer keeps.
+    pub(crate) fn material(&self, kept: Option<&[u8]>) -> Result<Material, Failure> {
+        match (self.bundle.signing_certificate(), kept) {
+            (Some(certificate), _) => Ok(Material::Certificate(certificate.as_bytes().to_vec())),
+            (None, Some(spki)) => Ok(Material::PublicKey(spki.to_vec())),
+            (None, None) => Err(Failure::check("the bundle has no certificate, and no key is at hand")),
+        }
+    }
+
+    /// As it is stored.
+    pub(crate) fn json(&self) -> Result<String, Failure> {
+        self.bundle.to_json().map_err(Failure::check)
+    }
+}
+
+/// Whether a bundle is that key's over a message.
+pub(crate) fn is_message_of(bundle: &Bundle, spki: &[u8], message: &[u8]) -> bool {
+    match &bundle.content {
+        SignatureContent::MessageSignature(signed) => verifies(spki, message, signed.signature.as_bytes()),
+        _ => false,
+    }
+}
+
+/// The statement in a bundle that is that key's.
+pub(crate) fn statement_of(bundle: &Bundle, spki: &[u8]) -> Option<Statement> {
+    match &bundle.content {
+        SignatureContent::DsseEnvelope(envelope) => statement_in(envelope, spki),
+        _ => None,
+    }
+}
+
+/// The statement in an envelope that is that key's.
+pub(crate) fn statement_in(envelope: &DsseEnvelope, spki: &[u8]) -> Option<Statement> {
+    let (payload_type, payload) = (&envelope.payload_type, envelope.payload.as_bytes());
+    let signature = envelope.signature.sig.as_bytes();
+    if !verifies(spki, &encoding(payload_type, payload), signature) {
+        return None;
+    }
+    Statement::parse(payload_type, payload).ok()
+}
+
+fn types_hash(hash: HashAlgorithm) -> TypesHash {
+    match hash {
+        HashAlgorithm::Sha256 => TypesHash::Sha2256,
+        HashAlgorithm::Sha384 => TypesHash::Sha2384,
+        HashAlgorithm::Sha512 => TypesHash::Sha2512,
+    }
+}

@@ -1,0 +1,167 @@
+//! Signing: certificate or key, timestamp, log, in this order, as verifiers expect it; and where signatures are kept.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `services` | where to sign, and the keys that the log is believed by |
+//! | `signer` | a kept key, or a key of the moment with its certificate |
+//! | `log` | how an entry is proposed to v1 and v2, and when the answer is believed |
+//! | `bundle` | the form of what comes of it |
+//! | `pending` | what is signed and not stored yet |
+//! | `image` | bundles that refer to images, in registries and directories |
+//! | `legacy` | the tags that cosign used before |
+//! | `target` | what the words on a command line name |
+
+mod bundle;
+mod image;
+mod legacy;
+mod log;
+mod pending;
+mod services;
+mod signer;
+mod target;
+
+use bulla_authority::client::tsa::{TsaClient, TsaClientError};
+use bulla_tlog::sha256;
+use jiff::Timestamp;
+
+pub(crate) use bundle::{Content, Signed, is_message_of, statement_in, statement_of};
+pub(crate) use image::Subject;
+pub(crate) use legacy::Legacy;
+pub(crate) use pending::Slot;
+pub(crate) use services::Api;
+pub(crate) use target::{Target, find};
+
+use crate::command::Failure;
+use log::Absent;
+use services::Services;
+use signer::Signer;
+
+/// Where to sign, and who signs.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    signer: signer::Args,
+    #[command(flatten)]
+    services: services::Args,
+}
+
+/// Everything that signing needs.
+pub(crate) struct Signing {
+    services: Services,
+    signer: Signer,
+}
+
+/// When something was signed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// Now.
+    New,
+    /// In an earlier run, which did not come to its end.
+    Resumed,
+}
+
+impl Args {
+    /// Reads what there is to read, opens the key or finds the token; a person may be asked to sign in.
+    pub(crate) async fn open(&self) -> Result<Signing, Failure> {
+        let services = self.services.services(Timestamp::now()).await?;
+        let signer = self.signer.signer(&services).await?;
+        Ok(Signing { services, signer })
+    }
+}
+
+impl Signing {
+    /// The public key, DER, if it is one that verifiers have.
+    pub(crate) fn kept_key(&self) -> Option<&[u8]> {
+        self.signer.kept_key()
+    }
+
+    /// How the log is spoken with, if there is one.
+    pub(crate) fn api(&self) -> Option<Api> {
+        self.services.log.as_ref().map(|log| log.api)
+    }
+
+    /// Where the log is, if there is one.
+    pub(crate) fn log_url(&self) -> Option<&str> {
+        self.services.log.as_ref().map(|log| log.url.as_str())
+    }
+
+    /// The place to keep what is asked for until it is stored: the same for the same request by the same signer.
+    pub(crate) fn slot(&self, asked: &[&[u8]]) -> Result<Slot, Failure> {
+        let mark = self.signer.mark();
+        let log = self.services.log.as_ref();
+        let log = log.map(|log| format!("{} {}", log.url, log.api.name())).unwrap_or_default();
+        let parts = [&[mark.as_bytes(), log.as_bytes()], asked].concat();
+        Slot::open(&signer::fingerprint(&parts))
+    }
+
+    /// Signs, stamps and logs, or goes on where an earlier run stopped. Whatever is done is in the slot before the next step,
+    /// so that it is not done twice.
+    pub(crate) async fn sign(&mut self, slot: &Slot, content: Content) -> Result<(Signed, Origin), Failure> {
+        if let Some(mut signed) = slot.read()?
+            && self.logged(slot, &mut signed, Origin::Resumed).await?
+        {
+            return Ok((signed, Origin::Resumed));
+        }
+        let mut signed = self.unlogged(content).await?;
+        slot.write(&signed)?;
+        self.logged(slot, &mut signed, Origin::New).await?;
+        Ok((signed, Origin::New))
+    }
+
+    async fn unlogged(&mut self, content: Content) -> Result<Signed, Failure> {
+        let identity = self.signer.identity().await?;
+        let is_statement = matches!(content, Content::Statement(_));
+        if let Some(log) = &self.services.log {
+            log::suits(log, identity.spki(), is_statement)?;
+            if log.api == Api::V2 && !identity.certificates.is_empty() && self.services.tsa.is_none() {
+                return Err(Failure::usage(
+                    "entries of v2 logs have no time: name a timestamp authority with --timestamp-server-url, or pass \
+                     --log-api v1",
+                ));
+            }
+        }
+        let signature = identity.sign(&content.signed_bytes()).await?;
+        let timestamp = match &self.services.tsa {
+            Some(url) => Some(stamp(url, &signature).await?),
+            None => None,
+        };
+        Ok(Signed::new(Timestamp::now(), content, signature, &identity, timestamp))
+    }
+
+    /// Makes sure that it is logged, if it is to be. Not only if it is too late for that.
+    async fn logged(&self, slot: &Slot, signed: &mut Signed, origin: Origin) -> Result<bool, Failure> {
+        let Some(log) = self.services.log.as_ref().filter(|_| signed.entry().is_none()) else {
+            return Ok(true);
+        };
+        let material = signed.material(self.kept_key())?;
+        // The time of the entry must be one of the certificate's, unless a timestamp has said the time.
+        let by_certificate = signed.bundle.signing_certificate().is_some() && signed.timestamp().is_none();
+        let late = Timestamp::now().as_second() - signed.at.as_second() > CERTIFICATE_SECONDS;
+        let absent =
+            if origin == Origin::Resumed && by_certificate && late { Absent::Leave } else { Absent::Add };
+        let Some(entry) = log::submit(log, &material, &signed.bundle.content, absent).await? else {
+            return Ok(false);
+        };
+        signed.logged(entry);
+        slot.write(signed)?;
+        Ok(true)
+    }
+}
+
+async fn stamp(url: &str, signature: &[u8]) -> Result<Vec<u8>, Failure> {
+    let stamped = async { TsaClient::new(url)?.timestamp(&sha256(signature).0).await };
+    stamped.await.map_err(|error| match &error {
+        TsaClientError::Unavailable(..) => Failure::unavailable(error),
+        TsaClientError::Status { status, .. } if *status >= 500 || *status == 429 => {
+            Failure::unavailable(error)
+        }
+        TsaClientError::Wrong(..) => Failure::check(error),
+        TsaClientError::Url(_) | TsaClientError::Request(_) | TsaClientError::Status { .. } => {
+            Failure::usage(error)
+        }
+    })
+}
+
+/// Of the ten minutes that certificates last, with room for clocks.
+const CERTIFICATE_SECONDS: i64 = 500;

@@ -1,0 +1,377 @@
+//! Where to sign: which certificate authority, issuer, timestamp authority and log, and the keys that the log's answers are
+//! believed by. The two files that say it are those of every client (sigstore protobuf-specs, `SigningConfig` and
+//! `TrustedRoot`); a `bulla up` hands both out.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bulla_claims::keys::public_key_pem;
+use bulla_rekor::client::v1::LogKey;
+use bulla_tlog::note::Verifier;
+use bulla_tlog::{Hash, sha256};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::command::Failure;
+use crate::materials::read;
+
+/// Options that say where to sign.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    /// Address of a `bulla up`, which says where to sign and whom to believe [default: `http://localhost:3000`, unless
+    /// files or addresses say it]
+    #[arg(long, value_name = "URL", conflicts_with = "signing_config", help_heading = "Where to sign")]
+    url: Option<String>,
+    /// Where to sign: `signing_config.v0.2.json`
+    #[arg(long, value_name = "FILE", help_heading = "Where to sign")]
+    signing_config: Option<PathBuf>,
+    /// Whom to believe: `trusted_root.json`
+    #[arg(long, value_name = "FILE", help_heading = "Where to sign")]
+    trusted_root: Option<PathBuf>,
+    /// Certificate authority, in place of the one that is named elsewhere
+    #[arg(long, value_name = "URL", env = "COSIGN_FULCIO_URL", help_heading = "Where to sign")]
+    fulcio_url: Option<String>,
+    /// Log, likewise; spoken with through its v1 API unless --log-api says otherwise
+    #[arg(long, value_name = "URL", env = "COSIGN_REKOR_URL", help_heading = "Where to sign")]
+    rekor_url: Option<String>,
+    /// Timestamp authority, likewise: the whole URL that requests are posted to
+    #[arg(long, value_name = "URL", env = "COSIGN_TIMESTAMP_SERVER_URL", help_heading = "Where to sign")]
+    timestamp_server_url: Option<String>,
+    /// Issuer to sign in at, likewise
+    #[arg(long, value_name = "URL", env = "COSIGN_OIDC_ISSUER", help_heading = "Where to sign")]
+    oidc_issuer: Option<String>,
+    /// API of the log [default: the newest that it is listed with]
+    #[arg(long, value_enum, value_name = "API", help_heading = "Where to sign")]
+    log_api: Option<Api>,
+    /// Whether signatures are logged; without it only a key can sign
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, help_heading = "Where to sign")]
+    tlog_upload: bool,
+}
+
+/// Which API a log is spoken with.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, clap::ValueEnum)]
+pub(crate) enum Api {
+    /// promises, and the time that the log says
+    V1,
+    /// tiles, and the time that a timestamp authority says
+    V2,
+}
+
+/// Where to sign.
+#[derive(Debug)]
+pub(crate) struct Services {
+    /// The base of a certificate authority.
+    pub(crate) ca: Option<String>,
+    /// An issuer to sign in at.
+    pub(crate) issuer: Option<String>,
+    /// The whole URL of a timestamp authority.
+    pub(crate) tsa: Option<String>,
+    /// The log, unless nothing is to be logged.
+    pub(crate) log: Option<Log>,
+}
+
+/// A log, and whom to believe about it.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// Without `/api/…`.
+    pub(crate) url: String,
+    /// How it is spoken with.
+    pub(crate) api: Api,
+    trusted: Vec<Trusted>,
+}
+
+/// The key of a log as a trusted root has it.
+#[derive(Debug)]
+struct Trusted {
+    host: String,
+    spki: Vec<u8>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Config {
+    media_type: String,
+    ca_urls: Vec<Service>,
+    oidc_urls: Vec<Service>,
+    rekor_tlog_urls: Vec<Service>,
+    tsa_urls: Vec<Service>,
+    rekor_tlog_config: Selection,
+    tsa_config: Selection,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Service {
+    url: String,
+    major_api_version: u32,
+    #[serde(default)]
+    valid_for: Validity,
+}
+
+#[derive(Default, Deserialize)]
+struct Selection {
+    #[serde(default)]
+    selector: String,
+    #[serde(default)]
+    count: u32,
+}
+
+#[derive(Default, Deserialize)]
+struct Validity {
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Root {
+    #[serde(default)]
+    media_type: String,
+    #[serde(default)]
+    tlogs: Vec<Tlog>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tlog {
+    base_url: String,
+    public_key: TlogKey,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TlogKey {
+    raw_bytes: String,
+    #[serde(default)]
+    valid_for: Validity,
+}
+
+impl Args {
+    /// Reads what there is to read, from files or from the server; `now` is when services and keys must be valid.
+    pub(crate) async fn services(&self, now: Timestamp) -> Result<Services, Failure> {
+        let named = self.rekor_url.is_some() || self.signing_config.is_some();
+        let server = match &self.url {
+            Some(url) => Some(url.as_str()),
+            None if named || !self.tlog_upload => None,
+            None => Some(DEFAULT_SERVER),
+        };
+        let config = match (&self.signing_config, server) {
+            (Some(file), _) => from_file(file).await?,
+            (None, Some(server)) => from_server(server, "signing_config.v0.2.json").await?,
+            (None, None) => Config::default(),
+        };
+        config.check()?;
+        let choose = |given: &Option<String>, list: &[Service]| {
+            given
+                .clone()
+                .or_else(|| newest(list, now, |version| version == 1).map(|service| service.url.clone()))
+        };
+        let mut services = Services {
+            ca: choose(&self.fulcio_url, &config.ca_urls),
+            issuer: choose(&self.oidc_issuer, &config.oidc_urls),
+            tsa: choose(&self.timestamp_server_url, &config.tsa_urls),
+            log: None,
+        };
+        if !self.tlog_upload {
+            return Ok(services);
+        }
+        let (url, api) = self.log(&config, now)?;
+        let root: Root = match (&self.trusted_root, server) {
+            (Some(file), _) => from_file(file).await?,
+            (None, Some(server)) => from_server(server, "trusted_root.json").await?,
+            (None, None) => {
+                let problem = "--trusted-root is missing: a log's answer is believed by the keys in it";
+                return Err(Failure::usage(problem));
+            }
+        };
+        services.log = Some(Log { url, api, trusted: root.trusted(now)? });
+        Ok(services)
+    }
+
+    fn log(&self, config: &Config, now: Timestamp) -> Result<(String, Api), Failure> {
+        if let Some(url) = &self.rekor_url {
+            return Ok((url.trim_end_matches('/').to_owned(), self.log_api.unwrap_or(Api::V1)));
+        }
+        let wanted = |version: u32| match self.log_api {
+            Some(Api::V1) => version == 1,
+            Some(Api::V2) => version == 2,
+            None => matches!(version, 1 | 2),
+        };
+        let Some(service) = newest(&config.rekor_tlog_urls, now, wanted) else {
+            let api = self.log_api.map_or("v1 or v2", Api::name);
+            return Err(Failure::usage(format!("no log with API {api} is listed that takes entries now")));
+        };
+        let api = if service.major_api_version == 1 { Api::V1 } else { Api::V2 };
+        Ok((service.url.trim_end_matches('/').to_owned(), api))
+    }
+}
+
+impl Api {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        }
+    }
+}
+
+impl Config {
+    fn check(&self) -> Result<(), Failure> {
+        if !self.media_type.is_empty() && self.media_type != SIGNING_CONFIG {
+            let problem = format!("mediaType is {:?}, {SIGNING_CONFIG:?} was expected", self.media_type);
+            return Err(Failure::usage(format!("signing configuration: {problem}")));
+        }
+        for (name, Selection { selector, count }) in
+            [("rekorTlogConfig", &self.rekor_tlog_config), ("tsaConfig", &self.tsa_config)]
+        {
+            let is_one = matches!(selector.as_str(), "" | "ANY") || (selector == "EXACT" && *count == 1);
+            if !is_one {
+                let problem = format!("{name} wants {selector} {count}, ANY or EXACT 1 is done here");
+                return Err(Failure::usage(format!("signing configuration: {problem}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Root {
+    fn trusted(self, now: Timestamp) -> Result<Vec<Trusted>, Failure> {
+        let wrong = |problem: String| Failure::usage(format!("trusted root: {problem}"));
+        if !self.media_type.starts_with(TRUSTED_ROOT) {
+            return Err(wrong(format!("mediaType is {:?}, {TRUSTED_ROOT:?}… was expected", self.media_type)));
+        }
+        let current = self.tlogs.into_iter().filter(|log| log.public_key.valid_for.holds(now));
+        let trusted: Vec<_> = current
+            .map(|log| {
+                let host =
+                    url::Url::parse(&log.base_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+                let host = host.ok_or_else(|| wrong(format!("baseUrl {:?} has no host", log.base_url)))?;
+                let spki = STANDARD.decode(&log.public_key.raw_bytes);
+                let spki = spki.map_err(|_| wrong(format!("the key of {host} is not base64")))?;
+                Ok(Trusted { host, spki })
+            })
+            .collect::<Result<_, Failure>>()?;
+        if trusted.is_empty() {
+            Err(wrong("it has no log that is valid now".to_owned()))
+        } else {
+            Ok(trusted)
+        }
+    }
+}
+
+impl Validity {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.start.is_none_or(|start| start <= now) && self.end.is_none_or(|end| now < end)
+    }
+}
+
+impl Log {
+    /// The key of the v1 log that an entry says to be of.
+    pub(crate) fn key_v1(&self, log_id: &str) -> Result<LogKey, Failure> {
+        let trusted = self.trusted.iter().find(|log| sha256(&log.spki).to_string() == log_id);
+        let trusted = trusted.ok_or_else(|| {
+            let ids: Vec<_> = self.trusted.iter().map(|log| sha256(&log.spki).to_string()).collect();
+            let (url, ids) = (&self.url, ids.join(", "));
+            Failure::check(format!("{url} answers as log {log_id}, the trusted root has {ids}"))
+        })?;
+        LogKey::from_pem(&public_key_pem(&trusted.spki))
+            .map_err(|problem| Failure::usage(format!("trusted root: the key of log {log_id} {problem}")))
+    }
+
+    /// The logs of v2 that are believed. What cannot sign a checkpoint is passed over.
+    pub(crate) fn keys_v2(&self) -> Vec<Verifier> {
+        self.trusted.iter().filter_map(|log| Verifier::from_spki(&log.host, &log.spki).ok()).collect()
+    }
+}
+
+/// The one of the highest version that is wanted, and of those the one that began last.
+fn newest(list: &[Service], now: Timestamp, wanted: impl Fn(u32) -> bool) -> Option<&Service> {
+    let valid =
+        list.iter().filter(|service| wanted(service.major_api_version) && service.valid_for.holds(now));
+    valid.max_by_key(|service| (service.major_api_version, service.valid_for.start))
+}
+
+async fn from_file<T: DeserializeOwned>(file: &Path) -> Result<T, Failure> {
+    let name = file.display().to_string();
+    parse(&name, &read(&name, LARGEST_FILE).await?)
+}
+
+/// Asked once the server answers at all; a private stack may be starting beside us.
+async fn from_server<T: DeserializeOwned>(server: &str, name: &str) -> Result<T, Failure> {
+    let url = format!("{}/{name}", server.trim_end_matches('/'));
+    let asked = tokio::time::timeout(PATIENCE, read(&url, LARGEST_FILE)).await;
+    let silent = |_| Failure::unavailable(format!("{url}: no answer in {} s", PATIENCE.as_secs()));
+    let bytes = asked.map_err(silent)??;
+    parse(&url, &bytes)
+}
+
+fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| Failure::usage(format!("{name}: {error}")))
+}
+
+/// A key as logs of v1 name it.
+pub(crate) fn key_hint(spki: &[u8]) -> String {
+    let Hash(hash) = sha256(spki);
+    STANDARD.encode(hash)
+}
+
+const DEFAULT_SERVER: &str = "http://localhost:3000";
+const SIGNING_CONFIG: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
+const TRUSTED_ROOT: &str = "application/vnd.dev.sigstore.trustedroot";
+const LARGEST_FILE: u64 = 4 << 20;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(url: &str, version: u32, start: &str, end: Option<&str>) -> Service {
+        let validity = json!({ "start": start, "end": end });
+        let service = json!({ "url": url, "majorApiVersion": version, "validFor": validity });
+        serde_json::from_value(service).expect("a service")
+    }
+
+    #[test]
+    fn the_newest_version_is_chosen_and_of_it_the_latest() {
+        let now = "2026-06-01T00:00:00Z".parse().expect("a time");
+        let list = [
+            service("one", 1, "2026-05-01T00:00:00Z", None),
+            service("old", 2, "2026-01-01T00:00:00Z", None),
+            service("new", 2, "2026-03-01T00:00:00Z", None),
+            service("ended", 2, "2026-04-01T00:00:00Z", Some("2026-05-31T00:00:00Z")),
+            service("begins", 2, "2026-07-01T00:00:00Z", None),
+            service("unknown", 3, "2026-01-01T00:00:00Z", None),
+        ];
+        let chosen = |wanted: fn(u32) -> bool| newest(&list, now, wanted).map(|service| service.url.as_str());
+        assert_eq!(chosen(|version| version < 3), Some("new"));
+        assert_eq!(chosen(|version| version == 1), Some("one"));
+        assert_eq!(chosen(|version| version == 7), None);
+    }
+
+    #[test]
+    fn what_several_services_would_be_needed_for_is_refused() {
+        let config = |selection: serde_json::Value| {
+            let config = json!({ "mediaType": SIGNING_CONFIG, "rekorTlogConfig": selection });
+            serde_json::from_value::<Config>(config).expect("a configuration").check()
+        };
+        assert!(config(json!({ "selector": "ANY" })).is_ok());
+        assert!(config(json!({ "selector": "EXACT", "count": 1 })).is_ok());
+        for (selection, wants) in
+            [(json!({ "selector": "ALL" }), "ALL 0"), (json!({ "selector": "EXACT", "count": 2 }), "EXACT 2")]
+        {
+            let error = config(selection).expect_err("is refused").to_string();
+            let expected =
+                format!("signing configuration: rekorTlogConfig wants {wants}, ANY or EXACT 1 is done here");
+            assert_eq!(error, expected);
+        }
+        let other: Config = serde_json::from_value(json!({ "mediaType": "text/plain" })).expect("JSON");
+        assert!(other.check().expect_err("is refused").to_string().contains("mediaType is \"text/plain\""));
+    }
+}
