@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use common::{bulla, run};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 22] = [
     "serve",
     "trust root",
     "trust signing-config",
@@ -25,6 +25,8 @@ const COMMANDS: [&str; 20] = [
     "fsck",
     "inspect",
     "image show",
+    "sign",
+    "attest",
     "witness",
     "bench",
     "",

@@ -169,7 +169,10 @@ impl Work {
             let pending = slot.read()?;
             let ours = bundle.filter(|bundle| {
                 let same = pending.as_ref().is_some_and(|pending| pending.bundle == *bundle);
-                same || self.signing.kept_key().is_some_and(|spki| is_it(bundle, spki))
+                same || self
+                    .signing
+                    .kept_key()
+                    .is_some_and(|spki| self.is_complete(bundle) && is_it(bundle, spki))
             });
             let Some(bundle) = ours else {
                 let stored = &done.stored;
@@ -247,9 +250,10 @@ impl Work {
         let mut done = Done { target, form: "bundle", origin: None, index: None, stored: String::new() };
         if let Some(spki) = self.signing.kept_key() {
             let bundles = subject.bundles().await?;
-            let found = bundles
-                .into_iter()
-                .find(|(_, bundle)| statement_of(bundle, spki).is_some_and(|found| is_it(&found)));
+            let is_ours = |bundle: &Bundle| {
+                self.is_complete(bundle) && statement_of(bundle, spki).is_some_and(|found| is_it(&found))
+            };
+            let found = bundles.into_iter().find(|(_, bundle)| is_ours(bundle));
             if let Some((digest, bundle)) = found {
                 (done.stored, done.index) = (digest.to_string(), index_in(&bundle));
                 self.done.push(done);
@@ -275,7 +279,7 @@ impl Work {
         let legacy = Legacy::of(subject, "sig")?;
         let mut done = Done { target, form: "sig", origin: None, index: None, stored: legacy.to_string() };
         if let Some(spki) = self.signing.kept_key()
-            && legacy.has_signature(spki, digest, annotations).await?
+            && legacy.has_signature(spki, digest, annotations, self.signing.api().is_some()).await?
         {
             self.done.push(done);
             return slot.done();
@@ -285,6 +289,11 @@ impl Work {
         legacy.store(&signed, &payload).await.map_err(kept)?;
         self.done.push(done);
         slot.done()
+    }
+
+    /// Whether a bundle has what this run would put there: what is not logged is no answer to who wants it logged.
+    fn is_complete(&self, bundle: &Bundle) -> bool {
+        self.signing.api().is_none() || index_in(bundle).is_some()
     }
 
     /// Says what was done, and then what was not.

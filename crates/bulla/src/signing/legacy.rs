@@ -46,16 +46,21 @@ impl<'a> Legacy<'a> {
         Ok(Self { client, repository, tag: Name::Tag(tag.map_err(Failure::usage)?) })
     }
 
-    /// Whether there is a signature of that key for that digest, with these annotations.
+    /// Whether there is a signature of that key for that digest, with these annotations, and logged if that is wanted.
     pub(crate) async fn has_signature(
         &self,
         spki: &[u8],
         digest: &Digest,
         annotations: &BTreeMap<String, String>,
+        logged: bool,
     ) -> Result<bool, Failure> {
         for layer in self.layers(simple_signing::MEDIA_TYPE).await? {
             let signature = layer.annotations.get(SIGNATURE).and_then(|text| STANDARD.decode(text).ok());
-            let Some(signature) = signature.filter(|_| layer.size <= LARGEST_PAYLOAD) else { continue };
+            let Some(signature) = signature.filter(|_| {
+                layer.size <= LARGEST_PAYLOAD && (!logged || layer.annotations.contains_key(PROMISE))
+            }) else {
+                continue;
+            };
             let payload =
                 self.client.blob(self.repository, &layer, LARGEST_PAYLOAD).await.map_err(failure)?;
             if !verifies(spki, &payload, &signature) {
@@ -201,7 +206,7 @@ fn annotations(signed: &Signed, signature: String) -> BTreeMap<String, String> {
                 "logID": hex(entry.log_id.key_id.as_bytes()),
             },
         });
-        add("dev.sigstore.cosign/bundle", bundle.to_string());
+        add(PROMISE, bundle.to_string());
     }
     if let Some(timestamp) = signed.timestamp() {
         let timestamp = json!({ "SignedRFC3161Timestamp": STANDARD.encode(timestamp) });
@@ -211,6 +216,7 @@ fn annotations(signed: &Signed, signature: String) -> BTreeMap<String, String> {
 }
 
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const PROMISE: &str = "dev.sigstore.cosign/bundle";
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 const MOST_ATTEMPTS: usize = 5;

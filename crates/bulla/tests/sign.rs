@@ -1,0 +1,415 @@
+//! `bulla sign` and `bulla attest` against a whole stack: what is made, that nothing is made twice, and that what was
+//! interrupted is ended. Whether other clients verify it is shown by `tests/clients/run`.
+
+mod common;
+#[path = "sign/registry.rs"]
+mod registry;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use common::{Served, bulla, exchange, get, run};
+use registry::{Mode, Registry};
+use serde_json::{Value, json};
+
+/// A stack with an issuer, and a place for whoever signs.
+struct Stack {
+    served: Served,
+    folder: tempfile::TempDir,
+}
+
+impl Stack {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a directory");
+        let mut command = bulla();
+        command.args(["up", "--dev", "--http", "127.0.0.1:0", "--grpc", "off", "--metrics", "off"]);
+        command.arg("--data").arg(folder.path().join("data")).env("BULLA_DISK_RESERVE", "0");
+        let served = Served::start(&mut command);
+        fs::write(folder.path().join("file"), "what is signed").expect("is written");
+        let stack = Self { served, folder };
+        stack.key("signer.key", "prime256v1");
+        stack
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn url(&self) -> String {
+        format!("http://localhost:{}", self.served.http.rsplit(':').next().unwrap_or_default())
+    }
+
+    fn key(&self, name: &str, curve: &str) {
+        let path = self.path(name);
+        let made = Command::new("openssl")
+            .args(["ecparam", "-genkey", "-noout", "-name", curve, "-out"])
+            .arg(&path)
+            .output()
+            .expect("openssl runs");
+        assert!(made.status.success(), "{made:?}");
+    }
+
+    fn command(&self, verb: &str, arguments: &[&str]) -> Command {
+        let mut command = bulla();
+        for (name, _) in
+            std::env::vars().filter(|(name, _)| name.starts_with("COSIGN_") || name.starts_with("SIGSTORE_"))
+        {
+            command.env_remove(name);
+        }
+        command.arg(verb).args(arguments).current_dir(self.folder.path());
+        if !arguments.contains(&"--signing-config") {
+            command.args(["--url", &self.url()]);
+        }
+        command.env("XDG_STATE_HOME", self.path("state")).env_remove("GITHUB_ACTIONS");
+        command
+    }
+
+    fn sign(&self, arguments: &[&str]) -> (i32, String, String) {
+        run(&mut self.command("sign", arguments))
+    }
+
+    fn attest(&self, arguments: &[&str]) -> (i32, String, String) {
+        run(&mut self.command("attest", arguments))
+    }
+
+    fn token(&self) -> String {
+        let (status, _, body) = exchange(&self.served.http, "POST", "/oidc/mint", "email=alice@example.org");
+        assert_eq!(status, 200, "{body}");
+        let answer: Value = serde_json::from_str(&body).expect("JSON");
+        answer["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// How many entries the log has.
+    fn entries(&self) -> u64 {
+        let (_, _, checkpoint) = get(&self.served.http, "/api/v2/checkpoint");
+        checkpoint.lines().nth(1).and_then(|size| size.parse().ok()).unwrap_or(0)
+    }
+
+    fn json(&self, name: &str) -> Value {
+        read(&self.path(name))
+    }
+
+    /// What is signed and not stored.
+    fn pending(&self) -> Vec<PathBuf> {
+        let Ok(files) = fs::read_dir(self.path("state/bulla/pending")) else { return Vec::new() };
+        let files = files.map(|file| file.expect("a file").path());
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
+    }
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("is there")).expect("JSON")
+}
+
+fn done((code, out, errors): (i32, String, String)) -> Vec<String> {
+    assert_eq!(code, 0, "{out}{errors}");
+    out.lines().filter_map(|line| line.strip_prefix("result      ").map(str::to_owned)).collect()
+}
+
+const KEY: [&str; 2] = ["--key", "signer.key"];
+
+#[test]
+fn a_file_is_signed_once_by_a_key() {
+    let stack = Stack::start();
+    for (api, kind) in [("v2", ["hashedrekord", "0.0.2"]), ("v1", ["hashedrekord", "0.0.1"])] {
+        let bundle = format!("{api}.json");
+        let arguments = ["file", "--log-api", api, "--bundle", &bundle, KEY[0], KEY[1]];
+        let before = stack.entries();
+        assert_eq!(done(stack.sign(&arguments)), ["signed"]);
+        assert_eq!(stack.entries(), before + 1);
+        let first = fs::read(stack.path(&bundle)).expect("is there");
+        assert_eq!(done(stack.sign(&arguments)), ["signed already"]);
+        assert_eq!(stack.entries(), before + 1);
+        assert_eq!(fs::read(stack.path(&bundle)).expect("is there"), first);
+        let signed = stack.json(&bundle);
+        assert_eq!(signed["mediaType"], "application/vnd.dev.sigstore.bundle.v0.3+json");
+        let entry = &signed["verificationMaterial"]["tlogEntries"][0];
+        assert_eq!(entry["kindVersion"], json!({ "kind": kind[0], "version": kind[1] }));
+        assert_eq!(entry["inclusionPromise"].is_object(), api == "v1");
+        assert_eq!(entry["integratedTime"].is_string(), api == "v1");
+        assert!(signed["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"].is_array());
+        // What is there and not this signature stays.
+        fs::write(stack.path("other"), "something else").expect("is written");
+        let (code, _, errors) = stack.sign(&["other", "--bundle", &bundle, KEY[0], KEY[1]]);
+        let expected = format!(
+            "bulla: other: {bundle}: is there already and is not this signature: move it away, or pass --bundle\n"
+        );
+        assert_eq!((code, errors), (2, expected));
+        assert_eq!(fs::read(stack.path(&bundle)).expect("is there"), first);
+    }
+    // Only a key can do without the log.
+    assert_eq!(
+        done(stack.sign(&["file", "--tlog-upload", "false", "--bundle", "none.json", KEY[0], KEY[1]])),
+        ["signed"]
+    );
+    assert_eq!(stack.json("none.json")["verificationMaterial"]["tlogEntries"], json!([]));
+    assert!(stack.pending().is_empty());
+}
+
+#[test]
+fn a_file_is_signed_as_whom_the_token_is_about() {
+    let stack = Stack::start();
+    for api in ["v2", "v1"] {
+        let bundle = format!("{api}.json");
+        let arguments = ["file", "--log-api", api, "--bundle", &bundle];
+        let mut command = stack.command("sign", &arguments);
+        command.env("SIGSTORE_ID_TOKEN", stack.token());
+        let (code, out, errors) = run(&mut command);
+        assert_eq!((code, errors.as_str()), (0, "The identity token is from SIGSTORE_ID_TOKEN.\n"), "{out}");
+        let material = &stack.json(&bundle)["verificationMaterial"];
+        assert!(material["certificate"]["rawBytes"].is_string() && material["publicKey"].is_null());
+        fs::write(stack.path("token"), stack.token()).expect("is written");
+        fs::write(stack.path("predicate"), "{}").expect("is written");
+        let statement = format!("{api}.statement.json");
+        let attest = stack.attest(&[
+            "file",
+            "--log-api",
+            api,
+            "--identity-token",
+            "token",
+            "--predicate",
+            "predicate",
+            "--type",
+            "https://example.org/t",
+            "--bundle",
+            &statement,
+        ]);
+        assert_eq!(done(attest), ["signed"]);
+        assert_eq!(stack.json(&statement)["dsseEnvelope"]["payloadType"], "application/vnd.in-toto+json");
+    }
+    assert_eq!(stack.entries(), 4);
+}
+
+#[test]
+fn an_image_is_signed_once_in_every_form() {
+    let (stack, registry) = (Stack::start(), Registry::start());
+    let image = registry.image();
+    let arguments =
+        [&image, "--compat", "both", "--recursive", "-a", "env=prod", "--log-api", "v1", KEY[0], KEY[1]];
+    assert_eq!(done(stack.sign(&arguments)), ["signed"; 4]);
+    assert_eq!(stack.entries(), 4);
+    let writes = registry.writes();
+    assert_eq!(done(stack.sign(&arguments)), ["signed already"; 4]);
+    assert_eq!((stack.entries(), registry.writes()), (4, writes), "a second run writes nothing");
+    fs::write(stack.path("predicate"), "any text").expect("is written");
+    let arguments =
+        [&image, "--compat", "both", "--predicate", "predicate", "--log-api", "v1", KEY[0], KEY[1]];
+    assert_eq!(done(stack.attest(&arguments)), ["signed"; 2]);
+    let writes = registry.writes();
+    assert_eq!(done(stack.attest(&arguments)), ["signed already"; 2]);
+    assert_eq!((stack.entries(), registry.writes()), (6, writes), "a second run writes nothing");
+
+    // What else is said makes it another signature; the one of before stays beside it.
+    let arguments = [&image, "--compat", "both", "-a", "env=test", "--log-api", "v1", KEY[0], KEY[1]];
+    assert_eq!(done(stack.sign(&arguments)), ["signed"; 2]);
+    let layers = &registry.tagged(".sig")["layers"];
+    assert_eq!(layers.as_array().map(Vec::len), Some(2));
+    let annotations = &layers[0]["annotations"];
+    let promise: Value =
+        serde_json::from_str(annotations["dev.sigstore.cosign/bundle"].as_str().expect("text"))
+            .expect("JSON");
+    assert!(promise["SignedEntryTimestamp"].is_string() && promise["Payload"]["logID"].is_string());
+    let attached = &registry.tagged(".att")["layers"][0];
+    assert_eq!(attached["annotations"]["dev.cosignproject.cosign/signature"], "");
+    assert_eq!(registry.referrers().len(), 3);
+    assert!(stack.pending().is_empty());
+
+    let refused = stack.sign(&[&image, "--compat", "legacy", "--log-api", "v2", KEY[0], KEY[1]]);
+    let expected = "bulla: --compat legacy has no place for the proof of a v2 log: pass --log-api v1, or --compat bundle\n";
+    assert_eq!((refused.0, refused.2.as_str()), (2, expected));
+}
+
+#[test]
+fn what_was_logged_and_not_stored_is_stored_by_the_next_run() {
+    let (stack, registry) = (Stack::start(), Registry::start());
+    let image = registry.image();
+    for (api, by_key) in [("v2", true), ("v1", true), ("v2", false), ("v1", false)] {
+        let before = (stack.entries(), registry.referrers().len());
+        let annotation = format!("run={api}{by_key}");
+        let arguments = [&image, "--log-api", api, "-a", &annotation];
+        let command = || {
+            let mut command = stack.command("sign", &arguments);
+            if by_key {
+                command.args(KEY);
+            } else {
+                command.env("SIGSTORE_ID_TOKEN", stack.token());
+            }
+            command
+        };
+        registry.set(Mode::Silent);
+        let mut child: Child =
+            command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program runs");
+        registry.wait_for_write();
+        child.kill().expect("is killed");
+        child.wait().expect("has ended");
+        assert_eq!(stack.entries(), before.0 + 1, "it was logged");
+        assert_eq!(stack.pending().len(), 1);
+        registry.set(Mode::Open);
+        assert_eq!(done(run(&mut command())), ["stored what an earlier run signed"], "{api} {by_key}");
+        assert_eq!((stack.entries(), registry.referrers().len()), (before.0 + 1, before.1 + 1));
+        assert!(stack.pending().is_empty());
+    }
+}
+
+#[test]
+fn a_busy_registry_is_said_and_its_signature_kept() {
+    let (stack, registry) = (Stack::start(), Registry::start());
+    let image = registry.image();
+    for compat in ["bundle", "legacy"] {
+        let before = stack.entries();
+        registry.set(Mode::Throttled);
+        let arguments = [&image, "--log-api", "v1", "--compat", compat, KEY[0], KEY[1]];
+        let (code, _, errors) = stack.sign(&arguments);
+        assert!(code == 3 && errors.contains("the registry gave no answer to rely on: 429"), "{errors}");
+        assert!(errors.ends_with("; what was signed is kept, the same command stores it\n"), "{errors}");
+        registry.set(Mode::Open);
+        assert_eq!(done(stack.sign(&arguments)), ["stored what an earlier run signed"]);
+        assert_eq!((stack.entries(), stack.pending().len()), (before + 1, 0));
+    }
+}
+
+#[test]
+fn an_entry_that_the_log_has_is_taken_with_its_proof() {
+    let (stack, registry) = (Stack::start(), Registry::start());
+    let image = registry.image();
+    for api in ["v2", "v1"] {
+        let before = stack.entries();
+        registry.set(Mode::Throttled);
+        let annotation = format!("api={api}");
+        let arguments = [&image, "--log-api", api, "-a", &annotation, KEY[0], KEY[1]];
+        assert_eq!(stack.sign(&arguments).0, 3);
+        // As if the run had ended before the log's answer came.
+        let [kept] = stack.pending().try_into().expect("one");
+        let mut signed = read(&kept);
+        let entry = signed["bundle"]["verificationMaterial"]["tlogEntries"].take();
+        signed["bundle"]["verificationMaterial"]["tlogEntries"] = json!([]);
+        fs::write(&kept, signed.to_string()).expect("is written");
+        // The tree has grown since.
+        assert_eq!(
+            done(stack.sign(&["file", "--bundle", &format!("{api}.json"), KEY[0], KEY[1]])),
+            ["signed"]
+        );
+        registry.set(Mode::Open);
+        assert_eq!(done(stack.sign(&arguments)), ["stored what an earlier run signed"]);
+        assert_eq!(stack.entries(), before + 2);
+        let stored = registry.last_bundle();
+        let again = &stored["verificationMaterial"]["tlogEntries"][0];
+        assert_eq!(again["logIndex"], entry[0]["logIndex"]);
+        assert_eq!(again["canonicalizedBody"], entry[0]["canonicalizedBody"]);
+    }
+}
+
+#[test]
+fn a_log_that_nobody_trusts_is_not_believed() {
+    let stack = Stack::start();
+    let mut root = stack.json("data/clients/trusted_root.json");
+    let stranger = root["ctlogs"][0]["publicKey"]["rawBytes"].clone();
+    root["tlogs"].as_array_mut().expect("a list").truncate(1);
+    root["tlogs"][0]["publicKey"]["rawBytes"] = stranger;
+    fs::write(stack.path("root.json"), root.to_string()).expect("is written");
+    let config = stack.path("data/clients/signing_config.v0.2.json").display().to_string();
+    let url = stack.url();
+    for (api, expected) in [
+        (
+            "v2",
+            format!(
+                "bulla: file: {url} answered with an entry that is not believed: checkpoint is signed by none of the 1 logs that are trusted\n"
+            ),
+        ),
+        ("v1", format!("bulla: file: {url} answers as log ")),
+    ] {
+        let (code, _, errors) = stack.sign(&[
+            "file",
+            "--signing-config",
+            &config,
+            "--trusted-root",
+            "root.json",
+            "--log-api",
+            api,
+            KEY[0],
+            KEY[1],
+        ]);
+        assert!(code == 1 && errors.starts_with(&expected), "{errors}");
+        assert!(!stack.path("file.sigstore.json").exists());
+    }
+    let (code, _, errors) = stack.sign(&["file", "--signing-config", &config, KEY[0], KEY[1]]);
+    let expected = "bulla: --trusted-root is missing: a log's answer is believed by the keys in it\n";
+    assert_eq!((code, errors.as_str()), (2, expected));
+}
+
+#[test]
+fn what_cannot_be_signed_is_refused_by_name() {
+    let stack = Stack::start();
+    stack.key("p384.key", "secp384r1");
+    let ed25519 = stack.path("ed25519.key");
+    let made =
+        Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(ed25519).output();
+    assert!(made.expect("openssl runs").status.success());
+    fs::write(stack.path("predicate"), "{\"x\":1}").expect("is written");
+    let url = stack.url();
+    let refused = |verb: &str, arguments: &[&str], expected: &str| {
+        let (code, _, errors) = run(&mut stack.command(verb, arguments));
+        assert_eq!((code, errors.as_str()), (2, expected), "{arguments:?}");
+    };
+    let p384 = "bulla: file: key is on P-384 or P-521, whose statements v1 logs do not take: pass --log-api v2, or sign with P-256\n";
+    refused(
+        "attest",
+        &["file", "--predicate", "predicate", "--type", "a:b", "--log-api", "v1", "--key", "p384.key"],
+        p384,
+    );
+    let ed25519 = "bulla: file: key is Ed25519, whose signatures over digests are others than over messages: sign with ECDSA or RSA\n";
+    refused("sign", &["file", "--key", "ed25519.key"], ed25519);
+    let token = "bulla: there is no identity token: pass --identity-token, set SIGSTORE_ID_TOKEN, sign in with --oidc-flow, or sign with --key\n";
+    refused("sign", &["file"], token);
+    let token =
+        "bulla: identity token: is not a JSON Web Token, three parts with dots between were expected\n";
+    refused("sign", &["file", "--identity-token", "a.b.c"], token);
+    let wrong = format!("{}x", stack.token());
+    let token = format!(
+        "bulla: file: certificate authority at {url}/api/v2/signingCert refused with status 400: token is not a signed JWT: its signature is not base64url without padding\n"
+    );
+    refused("sign", &["file", "--identity-token", &wrong], &token);
+    let unlogged = "bulla: --tlog-upload=false needs --key: a certificate lasts for minutes, and only the log shows that it signed then\n";
+    refused("sign", &["file", "--tlog-upload", "false"], unlogged);
+    let predicate = "bulla: predicate: predicate.buildDefinition: is missing, it is required\n";
+    refused(
+        "attest",
+        &["file", "--predicate", "predicate", "--type", "slsaprovenance1", KEY[0], KEY[1]],
+        predicate,
+    );
+    let place = "bulla: file: --annotation is for images: a file's bundle has no place for it\n";
+    refused("sign", &["file", "-a", "a=b", KEY[0], KEY[1]], place);
+    let (code, _, errors) =
+        stack.attest(&["file", "--predicate", "predicate", "--type", "sbom", KEY[0], KEY[1]]);
+    assert!(
+        code == 2 && errors.contains("predicate type \"sbom\" is not known, custom, slsaprovenance"),
+        "{errors}"
+    );
+    assert_eq!(stack.entries(), 0, "nothing was logged");
+    assert!(stack.pending().is_empty());
+    // P-384 is taken where its hash is said.
+    for arguments in [["--log-api", "v1", "--bundle", "1.json"], ["--log-api", "v2", "--bundle", "2.json"]] {
+        assert_eq!(done(stack.sign(&[&["file", "--key", "p384.key"], &arguments[..]].concat())), ["signed"]);
+    }
+}
+
+#[test]
+fn an_image_in_a_directory_is_signed_and_stays_the_one_that_is_named() {
+    let (stack, registry) = (Stack::start(), Registry::start());
+    registry.to_layout(&stack.path("image"));
+    assert_eq!(done(stack.sign(&["oci:image", KEY[0], KEY[1]])), ["signed"]);
+    assert_eq!(done(stack.sign(&["oci:image", KEY[0], KEY[1]])), ["signed already"]);
+    let (code, out, errors) = run(bulla()
+        .args(["image", "show", "oci:image", "--output", "json"])
+        .current_dir(stack.folder.path()));
+    assert_eq!(code, 0, "{errors}");
+    let shown: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(shown["referrers"].as_array().map(Vec::len), Some(1));
+    let (code, _, errors) =
+        stack.sign(&["oci:image", "--compat", "legacy", "--log-api", "v1", KEY[0], KEY[1]]);
+    assert_eq!(
+        (code, errors.as_str()),
+        (2, "bulla: oci:image: --compat legacy is for registries: image layouts hold bundles\n")
+    );
+}
