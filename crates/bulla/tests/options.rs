@@ -7,11 +7,14 @@ use std::fmt::Write as _;
 use common::{bulla, run};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 21] = [
     "serve",
     "trust root",
     "trust signing-config",
     "freeze",
+    "key generate",
+    "key import",
+    "key public",
     "entry upload",
     "entry get",
     "entry search",
