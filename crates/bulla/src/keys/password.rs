@@ -85,9 +85,10 @@ impl Passwords {
 fn hidden(prompt: &str) -> Result<Vec<u8>, Failure> {
     let failed =
         |error: &dyn std::fmt::Display| Failure::usage(format!("cannot ask for a password: {error}"));
+    // Silence first: who is asked may answer at once.
+    let _silent = Silent::begin().map_err(|error| failed(&error))?;
     let mut errors = stderr();
     errors.write_all(prompt.as_bytes()).and_then(|()| errors.flush()).map_err(|error| failed(&error))?;
-    let _silent = Silent::begin().map_err(|error| failed(&error))?;
     let line = line();
     // The end of the line was not shown either. If nobody reads that, nobody misses it.
     let _unseen = errors.write_all(b"\n");
