@@ -1,4 +1,4 @@
-//! Which vulnerabilities matter to a product, by OpenVEX
+//! Which vulnerabilities matter to a product, by `OpenVEX`
 //! (<https://github.com/openvex/spec/blob/main/OPENVEX-SPEC.md>).
 
 use super::{At, PredicateType};
