@@ -207,7 +207,7 @@ fn what_a_specification_requires_is_missed_by_its_path() {
                 "@id",
                 "author",
                 "statements",
-                "predicate.statements[0]: an object of 5 members was found, justification or impact_statement, since the status is not_affected, was expected without .statements[0].justification",
+                "predicate.statements[0].justification: is missing, it or impact_statement is required, since the status is not_affected without .statements[0].justification",
                 "statements[0].status",
                 "statements[0].vulnerability",
                 "statements[0].vulnerability.name",
@@ -353,7 +353,7 @@ fn lists_of_parts_and_of_vulnerabilities_are_refused_the_same_way() {
             "openvex",
             "/statements/2/status",
             json!("affected"),
-            "predicate.statements[2]: an object of 4 members was found, action_statement, since the status is affected, was expected",
+            "predicate.statements[2].action_statement: is missing, it is required, since the status is affected",
         ),
         ("link", "/command", json!("make"), "predicate.command: \"make\" was found, a list was expected"),
     ]);
