@@ -28,6 +28,34 @@ fn main() {
     certificate_transparency();
     certificates();
     identities();
+    registries();
+}
+
+fn registries() {
+    let digest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    write("image_reference", "short", b"alpine:3.16.0");
+    write("image_reference", "full", format!("[::1]:5000/team/app_a.b--c:1.0@{digest}").as_bytes());
+    write("challenge", "bearer", br#"Negotiate YQ==, Basic realm="a, \"b\"", Bearer realm="https://auth.example/token",service=s,scope="repository:a/b:pull""#);
+    write("link", "next", b"</a>; rel=prev, </v2/a/tags/list?n=2&last=b>; title=\"a, b\"; rel=\"next\"");
+    let entry = json!({ "auth": STANDARD.encode("user:pass") });
+    let file = json!({
+        "auths": { "https://index.docker.io/v1/": entry, "registry.example:5000/team": { "identitytoken": "i" } },
+        "credHelpers": { "registry.example:5000": "login" }, "credsStore": "desktop",
+    });
+    write("credential_file", "both", file.to_string().as_bytes());
+    let empty = json!({ "mediaType": "application/vnd.oci.empty.v1+json", "digest": digest, "size": 2 });
+    let image = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": empty,
+        "layers": [empty], "subject": empty, "artifactType": "a", "annotations": { "b": "c" },
+    });
+    write("image_manifest", "artifact", image.to_string().as_bytes());
+    let platform = json!({ "os": "linux", "architecture": "arm", "variant": "v7" });
+    let entry = json!({ "mediaType": "m", "digest": digest, "size": 2, "platform": platform });
+    write(
+        "image_manifest",
+        "index",
+        json!({ "schemaVersion": 2, "manifests": [entry] }).to_string().as_bytes(),
+    );
 }
 
 fn timestamps() {

@@ -10,9 +10,11 @@ pub mod client;
 pub mod ct;
 pub mod dev;
 mod exchange;
+mod in_force;
 pub mod key;
 pub mod oidc;
 pub mod tsa;
 pub mod tuf;
 
+pub use in_force::InForce;
 pub use key::{BoxFuture, PrivateKey};

@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bulla_authority::InForce;
 use bulla_authority::api::tsa::routes;
 use bulla_authority::client::tsa::{TsaClient, TsaClientError};
 use bulla_authority::tsa::{Clock, Offset, Request, Settings, SetupError, TimestampAuthority, Unchecked};
@@ -33,12 +34,12 @@ fn local() -> Arc<Clock> {
     Arc::new(Clock::local(BOUND))
 }
 
-fn authority(settings: Settings) -> Arc<TimestampAuthority> {
+fn authority(settings: Settings) -> Arc<InForce<TimestampAuthority>> {
     let (chain, key) = chain(&PKCS_ECDSA_P256_SHA256);
-    Arc::new(TimestampAuthority::new(&chain, key, settings, local()).expect("an authority"))
+    Arc::new(InForce::new(TimestampAuthority::new(&chain, key, settings, local()).expect("an authority")))
 }
 
-async fn post(authority: &Arc<TimestampAuthority>, media: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
+async fn post(authority: &Arc<InForce<TimestampAuthority>>, media: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
     let request = http::Request::post("/api/v1/timestamp").header("content-type", media);
     let answer = routes(authority.clone())
         .oneshot(request.body(Body::from(body)).expect("works"))
@@ -51,7 +52,7 @@ async fn post(authority: &Arc<TimestampAuthority>, media: &str, body: Vec<u8>) -
     (status, answer.into_body().collect().await.expect("works").to_bytes().to_vec())
 }
 
-async fn refused(authority: &Arc<TimestampAuthority>, media: &str, body: Vec<u8>) -> (u16, String) {
+async fn refused(authority: &Arc<InForce<TimestampAuthority>>, media: &str, body: Vec<u8>) -> (u16, String) {
     let (status, body) = post(authority, media, body).await;
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(body["code"], status);
@@ -79,7 +80,7 @@ async fn openssl_verifies_what_it_asked_for() {
         let root = pem.rfind("-----BEGIN").unwrap();
         fs::write(dir.path().join("root.pem"), &pem[root..]).unwrap();
         fs::write(dir.path().join("others.pem"), &pem[..root]).unwrap();
-        let authority = Arc::new(authority);
+        let authority = Arc::new(InForce::new(authority));
         for hash in ["-sha256", "-sha384", "-sha512"] {
             for extra in [&["-cert"][..], &["-no_nonce"], &["-cert", "-no_nonce"], &[]] {
                 let ask = [&["ts", "-query", "-data", "data", hash, "-out", "query"], extra].concat();
@@ -193,7 +194,7 @@ async fn a_clock_that_nobody_confirms_gives_no_timestamps() {
     let (chain, key) = chain(&PKCS_ECDSA_P256_SHA256);
     let clock = Arc::new(Clock::checked(BOUND, Duration::from_mins(1)));
     let authority = TimestampAuthority::new(&chain, key, Settings::default(), clock.clone()).unwrap();
-    let authority = Arc::new(authority);
+    let authority = Arc::new(InForce::new(authority));
     let request = Request::sha256(&[7; 32], None, false).unwrap().to_der().unwrap();
     let (status, message) = refused(&authority, DER, request.clone()).await;
     assert_eq!(status, 503);
@@ -210,10 +211,10 @@ async fn outside_its_certificates_life_it_is_silent() {
     let authority = authority(Settings::default());
     let request = Request::sha256(&[7; 32], None, false).unwrap();
     for year in ["1970-01-01T00:00:00Z", "1950-01-01T00:00:00Z", "5000-01-01T00:00:00Z"] {
-        let refusal = authority.respond_at(&request, year.parse().unwrap()).await.unwrap_err();
+        let refusal = authority.now().respond_at(&request, year.parse().unwrap()).await.unwrap_err();
         assert!(refusal.to_string().contains("are not valid at"), "{refusal}");
     }
-    assert!(authority.respond_at(&request, "2030-01-01T00:00:00.5Z".parse().unwrap()).await.is_ok());
+    assert!(authority.now().respond_at(&request, "2030-01-01T00:00:00.5Z".parse().unwrap()).await.is_ok());
 }
 
 #[test]
@@ -244,7 +245,7 @@ async fn our_client_asks_and_judges_the_answer() {
     let app = axum::Router::new().merge(routes(authority)).route(
         "/another",
         axum::routing::post(async move || {
-            lying.respond(&Request::sha256(&[9; 32], None, true).unwrap()).await.unwrap()
+            lying.now().respond(&Request::sha256(&[9; 32], None, true).unwrap()).await.unwrap()
         }),
     );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use bulla_authority::PrivateKey;
 use bulla_authority::api::tuf::routes;
-use bulla_authority::tuf::{Expiries, Repository, RepositoryError, ceremony, key_id};
+use bulla_authority::tuf::{Expiries, OnlineRotation, Repository, RepositoryError, ceremony, key_id};
 use bulla_claims::SigningKey;
 use bulla_claims::keys::public_key_pem;
 use http_body_util::BodyExt as _;
@@ -88,10 +88,22 @@ async fn a_client_finds_the_targets_from_the_first_root_on() {
     assert_eq!(fs::read(made.path().join("targets/trusted_root.json")).unwrap(), b"two");
 
     let rotated = key();
-    let repository = made.repository.rotate_online(rotated.clone(), &[&*made.root], now).await.unwrap();
+    let online = rotated.spki();
+    let prepared =
+        OnlineRotation::prepare(made.path(), online, &[&*made.root], now, HOUR * 24 * 365).await.unwrap();
+    assert_eq!(versions(made.path()), [1, 2, 2, 2], "nothing happened yet");
+    let wrong = key();
+    let refused = OnlineRotation::prepare(made.path(), online, &[&*wrong], now, HOUR).await.unwrap_err();
+    assert_eq!(refused.to_string(), "root has 0 of 1 signatures that root version 1 asks for");
+    let carry_out =
+        async || prepared.carry_out(made.path(), rotated.clone(), Expiries::default(), now).await.unwrap();
+    let repository = carry_out().await;
     assert_eq!(versions(made.path()), [3, 3, 3, 3]);
     assert_eq!(found(&first, made.path()).await.unwrap(), "two", "over two roots");
     assert!(!repository.refresh(now).await.unwrap().written);
+    let again = fs::read(made.path().join("timestamp.json")).unwrap();
+    carry_out().await;
+    assert_eq!(again, fs::read(made.path().join("timestamp.json")).unwrap(), "once is enough");
     let old = Repository::open(made.path(), made.online.clone(), Expiries::default()).map(|_| ());
     let message = old.unwrap_err().to_string();
     let id = key_id(made.online.spki()).unwrap();
@@ -128,7 +140,7 @@ async fn each_role_is_signed_anew_at_half_of_its_life() {
     assert_eq!(at(7 * 24 + 1).await.1, [1, 1, 2, 3]);
     assert_eq!(at(46 * 24).await.1, [1, 2, 3, 4]);
     let (refreshed, versions) = at(340 * 24).await;
-    assert_eq!((refreshed.root_expires_soon, versions), (true, [1, 3, 4, 5]));
+    assert_eq!((refreshed.written, versions), (true, [1, 3, 4, 5]));
     assert_eq!(refreshed.root_expires.to_string(), "2027-01-01T00:00:00Z");
     // By the system's clock none of this holds any more, so a client is stale.
     let stale = Made::at(Timestamp::now() - HOUR * 49).await;
@@ -137,6 +149,27 @@ async fn each_role_is_signed_anew_at_half_of_its_life() {
     assert!(matches!(error, tough::error::Error::ExpiredMetadata { .. }), "{error}");
     stale.repository.refresh(Timestamp::now()).await.unwrap();
     assert_eq!(found(&first, stale.path()).await.unwrap(), "one");
+}
+
+#[tokio::test]
+async fn what_no_list_has_named_for_long_is_thrown_away() {
+    let now = Timestamp::now();
+    let made = Made::at(now).await;
+    let first = fs::read(made.path().join("1.root.json")).unwrap();
+    made.repository.publish(&targets("two"), now).await.unwrap();
+    let there = |name: &str| made.path().join(name).exists();
+    let digested = || {
+        let names = fs::read_dir(made.path().join("targets")).unwrap();
+        names.filter(|entry| entry.as_ref().unwrap().file_name().len() > 64).count()
+    };
+    made.repository.refresh(now + HOUR * 24 * 90).await.unwrap();
+    assert!(there("1.targets.json") && there("1.snapshot.json"), "for as long as any list holds");
+    assert_eq!(digested(), 3);
+    made.repository.refresh(now + HOUR * 24 * 92).await.unwrap();
+    assert!(!there("1.targets.json") && !there("1.snapshot.json") && there("1.root.json"));
+    assert_eq!(digested(), 2, "what is listed stays");
+    made.repository.publish(&targets("two"), now).await.unwrap();
+    assert_eq!(found(&first, made.path()).await.unwrap(), "two");
 }
 
 #[tokio::test]
@@ -222,6 +255,19 @@ async fn a_root_is_made_and_replaced_by_those_who_hold_its_keys() {
     assert_eq!(found(&first, dir.path()).await.unwrap(), "one");
     let second = fs::read(dir.path().join("2.root.json")).unwrap();
     assert_eq!(found(&second, dir.path()).await.unwrap(), "one");
+    // Whoever signs from day to day must stay named.
+    fs::remove_file(&draft).unwrap();
+    let drafted = ceremony::init(dir.path(), &draft, 3, now, life).unwrap();
+    assert_eq!((drafted.missing_keys, drafted.missing_signatures), (1, 3));
+    fs::remove_file(&draft).unwrap();
+    ceremony::init(dir.path(), &draft, 1, now, life).unwrap();
+    ceremony::add_online_key(&draft, &pem(&key())).unwrap();
+    ceremony::remove_online_key(&draft, &key_id(online.spki()).unwrap()).unwrap();
+    assert_eq!(ceremony::sign(&draft, &*two).await.unwrap().missing_signatures, 0);
+    let id = key_id(online.spki()).unwrap();
+    let dropped = format!("draft does not name key {id} for targets, and it is the only one that signs now");
+    assert_eq!(problem(ceremony::publish(&draft, dir.path(), now)), dropped);
+    assert_eq!(versions(dir.path()), [2, 1, 1, 1]);
     // A crash between the two names of a root: the numbered one counts.
     fs::write(dir.path().join("root.json"), &first).unwrap();
     fs::remove_file(&draft).unwrap();

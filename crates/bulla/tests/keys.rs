@@ -93,11 +93,9 @@ fn certified(at: &str, folder: &Path, data: &Path) {
     tool("openssl", &judge, folder);
 }
 
-/// Whether the first certificate of a chain is about the key that openssl has in a file.
-fn certifies(chain: &Path, public: &Path) -> bool {
-    let folder = public.parent().expect("a folder");
-    let own = tool("openssl", &["x509", "-in", chain.to_str().expect("text"), "-noout", "-pubkey"], folder);
-    own == fs::read(public).expect("is there")
+/// The key of the first certificate of a chain.
+fn certified_key(chain: &Path, folder: &Path) -> Vec<u8> {
+    tool("openssl", &["x509", "-in", chain.to_str().expect("text"), "-noout", "-pubkey"], folder)
 }
 
 #[test]
@@ -124,26 +122,27 @@ fn a_token_keeps_the_keys_of_the_authorities() {
     assert_eq!(code, Some(0), "{said}");
     for (own, id) in [("ca", "01"), ("tsa", "02")] {
         assert!(!data.join(own).join(format!("{own}.key")).exists(), "no key of {own} is made beside");
-        let arguments = [
-            "--module",
-            MODULE,
-            "--token-label",
-            "stack",
-            "--read-object",
-            "--type",
-            "pubkey",
-            "--id",
-            id,
-            "-o",
-            "public.der",
-        ];
-        tool("pkcs11-tool", &arguments, folder);
-        tool(
+        // What that key of the token signs, the certificate's verifies.
+        fs::write(folder.join("digest"), [7; 48]).expect("is written");
+        let mut arguments =
+            vec!["--module", MODULE, "--token-label", "stack", "--login", "--pin", "5678", "--id", id];
+        arguments.extend([
+            "--sign",
+            "--mechanism",
+            "ECDSA",
+            "--signature-format",
             "openssl",
-            &["pkey", "-pubin", "-inform", "DER", "-in", "public.der", "-out", "public.pem"],
-            folder,
-        );
-        assert!(certifies(&data.join(own).join("chain.pem"), &folder.join("public.pem")), "{own}");
+            "-i",
+            "digest",
+            "-o",
+            "signed",
+        ]);
+        tool("pkcs11-tool", &arguments, folder);
+        fs::write(folder.join("public.pem"), certified_key(&data.join(own).join("chain.pem"), folder))
+            .expect("is written");
+        let judge =
+            ["pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-in", "digest", "-sigfile", "signed"];
+        tool("openssl", &judge, folder);
     }
 
     // Without its roots, with the same keys.
@@ -194,8 +193,8 @@ fn kms_keeps_the_key_of_the_certificate_authority() {
     let der =
         moto.kms("GetPublicKey", &json!({"KeyId": id}))["PublicKey"].as_str().expect("a key").to_owned();
     fs::write(folder.join("public.der"), STANDARD.decode(der).expect("base64")).expect("is written");
-    tool("openssl", &["pkey", "-pubin", "-inform", "DER", "-in", "public.der", "-out", "public.pem"], folder);
-    assert!(certifies(&data.join("ca/chain.pem"), &folder.join("public.pem")));
+    let public = tool("openssl", &["pkey", "-pubin", "-inform", "DER", "-in", "public.der"], folder);
+    assert_eq!(certified_key(&data.join("ca/chain.pem"), folder), public);
 
     // Gone in mid-flight: nobody is certified, everything else goes on, and a new start says what is missing.
     drop(moto);

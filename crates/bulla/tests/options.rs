@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 use common::{bulla, run};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 23] = [
     "serve",
     "trust root",
     "trust signing-config",
+    "trust rotate",
     "freeze",
     "key generate",
     "key import",
@@ -26,6 +27,7 @@ const COMMANDS: [&str; 21] = [
     "reindex",
     "fsck",
     "inspect",
+    "image show",
     "witness",
     "bench",
     "",

@@ -66,6 +66,7 @@ struct Door {
 enum Trouble {
     Bad(String),
     Closed,
+    Ended,
     Absent(String),
     Body(Unread),
     Unavailable(String),
@@ -107,6 +108,9 @@ async fn add_pre_chain(State(door): State<Arc<Door>>, body: Body) -> Answer {
 }
 
 async fn add(door: &Door, kind: Kind, body: Body) -> Answer {
+    if door.log.has_ended() {
+        return Err(Trouble::Ended);
+    }
     if door.submissions == Submissions::Closed {
         return Err(Trouble::Closed);
     }
@@ -306,6 +310,10 @@ impl IntoResponse for Trouble {
             Self::Closed => (
                 StatusCode::FORBIDDEN,
                 "this log takes the certificates of its own authority, nobody else's".to_owned(),
+            ),
+            Self::Ended => (
+                StatusCode::FORBIDDEN,
+                "this log has ended and takes nothing more: another one follows it".to_owned(),
             ),
             Self::Absent(problem) => (StatusCode::NOT_FOUND, problem),
             Self::Body(unread) => (unread.status(), unread.to_string()),

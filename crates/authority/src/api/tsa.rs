@@ -10,11 +10,12 @@ use axum::routing::{get, post};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 
+use crate::InForce;
 use crate::api::body::{Unread, received};
 use crate::tsa::{MAX_DER_BYTES, MAX_JSON_BYTES, Refusal, Request, RequestError, TimestampAuthority};
 
-/// The routes of one authority. No more is held of a body than it may have, and not for longer than ten seconds.
-pub fn routes(authority: Arc<TimestampAuthority>) -> Router {
+/// The routes of one authority, whichever is in force. No more is held of a body than it may have, and not for longer than ten seconds.
+pub fn routes(authority: Arc<InForce<TimestampAuthority>>) -> Router {
     Router::new()
         .route("/api/v1/timestamp", post(timestamp))
         .route("/api/v1/timestamp/certchain", get(chain))
@@ -22,7 +23,7 @@ pub fn routes(authority: Arc<TimestampAuthority>) -> Router {
 }
 
 async fn timestamp(
-    State(authority): State<Arc<TimestampAuthority>>,
+    State(authority): State<Arc<InForce<TimestampAuthority>>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Fault> {
@@ -32,15 +33,15 @@ async fn timestamp(
         Form::Der => Request::from_der(&body)?,
         Form::Json => Request::from_json(&body)?,
     };
-    let answer = authority.respond(&request).await?;
+    let answer = authority.now().respond(&request).await?;
     metrics::counter!("bulla_tsa_timestamps_total").increment(1);
     let headers = [(CONTENT_TYPE, "application/timestamp-reply"), (CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, headers, answer).into_response())
 }
 
-async fn chain(State(authority): State<Arc<TimestampAuthority>>) -> Response {
+async fn chain(State(authority): State<Arc<InForce<TimestampAuthority>>>) -> Response {
     let headers = [(CONTENT_TYPE, "application/pem-certificate-chain")];
-    (headers, authority.chain_pem().to_owned()).into_response()
+    (headers, authority.now().chain_pem().to_owned()).into_response()
 }
 
 /// In what a request is written.

@@ -14,7 +14,7 @@ use x509_cert::name::Name;
 
 use super::proof;
 use super::roots::key_id;
-use super::x509::CODE_SIGNING;
+use super::x509::{CODE_SIGNING, from_time};
 
 /// The most certificates of a chain.
 pub const MAX_CERTIFICATES: usize = 8;
@@ -145,11 +145,7 @@ fn judge(tbs: &TbsCertificate, below: usize) -> Result<(Timestamp, Timestamp), S
     {
         return Err("is not for code signing, extended key usage codeSigning or none was expected".to_owned());
     }
-    let at = |time: x509_cert::time::Time| {
-        let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
-        Timestamp::from_second(seconds).map_err(|_| "has a time out of range".to_owned())
-    };
-    Ok((at(tbs.validity.not_before)?, at(tbs.validity.not_after)?))
+    Ok((from_time(tbs.validity.not_before)?, from_time(tbs.validity.not_after)?))
 }
 
 pub(crate) fn judge_signature(certificate: &Certificate, signer: &Certificate) -> Result<(), String> {

@@ -3,6 +3,7 @@
 mod chain;
 mod csr;
 mod extensions;
+mod facts;
 mod issue;
 mod key_request;
 mod proof;
@@ -12,6 +13,7 @@ mod x509;
 pub(crate) use chain::judge_signature;
 pub use chain::{Chain, ChainError, MAX_CERTIFICATES, MAX_PEM_BYTES, certificates};
 pub use csr::Request;
+pub use facts::Facts;
 pub use issue::{CertificateAuthority, DEFAULT_LIFETIME, IssueError, Issued};
 pub use key_request::{KeyKind, KeyPolicy, base64, read as read_public_key};
 pub use proof::is_proof;

@@ -119,6 +119,12 @@ pub(super) fn public_key(spki: &[u8]) -> Result<SubjectPublicKeyInfoOwned, Certi
     SubjectPublicKeyInfoOwned::from_der(spki).map_err(refused)
 }
 
+/// A time as certificates have it.
+pub(super) fn from_time(time: Time) -> Result<Timestamp, String> {
+    let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).map_err(|_| "has a time out of range".to_owned())
+}
+
 /// An extension with DER in it.
 pub(super) fn extension<T: AssociatedOid + Encode>(
     critical: bool,
@@ -166,7 +172,7 @@ pub(super) async fn signed(tbs: TbsCertificate, key: &dyn PrivateKey) -> Result<
     Ok(Certificate { tbs_certificate: tbs, signature_algorithm, signature }.to_der()?)
 }
 
-const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
+pub(super) const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 pub(super) const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 pub(super) const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bulla_claims::{PublicKeyDetails, SigningKey};
 use bulla_ledger::{AddError, Addition, Log, ReadError, Reader, Tile};
@@ -22,7 +23,7 @@ use super::leaf::{Entry, INDEX_FROM_END, LEAF_HEADER, TimestampedEntry, extensio
 use super::sct::Sct;
 use super::submit::{CtError, CtLog, Precertificate};
 use super::tile::Rest;
-use crate::{BoxFuture, PrivateKey};
+use crate::{BoxFuture, InForce, PrivateKey};
 
 /// What a log is made of. Everything is given opened.
 pub struct Parts {
@@ -108,7 +109,8 @@ pub struct CertificateLog {
     log_id: Hash,
     clock: Clock,
     issuers: Issuers,
-    roots: Roots,
+    roots: InForce<Roots>,
+    ended: AtomicBool,
 }
 
 impl CertificateLog {
@@ -121,8 +123,17 @@ impl CertificateLog {
         let verifier = Verifier::of_tree_heads(origin(&submission_prefix), key.spki())?;
         let note = log.reader().published().note.clone();
         Checkpoint::open(&String::from_utf8_lossy(&note), &verifier)?;
-        let (issuers, roots) = (Issuers::open(&issuers)?, Roots::new(&roots)?);
-        Ok(Self { log, log_id: sha256(key.spki()), key, verifier, clock, issuers, roots })
+        let (issuers, roots) = (Issuers::open(&issuers)?, InForce::new(Roots::new(&roots)?));
+        Ok(Self {
+            log,
+            log_id: sha256(key.spki()),
+            key,
+            verifier,
+            clock,
+            issuers,
+            roots,
+            ended: AtomicBool::new(false),
+        })
     }
 
     /// SHA-256 of the `SubjectPublicKeyInfo`, by which its timestamps name it.
@@ -141,8 +152,24 @@ impl CertificateLog {
     }
 
     /// The roots that it accepts.
-    pub fn roots(&self) -> &Roots {
-        &self.roots
+    pub fn roots(&self) -> Arc<Roots> {
+        self.roots.now()
+    }
+
+    /// Accepts these roots from now on, DER.
+    pub fn accept(&self, roots: &[Vec<u8>]) -> Result<(), OpenError> {
+        self.roots.replace(Roots::new(roots)?);
+        Ok(())
+    }
+
+    /// Takes nothing more, for good: another log follows it. What is in it can be read.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Whether it takes nothing more.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Logs a chain, the submitted certificate first; its root may be left out. Every submission is a new entry, also of
@@ -152,7 +179,10 @@ impl CertificateLog {
     }
 
     fn admit(&self, kind: Kind, chain: &[Vec<u8>]) -> Result<Admitted, CtError> {
-        self.roots.admit(kind, chain).map_err(|refusal| {
+        if self.has_ended() {
+            return Err(CtError::Unavailable("it has ended, another log follows it".to_owned()));
+        }
+        self.roots.now().admit(kind, chain).map_err(|refusal| {
             metrics::counter!("bulla_ct_refused_total").increment(1);
             CtError::Refused(refusal.problem)
         })

@@ -120,7 +120,7 @@ fn spki(key: &Jwk) -> Result<Vec<u8>, Trouble> {
         let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
         bytes.map_err(|error| Trouble::Refused(format!("{name} in its answer is not base64url: {error}")))
     };
-    let kind = || other_kind(&format!("{} {}", key.kty, key.crv).trim_end().to_owned());
+    let kind = || other_kind(format!("{} {}", key.kty, key.crv).trim_end());
     let made = match key.kty.as_str() {
         "EC" | "EC-HSM" => {
             let (curve, len) = match key.crv.as_str() {

@@ -47,7 +47,7 @@ impl Pair {
 
     fn openssl(&self, verb: &str, arguments: &[&str]) {
         let output =
-            Command::new("openssl").arg(verb).args(arguments).current_dir(&*self.folder.path()).output();
+            Command::new("openssl").arg(verb).args(arguments).current_dir(self.folder.path()).output();
         let output = output.expect("openssl runs");
         assert!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -98,6 +98,9 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     }
 }
 
+/// What was asked so far.
+type Asked = Arc<Mutex<Vec<String>>>;
+
 /// A service that listens.
 pub(super) struct Fake {
     /// `http://127.0.0.1:PORT`
@@ -105,7 +108,7 @@ pub(super) struct Fake {
     /// How many of the next requests are answered with 503.
     pub(super) outage: Arc<AtomicU32>,
     /// Method, path and query of every request.
-    pub(super) asked: Arc<Mutex<Vec<String>>>,
+    pub(super) asked: Asked,
     listening: JoinHandle<()>,
 }
 
@@ -137,7 +140,7 @@ impl Fake {
 }
 
 async fn met(
-    State((outage, asked)): State<(Arc<AtomicU32>, Arc<Mutex<Vec<String>>>)>,
+    State((outage, asked)): State<(Arc<AtomicU32>, Asked)>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -184,14 +184,14 @@ fn signed(
     details: PublicKeyDetails,
     message: &[u8],
 ) -> Result<Vec<u8>, Trouble> {
-    let digest = match (details, hashed(details, message)) {
-        (
-            PublicKeyDetails::PkixEcdsaP256Sha256
+    let is_ec = matches!(
+        details,
+        PublicKeyDetails::PkixEcdsaP256Sha256
             | PublicKeyDetails::PkixEcdsaP384Sha384
-            | PublicKeyDetails::PkixEcdsaP521Sha512,
-            Some(digest),
-        ) => digest,
-        _ => return Ok(session.sign(&Mechanism::Sha256RsaPkcs, key, message)?),
+            | PublicKeyDetails::PkixEcdsaP521Sha512
+    );
+    let Some(digest) = hashed(details, message).filter(|_| is_ec) else {
+        return Ok(session.sign(&Mechanism::Sha256RsaPkcs, key, message)?);
     };
     let halves = session.sign(&Mechanism::Ecdsa, key, digest.as_ref())?;
     Ok(parts::ecdsa_der(&halves)?)

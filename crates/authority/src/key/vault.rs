@@ -1,4 +1,4 @@
-//! A key in the transit engine of HashiCorp Vault or OpenBao: `hashivault://KEY`.
+//! A key in the transit engine of Vault (or what speaks its language): `hashivault://KEY`.
 //!
 //! | variable | what it says |
 //! |---|---|

@@ -22,9 +22,11 @@ use super::kept::Trouble;
 use crate::exchange::{chain, read};
 use crate::oidc::quoted;
 
-/// Looks up an environment variable; what is empty is not set.
+/// The environment's variables; what is empty is not set.
 #[derive(Clone)]
-pub(super) struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub(super) struct Environment(Arc<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     /// That of this process.
@@ -205,4 +207,4 @@ const LONGEST_ANSWER: usize = 256 << 10;
 const LONGEST_FILE: u64 = 64 << 10;
 const LONGEST_TOKEN_SECONDS: u64 = 24 * 60 * 60;
 /// A token is renewed so long before its end.
-const RESERVE: Duration = Duration::from_secs(60);
+const RESERVE: Duration = Duration::from_mins(1);

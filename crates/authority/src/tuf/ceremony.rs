@@ -8,7 +8,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use tough::schema::decoded::{Decoded, Hex};
-use tough::schema::{RoleKeys, RoleType, Root, Signed};
+use tough::schema::{RoleKeys, RoleType, Root, Signed, Timestamp as Stamp};
 
 use super::files::{json, read_json, write};
 use super::keys::{add_signature, from_pem, hex, named};
@@ -30,6 +30,10 @@ pub struct Draft {
     pub online_keys: Vec<String>,
     /// The IDs of those who signed; some may be root keys of the version before.
     pub signed_by: Vec<String>,
+    /// How many root keys must be added before enough of them can sign.
+    pub missing_keys: u64,
+    /// How many of its own root keys must still sign it. Those of the version before may ask for more.
+    pub missing_signatures: u64,
 }
 
 /// Writes the draft of the version after the newest in a repository, with its keys, or of version 1 where there is none.
@@ -85,10 +89,35 @@ pub fn show(draft: &Path) -> Result<Draft, RepositoryError> {
     Ok(describe(&load(draft)?))
 }
 
+/// The newest root of a repository, if it has one.
+pub fn current(repository: &Path) -> Result<Option<Draft>, RepositoryError> {
+    Ok(current_root(repository)?.map(|root| describe(&root)))
+}
+
 /// Installs a draft in the repository, if enough of those whom it names have signed, and enough of those whom the version
 /// before names. The draft is left where it is.
 pub fn publish(draft: &Path, repository: &Path, now: Timestamp) -> Result<Draft, RepositoryError> {
-    install(repository, load(draft)?, now)
+    let root = load(draft)?;
+    keeps_signer(repository, &root.signed)?;
+    install(repository, root, now)
+}
+
+/// Refuses a root that does not name whoever signs the repository from day to day: it could not be signed again.
+fn keeps_signer(repository: &Path, root: &Root) -> Result<(), RepositoryError> {
+    let (Some(old), Some(stamp)) =
+        (current_root(repository)?, read_json::<Signed<Stamp>>(&repository.join("timestamp.json"))?)
+    else {
+        return Ok(());
+    };
+    let named = ids(&old.signed, RoleType::Timestamp);
+    let signers = stamp.signatures.iter().map(|signature| &signature.keyid);
+    let signers: Vec<_> = signers.filter(|signer| named.contains(signer)).collect();
+    let Some(signer) = signers.first() else { return Ok(()) };
+    let dropped = |role: &RoleType| !signers.iter().any(|signer| ids(root, *role).contains(signer));
+    match ONLINE.into_iter().find(dropped) {
+        Some(role) => Err(RepositoryError::DropsOnline { key: hex(signer), role }),
+        None => Ok(()),
+    }
 }
 
 /// Checks a root against itself and the one before, and writes it: first under its number, by which clients find it.
@@ -225,6 +254,10 @@ fn ids(root: &Root, role: RoleType) -> &[Decoded<Hex>] {
     root.roles.get(&role).map_or(&[], |role| &role.keyids)
 }
 
+fn root_threshold(root: &Root) -> u64 {
+    root.roles.get(&RoleType::Root).map_or(1, |role| role.threshold.get())
+}
+
 fn threshold_of(threshold: u64) -> Result<NonZeroU64, RepositoryError> {
     let wrong = || RepositoryError::Role {
         role: RoleType::Root,
@@ -255,10 +288,14 @@ fn save(draft: &Path, root: &Signed<Root>) -> Result<Draft, RepositoryError> {
 
 fn describe(root: &Signed<Root>) -> Draft {
     let hexes = |ids: &[Decoded<Hex>]| ids.iter().map(|id| hex(id)).collect();
+    let (keys, threshold) = (ids(&root.signed, RoleType::Root), root_threshold(&root.signed));
+    let signed = root.signatures.iter().filter(|signature| keys.contains(&signature.keyid)).count() as u64;
     Draft {
         version: root.signed.version.get(),
         expires: root.signed.expires,
-        threshold: root.signed.roles.get(&RoleType::Root).map_or(1, |role| role.threshold.get()),
+        threshold,
+        missing_keys: threshold.saturating_sub(keys.len() as u64),
+        missing_signatures: threshold.saturating_sub(signed),
         root_keys: hexes(ids(&root.signed, RoleType::Root)),
         online_keys: hexes(ids(&root.signed, RoleType::Timestamp)),
         signed_by: root.signatures.iter().map(|signature| hex(&signature.keyid)).collect(),

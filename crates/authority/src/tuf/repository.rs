@@ -23,6 +23,7 @@ use tough::schema::{
 use super::ceremony;
 use super::files::{MAX_FILE_BYTES, is_target_name, json, read, read_json, write};
 use super::keys::{KeyIdError, hex, named, signed};
+use super::prune;
 use crate::PrivateKey;
 
 /// How long what is signed holds.
@@ -64,10 +65,8 @@ pub struct Repository {
 pub struct Refreshed {
     /// Whether anything was signed anew.
     pub written: bool,
-    /// When the root stops being believed.
+    /// When the root stops being believed. Nothing renews it but a ceremony.
     pub root_expires: Timestamp,
-    /// Whether less than a twelfth of a root's life is left: time for a ceremony.
-    pub root_expires_soon: bool,
     /// When clients stop believing what is there unless it is signed anew.
     pub timestamp_expires: Timestamp,
 }
@@ -108,6 +107,14 @@ pub enum RepositoryError {
     NotNamed {
         /// The root's version.
         root: u64,
+        /// The ID of the key.
+        key: String,
+        /// Which role.
+        role: RoleType,
+    },
+    /// A root that would leave the one who signs every day unnamed.
+    #[error("draft does not name key {key} for {role}, and it is the only one that signs now")]
+    DropsOnline {
         /// The ID of the key.
         key: String,
         /// Which role.
@@ -234,30 +241,6 @@ impl Repository {
         self.advance(None, now).await
     }
 
-    /// Replaces the online key while the root keys are at hand: a root that names both keys, everything signed by the new
-    /// one, then a root that names the new one alone. Clients at any version can follow. From then on this repository signs
-    /// nothing any more, the one that is returned does.
-    pub async fn rotate_online(
-        &self,
-        new: Arc<dyn PrivateKey>,
-        root_keys: &[&dyn PrivateKey],
-        now: Timestamp,
-    ) -> Result<Self, RepositoryError> {
-        let _writing = self.writing.lock().await;
-        let (old_id, _) = named(self.online.spki())?;
-        let (dir, expiries) = (&self.dir, self.expiries);
-        let next = || ceremony::next_root(dir, now, expiries.root);
-        let mut both = next()?;
-        ceremony::name_online(&mut both, new.spki())?;
-        ceremony::install(dir, signed(both, root_keys).await?, now)?;
-        let repository = Self::open(dir, new, expiries)?;
-        repository.refresh(now).await?;
-        let mut alone = next()?;
-        ceremony::drop_online(&mut alone, &old_id)?;
-        ceremony::install(dir, signed(alone, root_keys).await?, now)?;
-        Ok(repository)
-    }
-
     async fn advance(
         &self,
         listed: Option<HashMap<TargetName, Target>>,
@@ -310,13 +293,16 @@ impl Repository {
         if new_timestamp {
             write(&self.dir.join("timestamp.json"), &timestamp.bytes)?;
         }
-        let root_expires = root.expires;
-        let root_expires_soon = root_expires.duration_since(now) < life.root / 12;
-        if root_expires_soon {
-            tracing::warn!(%root_expires, "the root of the trust repository expires soon: sign a new one in a ceremony");
+        if new_timestamp {
+            let reached = [targets.role.signed.version, snapshot.role.signed.version];
+            let longest = life.targets.max(life.snapshot).max(life.timestamp);
+            // What is not thrown away now is so the next time.
+            if let Err(error) = prune::old(&self.dir, reached, longest, now) {
+                tracing::warn!(%error, "old files of the trust repository are not thrown away");
+            }
         }
         let timestamp_expires = timestamp.role.signed.expires;
-        Ok(Refreshed { written: new_timestamp, root_expires, root_expires_soon, timestamp_expires })
+        Ok(Refreshed { written: new_timestamp, root_expires: root.expires, timestamp_expires })
     }
 
     async fn sign<T: Role>(&self, role: T) -> Result<Held<T>, RepositoryError> {

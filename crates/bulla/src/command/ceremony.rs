@@ -130,6 +130,9 @@ pub(super) async fn run(step: &Step) -> Result<(), Failure> {
         }
     };
     let draft = draft.map_err(|error| match error {
+        RepositoryError::DropsOnline { .. } => {
+            Failure::usage(format!("{error}: name it again, and replace it with `bulla trust rotate tuf`"))
+        }
         RepositoryError::Threshold { .. } => Failure::check(error),
         RepositoryError::Write(_) => Failure::unavailable(error),
         other => Failure::usage(other),
@@ -143,11 +146,21 @@ fn repository(data: &Path) -> PathBuf {
 }
 
 fn described(draft: &Draft, output: Output) -> String {
-    let Draft { version, expires, threshold, root_keys, online_keys, signed_by } = draft;
+    let Draft {
+        version,
+        expires,
+        threshold,
+        root_keys,
+        online_keys,
+        signed_by,
+        missing_keys,
+        missing_signatures,
+    } = draft;
     if output == Output::Json {
         let json = json!({
             "version": version, "expires": expires.to_string(), "threshold": threshold,
             "rootKeys": root_keys, "onlineKeys": online_keys, "signedBy": signed_by,
+            "missingKeys": missing_keys, "missingSignatures": missing_signatures,
         });
         return format!("{json}\n");
     }
@@ -158,6 +171,13 @@ fn described(draft: &Draft, output: Output) -> String {
         for key in keys {
             text::line(&mut lines, name, key);
         }
+    }
+    if *missing_keys > 0 {
+        let next = format_args!("{missing_keys} more root keys: bulla trust add-key FILE");
+        text::line(&mut lines, "needs", next);
+    } else if *missing_signatures > 0 {
+        let next = format_args!("{missing_signatures} more signatures: bulla trust sign --root-key FILE");
+        text::line(&mut lines, "needs", next);
     }
     lines
 }

@@ -8,10 +8,12 @@ mod ceremony;
 mod entry;
 mod freeze;
 mod fsck;
+mod image;
 mod inspect;
 mod key;
 mod log;
 mod reindex;
+mod rotate;
 mod serve;
 mod shard;
 mod trust;
@@ -50,6 +52,9 @@ pub(crate) enum Command {
     Fsck(fsck::Args),
     /// Show tiles, bundles, entries, checkpoints and proofs to a person
     Inspect(inspect::Args),
+    /// Show what the name of an image stands for, in a registry or a directory
+    #[command(subcommand)]
+    Image(image::Command),
     /// Run a witness that cosigns the checkpoints of logs it has followed
     Witness(witness::Args),
     /// Measure a log under load
@@ -70,6 +75,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Reindex(args) => reindex::run(args).await,
         Command::Fsck(args) => fsck::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
+        Command::Image(command) => image::run(command).await,
         Command::Witness(args) => witness::run(args).await,
         Command::Bench(args) => bench::run(args).await,
     }

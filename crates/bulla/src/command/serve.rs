@@ -21,14 +21,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Failure, say, shard};
+use super::{Failure, say};
 use crate::home::{self, Absent, Home, remember_url};
 use crate::service::authorities::clients::{self, Stack};
 use crate::service::authorities::members::Members;
-use crate::service::authorities::{self, Authorities, Listeners, Place, Served, Trusted};
-use crate::service::control::{self, Order};
+use crate::service::authorities::{self, Authorities, Listeners, Place, Served};
 use crate::service::front::{Front, Places};
 use crate::service::health::{self, Expected, Health};
+use crate::service::orders::Orders;
 use crate::service::running::{Following, How, Running};
 use crate::service::trust::{self, Documents};
 use crate::service::{guard, http, metrics, witnesses};
@@ -226,6 +226,7 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
         Arc::new(Running::start(home, "stop that one first, or pass another --data DIR", how).await?);
     let data = running.dir().to_owned();
     let (authorities, documents) = args.open_authorities(&running, http_at.port()).await?;
+    let authorities = Arc::new(authorities);
     let (url, trust) = (documents.url().to_owned(), documents.served()?);
     if args.everything && args.trust.url.is_none() {
         warn_of_localhost(http_at, &url);
@@ -243,6 +244,10 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     settings.v1.rules.algorithms = v1_algorithms;
     let shelves = args.entries.shelves(&data);
     let door = Arc::new(Door::new(running.shards().clone(), settings, trust, shelves));
+
+    let trust_args = args.trust.clone();
+    let orders = Orders::new(running.clone(), door.clone(), authorities.clone(), trust_args, http_at.port());
+    let orders = orders.begin().await;
 
     let identity = running.identity();
     let v1_log_id = bulla_tlog::sha256(&identity.v1_spki);
@@ -268,22 +273,9 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let mut background = JoinSet::new();
     authorities.keep(&mut background);
     background.spawn(keep_house(door.clone(), args.running.retention));
-    if let Some(socket) = control::listen(&data) {
-        let (running, door, args) = (running.clone(), door.clone(), args.trust.clone());
-        let trusted = authorities.trusted();
-        let orders = Arc::new(Orders { running, door, trusted, args, port: http_at.port() });
-        background.spawn(control::serve(socket, Arc::new(move |order| orders.clone().carry_out(order))));
-    }
+    orders.keep(&mut background);
     if let Some((listener, _)) = grpc {
-        let asked = health.clone();
-        let fulcio = authorities.fulcio();
-        let others: &[&'static [u8]] = if fulcio.is_some() { &[api::fulcio::DESCRIPTORS] } else { &[] };
-        let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || asked.is_ready()), others);
-        let mut routes = routes.map_err(|error| Failure::check(format!("gRPC descriptors: {error}")))?;
-        if let Some(fulcio) = fulcio {
-            routes = routes.add_service(api::fulcio::grpc(fulcio));
-        }
-        services.push((listener, routes.into_axum_router()));
+        services.push((listener, over_grpc(door, &authorities, health.clone())?));
     }
     if let Some((listener, _)) = metrics_listener {
         services.push((listener, metrics::routes(counted.clone(), health.clone())));
@@ -326,6 +318,18 @@ fn warn_of_localhost(http: SocketAddr, url: &str) {
              such as --origin sigstore.example.org --url https://sigstore.example.org"
         );
     }
+}
+
+/// The log over gRPC, and the certificate authority if there is one.
+fn over_grpc(door: Arc<Door>, authorities: &Authorities, health: Arc<Health>) -> Result<Router, Failure> {
+    let fulcio = authorities.fulcio();
+    let others: &[&'static [u8]] = if fulcio.is_some() { &[api::fulcio::DESCRIPTORS] } else { &[] };
+    let routes = bulla_rekor::api::grpc::grpc(door, Arc::new(move || health.is_ready()), others);
+    let mut routes = routes.map_err(|error| Failure::check(format!("gRPC descriptors: {error}")))?;
+    if let Some(fulcio) = fulcio {
+        routes = routes.add_service(api::fulcio::grpc(fulcio));
+    }
+    Ok(routes.into_axum_router())
 }
 
 /// The routes of the authorities that have no listener of their own, beside those of the log.
@@ -412,34 +416,6 @@ impl Args {
             "started the new log".to_owned()
         } else {
             format!("continues, after {size} entries, the log")
-        }
-    }
-}
-
-/// What a running log needs to follow an order.
-struct Orders {
-    running: Arc<Running>,
-    door: Arc<Door>,
-    trusted: Trusted,
-    args: trust::Args,
-    port: u16,
-}
-
-impl Orders {
-    async fn carry_out(self: Arc<Self>, order: Order) -> Result<String, Failure> {
-        match order {
-            Order::Rotate { origin } => {
-                let (ended, begun) = self.running.rotate(origin).await?;
-                // A URL that was given for the old name is not that of the new one.
-                let url = self.args.url.as_deref().filter(|_| ended.verifier.name() == begun.verifier.name());
-                let dir = self.running.dir();
-                let documents = Documents::new(&self.running.identities(), url, self.port, &self.args, dir)?;
-                self.door.trust(documents.served()?);
-                self.trusted.publish(&documents).await?;
-                remember_url(self.running.dir(), documents.url())?;
-                tracing::info!(ended = %ended.tree, begun = %begun.tree, "shard rotated");
-                Ok(shard::rotated(&ended, &begun))
-            }
         }
     }
 }

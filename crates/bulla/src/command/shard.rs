@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Failure, Output, say};
 use crate::home::{self, Absent, Home, Identity};
 use crate::service::control::{self, Order};
+use crate::service::orders::rotated;
 use crate::service::running::{How, Running};
 use crate::service::witnesses;
 
@@ -71,17 +72,6 @@ async fn rotate(args: Rotate) -> Result<ExitCode, Failure> {
     };
     say(&done);
     Ok(ExitCode::SUCCESS)
-}
-
-/// What is said of a rotation.
-pub(crate) fn rotated(ended: &Identity, begun: &Identity) -> String {
-    format!(
-        "ended  shard {} \"{}\"\nactive shard {} \"{}\"\n\nClients need the new trust files: bulla trust root, bulla trust signing-config\n",
-        ended.tree,
-        ended.verifier.name(),
-        begun.tree,
-        begun.verifier.name()
-    )
 }
 
 fn list(args: &ListArgs) -> Result<ExitCode, Failure> {

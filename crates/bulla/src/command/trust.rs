@@ -1,12 +1,12 @@
-//! `bulla trust`: prints the files that clients need to use and to verify this log, and makes the roots of the repository that
-//! hands them out. Reads only public files of the data directory, so the log may be running, and its keys may be elsewhere.
+//! `bulla trust`: prints the files that clients need to use and to verify this log, replaces keys, and makes the roots of the
+//! repository that hands the files out. Reads only public files of the data directory, so the log may be running, and its keys may be elsewhere.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bulla_rekor::trust::Apis;
 
-use super::{Failure, ceremony, say};
+use super::{Failure, ceremony, rotate, say};
 use crate::home::Identity;
 use crate::service::trust::{self, Documents};
 
@@ -22,6 +22,8 @@ enum Document {
     Root(Inputs),
     /// Print `signing_config.v0.2.json`: where clients are to send things
     SigningConfig(SigningConfig),
+    /// Replace the key of an authority, so that clients know the new one before it signs
+    Rotate(rotate::Args),
     #[command(flatten)]
     Ceremony(ceremony::Step),
 }
@@ -68,6 +70,10 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     let (inputs, api) = match &args.document {
         Document::Root(inputs) => (inputs, None),
         Document::SigningConfig(SigningConfig { inputs, api }) => (inputs, Some((*api).into())),
+        Document::Rotate(args) => {
+            rotate::run(args).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Document::Ceremony(step) => {
             ceremony::run(step).await?;
             return Ok(ExitCode::SUCCESS);

@@ -22,6 +22,8 @@ pub(crate) enum Order {
         /// The name that it signs under; the old one's if there is none.
         origin: Option<String>,
     },
+    /// Look for keys that were staged, and take them up.
+    TakeUp,
 }
 
 /// What came of it.

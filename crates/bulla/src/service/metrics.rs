@@ -124,6 +124,11 @@ fn describe() {
     describe_counter!("bulla_tsa_refusals_total", "Requests for timestamps refused, by class");
     describe_gauge!("bulla_tsa_clock_offset_seconds", Unit::Seconds, "How far the clock is from its sources");
     describe_gauge!("bulla_tuf_expires_seconds", Unit::Seconds, "Time until the trust repository expires");
+    describe_gauge!(
+        "bulla_authority_expires_seconds",
+        Unit::Seconds,
+        "Time until the first certificate of an authority ends, by authority"
+    );
     describe_counter!("bulla_commit_failures_total", "Batches that could not be made durable");
     describe_gauge!("bulla_tree_size", "Entries under the published checkpoint");
     describe_gauge!("bulla_committed_size", "Entries made durable");

@@ -7,6 +7,7 @@ pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod http;
 pub(crate) mod metrics;
+pub(crate) mod orders;
 pub(crate) mod running;
 pub(crate) mod trust;
 pub(crate) mod witness;

@@ -20,9 +20,9 @@ use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 
 use self::refusal::Refusal;
-use crate::BoxFuture;
 use crate::ca::{self, CertificateAuthority, Issued, KeyPolicy};
 use crate::oidc::Identity;
+use crate::{BoxFuture, InForce};
 
 pub use grpc::{Grpc, grpc};
 
@@ -99,7 +99,7 @@ pub enum IssuerUrl {
 
 /// The doors and what is behind them.
 pub struct Fulcio {
-    authority: CertificateAuthority,
+    authority: InForce<CertificateAuthority>,
     identities: Arc<dyn Identities>,
     keys: KeyPolicy,
     clock: fn() -> Timestamp,
@@ -113,7 +113,12 @@ impl Fulcio {
         keys: KeyPolicy,
         clock: fn() -> Timestamp,
     ) -> Self {
-        Self { authority, identities, keys, clock }
+        Self { authority: InForce::new(authority), identities, keys, clock }
+    }
+
+    /// The authority behind the doors, which another one can replace.
+    pub fn authority(&self) -> &InForce<CertificateAuthority> {
+        &self.authority
     }
 
     /// The one act of all doors. The token is judged before the key, and the key before the proof, so whoever has no token
@@ -151,7 +156,7 @@ impl Fulcio {
             }
         }
         self.identities.spend(&token, spki, expires, now).map_err(refused)?;
-        Ok(self.authority.issue(&identity, key.public(), now).await?)
+        Ok(self.authority.now().issue(&identity, key.public(), now).await?)
     }
 
     /// The same, counted and timed.
@@ -175,7 +180,7 @@ impl Fulcio {
     }
 
     fn bundle(&self) -> Vec<String> {
-        certificates_pem(self.authority.chain().certificates())
+        certificates_pem(self.authority.now().chain().certificates())
     }
 }
 

@@ -37,15 +37,17 @@ impl Cloud {
             .into_response()
     }
 
-    fn judge(&self, headers: &HeaderMap) -> Result<(), Response> {
+    fn judge(&self, headers: &HeaderMap) -> Option<Response> {
         let good = format!("Bearer ya29.{}", self.tokens.load(Ordering::Relaxed));
         let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
         if given == good {
-            return Ok(());
+            return None;
         }
         let message = format!("Request had invalid authentication credentials: {given}");
-        Err((StatusCode::UNAUTHORIZED, Json(json!({"error": {"code": 401, "message": message}})))
-            .into_response())
+        Some(
+            (StatusCode::UNAUTHORIZED, Json(json!({"error": {"code": 401, "message": message}})))
+                .into_response(),
+        )
     }
 }
 
@@ -71,18 +73,16 @@ async fn sign_in(State(cloud): State<Cloud>, body: String) -> Response {
     let spki = cloud.account.as_ref().expect("an account").spki();
     let holds = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, spki)
         .verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).expect("base64"));
-    match holds {
-        Ok(()) => cloud.token(),
-        Err(_) => {
-            let said = format!("Invalid JWT Signature: {}", fields[1].1);
-            let body = json!({"error": "invalid_grant", "error_description": said});
-            (StatusCode::BAD_REQUEST, Json(body)).into_response()
-        }
+    if holds.is_ok() {
+        return cloud.token();
     }
+    let said = format!("Invalid JWT Signature: {}", fields[1].1);
+    let body = json!({"error": "invalid_grant", "error_description": said});
+    (StatusCode::BAD_REQUEST, Json(body)).into_response()
 }
 
 async fn list(State(cloud): State<Cloud>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = cloud.judge(&headers) {
+    if let Some(refusal) = cloud.judge(&headers) {
         return refusal;
     }
     let count = cloud.versions.lock().expect("whole").len();
@@ -94,7 +94,7 @@ async fn list(State(cloud): State<Cloud>, headers: HeaderMap) -> Response {
 }
 
 async fn public(State(cloud): State<Cloud>, At(version): At<usize>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = cloud.judge(&headers) {
+    if let Some(refusal) = cloud.judge(&headers) {
         return refusal;
     }
     let versions = cloud.versions.lock().expect("whole");
@@ -112,7 +112,7 @@ async fn sign(
     headers: HeaderMap,
     Json(body): Json,
 ) -> Response {
-    if let Err(refusal) = cloud.judge(&headers) {
+    if let Some(refusal) = cloud.judge(&headers) {
         return refusal;
     }
     let version: usize =

@@ -15,12 +15,12 @@ use super::files::Certified;
 use super::{Args, http_settings};
 use crate::command::Failure;
 
-pub(super) fn open(
+/// The authority itself.
+pub(super) fn authority(
     args: &Args,
     ca: Certified,
     ct: Option<Arc<dyn CtLog>>,
-    dev: Option<&DevIssuer>,
-) -> Result<Fulcio, Failure> {
+) -> Result<CertificateAuthority, Failure> {
     let lifetime = SignedDuration::try_from(args.ca_lifetime).ok().filter(|lifetime| {
         (1..=LONGEST_SECONDS).contains(&lifetime.as_secs()) && lifetime.subsec_nanos() == 0
     });
@@ -29,9 +29,17 @@ pub(super) fn open(
             "--ca-lifetime must be whole seconds, at most a day: signers need a certificate for minutes",
         )
     })?;
-    let authority = CertificateAuthority::new(&ca.chain, ca.key, ct)
-        .map_err(|error| Failure::usage(format!("certificate authority: {error}")))?
-        .with_lifetime(lifetime);
+    let authority = CertificateAuthority::new(&ca.chain, ca.key, ct);
+    let authority = authority.map_err(|error| Failure::usage(format!("certificate authority: {error}")))?;
+    Ok(authority.with_lifetime(lifetime))
+}
+
+/// The doors before it.
+pub(super) fn open(
+    args: &Args,
+    authority: CertificateAuthority,
+    dev: Option<&DevIssuer>,
+) -> Result<Fulcio, Failure> {
     let mut issuers = match &args.ca_issuers {
         Some(path) => Issuers::read(path).map_err(Failure::usage)?,
         None => Issuers::default(),

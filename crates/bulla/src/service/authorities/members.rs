@@ -5,19 +5,23 @@
 //! DIR/authorities.json   where each authority is, as the server said last
 //! DIR/ca/chain.pem       certificates of the certificate authority, issuing first, root last
 //! DIR/ca/other/*.pem     chains that are believed beside it: retired ones, and one that is to follow
-//! DIR/ct/ct.pub          public key of the certificate transparency log
+//! DIR/ca/other/*.ended   until when a chain of that name is believed; without it as long as its certificates last
+//! DIR/ca/next/chain.pem  the chain that is to follow, see `staged`
+//! DIR/ct/ct.pub          public key of the certificate transparency log; DIR/ct-2/ct.pub that of the one after it
 //! DIR/tsa/chain.pem      certificates of the timestamp authority, signing first, root last
 //! DIR/tsa/other/*.pem    as above
 //! ```
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bulla_rekor::trust::{Authorities, Services, TrustError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::files::missing;
+use super::{ct, staged};
 use crate::command::Failure;
 use crate::home;
 
@@ -99,19 +103,28 @@ impl Members {
         services: &mut Services,
     ) -> Result<(), Failure> {
         if let Some(url) = &self.ca {
-            for chain in chains(&dir.join("ca"))? {
-                add(&chain, |text| authorities.add_certificate_authority(text, url))?;
+            for chain in staged::chains(&dir.join("ca"))? {
+                let end = staged::end(&chain)?;
+                add(&chain, |text| authorities.add_certificate_authority(text, url, end))?;
             }
             if self.serves("ca") {
                 services.ca_urls.insert(0, url.clone());
             }
         }
         if let Some(url) = &self.ct {
-            add(&dir.join("ct/ct.pub"), |text| authorities.add_ct_log(text, url, start))?;
+            let logs = ct::Place::all(dir)?;
+            if logs.is_empty() {
+                return Err(missing(&dir.join("ct")));
+            }
+            for log in logs {
+                let (url, start) = (log.url(url), log.start(start));
+                add(&log.dir.join("ct.pub"), |text| authorities.add_ct_log(text, &url, start, log.ended))?;
+            }
         }
         if let Some(url) = &self.tsa {
-            for chain in chains(&dir.join("tsa"))? {
-                add(&chain, |text| authorities.add_timestamp_authority(text, url))?;
+            for chain in staged::chains(&dir.join("tsa"))? {
+                let end = staged::end(&chain)?;
+                add(&chain, |text| authorities.add_timestamp_authority(text, url, end))?;
             }
             if self.serves("tsa") {
                 services.tsa_urls.insert(0, url.clone());
@@ -120,23 +133,6 @@ impl Members {
         services.oidc_urls.splice(0..0, self.oidc.clone());
         Ok(())
     }
-}
-
-/// The chain in force, and those that are believed beside it.
-fn chains(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let mut all = vec![dir.join("chain.pem")];
-    let other = dir.join("other");
-    match fs::read_dir(&other) {
-        Ok(entries) => {
-            let mut more: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-            more.retain(|path| path.extension().is_some_and(|extension| extension == "pem"));
-            more.sort();
-            all.append(&mut more);
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(Failure::usage(format!("{}: {error}", other.display()))),
-    }
-    Ok(all)
 }
 
 /// Hands the text of a file on; a failure names the file.

@@ -3,15 +3,20 @@
 mod args;
 pub(crate) mod clients;
 mod ct;
+mod expiry;
 mod files;
 mod fulcio;
 pub(crate) mod members;
 mod named_key;
+pub(crate) mod report;
+pub(crate) mod rotation;
+mod staged;
+pub(crate) mod staging;
 mod tsa;
 mod tuf;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -25,8 +30,8 @@ use tokio::task::JoinSet;
 
 pub(crate) use args::{Args, Listeners};
 
-use self::ct::CertificateLog;
-use self::files::{CA, Hierarchy};
+use self::ct::CertificateLogs;
+use self::files::{CA, Hierarchy, TSA};
 use self::members::Members;
 use self::named_key::NamedKeys;
 use self::tsa::Timestamps;
@@ -57,8 +62,11 @@ pub(crate) struct Served {
 
 /// The authorities that run.
 pub(crate) struct Authorities {
+    dir: PathBuf,
     fulcio: Option<Arc<Fulcio>>,
-    ct: Option<CertificateLog>,
+    ct: Option<Arc<CertificateLogs>>,
+    /// A log elsewhere, for those who keep none.
+    outside_ct: Option<Arc<dyn CtLog>>,
     tsa: Option<Timestamps>,
     trusted: Trusted,
     dev: Option<Arc<DevIssuer>>,
@@ -70,39 +78,54 @@ impl Authorities {
     pub(crate) async fn open(args: &Args, place: &Place<'_>) -> Result<Self, Failure> {
         let now = Timestamp::now();
         let hierarchy = Hierarchy {
-            dir: place.dir,
-            organization: place.organization,
             root_key: args.ca_root_key.as_deref(),
             keys: NamedKeys { ca: args.ca_key.as_deref(), tsa: args.tsa_key.as_deref() },
+            ..Hierarchy::new(place.dir, place.organization)
         };
+        for role in [&CA, &TSA] {
+            if staged::is_begun(place.dir, role) {
+                tracing::warn!(authority = role.dir, "a rotation was interrupted: ending it");
+                staged::turn(place.dir, role)?;
+            }
+        }
         let dev = if place.dev { Some(dev_issuer(place.url)?) } else { None };
         let ca = if args.ca_serve { Some(hierarchy.open(&CA, now).await?) } else { None };
         let ct = if args.ct_serve {
-            let roots = files::root(place.dir)?;
-            Some(CertificateLog::open(place.dir, args, place.url, roots).await?)
+            Some(Arc::new(CertificateLogs::open(place.dir, args, place.url).await?))
         } else {
             None
         };
-        let fulcio = match ca {
-            None => None,
-            Some(ca) => {
-                let submit: Option<Arc<dyn CtLog>> = match (&ct, place.outside_ct) {
-                    (Some(ct), _) => Some(ct.log()),
-                    (None, Some((url, key))) => Some(Arc::new(outside_ct(url, key)?)),
-                    (None, None) => {
-                        tracing::warn!(
-                            "certificates are logged nowhere, and most clients refuse them: pass --ct-serve, or --ct-url \
-                             and --ct-key of a log elsewhere"
-                        );
-                        None
-                    }
-                };
-                Some(Arc::new(fulcio::open(args, ca, submit, dev.as_deref())?))
+        let outside_ct = match place.outside_ct {
+            Some((url, key)) if ca.is_some() && ct.is_none() => {
+                Some(Arc::new(outside_ct(url, key)?) as Arc<dyn CtLog>)
             }
+            _ => None,
         };
+        if ca.is_some() && ct.is_none() && outside_ct.is_none() {
+            tracing::warn!(
+                "certificates are logged nowhere, and most clients refuse them: pass --ct-serve, or --ct-url \
+                 and --ct-key of a log elsewhere"
+            );
+        }
         let tsa = if args.tsa_serve { Some(Timestamps::open(args, &hierarchy, now).await?) } else { None };
         let trusted = Trusted::new(place.dir, args.tuf_serve.then_some(args.tuf_timestamp_lifetime));
-        Ok(Self { fulcio, ct, tsa, trusted, dev, args: args.clone() })
+        let dir = place.dir.to_owned();
+        let mut authorities =
+            Self { dir, fulcio: None, ct, outside_ct, tsa, trusted, dev, args: args.clone() };
+        if let Some(ca) = ca {
+            let authority = fulcio::authority(args, ca, authorities.submit()?)?;
+            authorities.fulcio = Some(Arc::new(fulcio::open(args, authority, authorities.dev.as_deref())?));
+        }
+        Ok(authorities)
+    }
+
+    /// Where certificates are logged.
+    fn submit(&self) -> Result<Option<Arc<dyn CtLog>>, Failure> {
+        let Some(ct) = &self.ct else { return Ok(self.outside_ct.clone()) };
+        let open = ct.log().ok_or_else(|| {
+            Failure::check(format!("every certificate transparency log in {} has ended", self.dir.display()))
+        });
+        open.map(Some)
     }
 
     /// Where they are, for the trust files.
@@ -129,7 +152,7 @@ impl Authorities {
             serve(self.args.ca_http, api::fulcio::routes(fulcio.clone()));
         }
         if let Some(ct) = &self.ct {
-            serve(self.args.ct_http, Router::new().nest("/ct", ct.routes()));
+            serve(self.args.ct_http, ct.routes());
         }
         if let Some(tsa) = &self.tsa {
             serve(self.args.tsa_http, tsa.routes());
@@ -157,6 +180,8 @@ impl Authorities {
         }
         let trusted = self.trusted.clone();
         background.spawn(async move { trusted.keep_fresh().await });
+        let dir = self.dir.clone();
+        background.spawn(async move { expiry::watch(&dir).await });
     }
 
     /// Stops what writes.

@@ -23,7 +23,7 @@ pub(super) struct NamedKeys<'a> {
 
 impl NamedKeys<'_> {
     /// The key of a role that is to be certified: the one named, else the one in its own file, which is made.
-    pub(super) async fn to_certify(
+    pub(super) async fn uncertified(
         &self,
         role: &str,
         own: impl FnOnce() -> Result<PathBuf, Failure>,
@@ -49,7 +49,7 @@ impl NamedKeys<'_> {
             );
             return Err(Failure::usage(format!("{} {problem}", own.display())));
         }
-        let key = self.to_certify(role, || Ok(own.to_owned())).await?;
+        let key = self.uncertified(role, || Ok(own.to_owned())).await?;
         // What is wrong with the certificates themselves is said by who reads all of them.
         if first_key(text).is_some_and(|certified| certified != key.spki()) {
             let source =
@@ -70,6 +70,22 @@ impl NamedKeys<'_> {
             _ => None,
         }
     }
+}
+
+/// Refuses to let a file follow the key of a role that is kept elsewhere: the options would still name that one.
+pub(super) fn judge_own(role: &str, own: &Path, chain: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", chain.display()));
+    let certified = first_key(&std::fs::read_to_string(chain).map_err(failed)?);
+    if own.exists() && certified.as_deref() == Some(read_key(own, None)?.spki()) {
+        return Ok(());
+    }
+    let (other, chain) = (chain.with_file_name("other"), chain.display());
+    Err(Failure::usage(format!(
+        "the key that {chain} certifies is not {}: it is kept elsewhere, as --{role}-key names it. To replace it, stop the \
+         server, move {chain} to {}/, and start with the new --{role}-key and offline/root.key in its place",
+        own.display(),
+        other.display()
+    )))
 }
 
 /// The key of the first certificate, DER `SubjectPublicKeyInfo`.

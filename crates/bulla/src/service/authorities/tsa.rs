@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use bulla_authority::api;
 use bulla_authority::ca;
 use bulla_authority::tsa::{Clock, Settings, TimeSource, TimeSources, TimestampAuthority, watch};
+use bulla_authority::{InForce, api};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use super::Args;
-use super::files::{Hierarchy, TSA};
+use super::files::{Certified, Hierarchy, TSA};
 use crate::command::Failure;
 
 /// A timestamp authority that is served.
 pub(super) struct Timestamps {
-    authority: Arc<TimestampAuthority>,
+    authority: Arc<InForce<TimestampAuthority>>,
+    settings: Settings,
     clock: Arc<Clock>,
     sources: Option<Arc<TimeSources>>,
 }
@@ -57,12 +58,14 @@ impl Timestamps {
         };
         let clock = Arc::new(clock);
         let certified = hierarchy.open(&TSA, now).await?;
-        let named =
-            |problem: &dyn std::fmt::Display| Failure::usage(format!("timestamp authority: {problem}"));
-        let chain = ca::certificates(&certified.chain).map_err(|problem| named(&problem))?;
-        let authority = TimestampAuthority::new(&chain, certified.key, settings, clock.clone());
-        let authority = authority.map_err(|error| named(&error))?;
-        Ok(Self { authority: Arc::new(authority), clock, sources })
+        let authority = authority(certified, settings.clone(), clock.clone())?;
+        Ok(Self { authority: Arc::new(InForce::new(authority)), settings, clock, sources })
+    }
+
+    /// Signs with another key from now on.
+    pub(super) fn turn_to(&self, certified: Certified) -> Result<(), Failure> {
+        self.authority.replace(authority(certified, self.settings.clone(), self.clock.clone())?);
+        Ok(())
     }
 
     pub(super) fn routes(&self) -> Router {
@@ -76,4 +79,15 @@ impl Timestamps {
             background.spawn(async move { watch(&clock, &sources, EVERY).await });
         }
     }
+}
+
+fn authority(
+    certified: Certified,
+    settings: Settings,
+    clock: Arc<Clock>,
+) -> Result<TimestampAuthority, Failure> {
+    let named = |problem: &dyn std::fmt::Display| Failure::usage(format!("timestamp authority: {problem}"));
+    let chain = ca::certificates(&certified.chain).map_err(|problem| named(&problem))?;
+    let authority = TimestampAuthority::new(&chain, certified.key, settings, clock);
+    authority.map_err(|error| named(&error))
 }

@@ -1,0 +1,44 @@
+//! What can be said on a command line about how registries are spoken with.
+
+use std::path::PathBuf;
+
+use super::client::Client;
+use super::credentials::Credentials;
+use super::transport::Options;
+
+/// Options of every command that speaks with registries. Who we are there is what Docker's and Podman's files say.
+#[derive(Clone, clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    /// Speak plain HTTP with registries that do not speak TLS; with those on this machine that is always done
+    #[arg(long)]
+    allow_http_registry: bool,
+    /// Certificate authorities that registries are believed by, in PEM, besides those of the system
+    #[arg(long, value_name = "FILE")]
+    registry_ca: Option<PathBuf>,
+}
+
+impl Args {
+    /// The client that these options describe, with the credentials of whoever runs the program.
+    pub(crate) fn client(&self) -> Result<Client, String> {
+        let authorities = match &self.registry_ca {
+            None => Vec::new(),
+            Some(path) => {
+                let named = |problem: String| format!("--registry-ca {}: {problem}", path.display());
+                let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+                let found =
+                    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
+                if found.is_empty() {
+                    return Err(named("has no certificate in PEM".to_owned()));
+                }
+                found
+            }
+        };
+        Client::new(Options {
+            allow_http: self.allow_http_registry,
+            authorities,
+            credentials: Credentials::from_environment(|name| std::env::var_os(name)),
+            ..Options::default()
+        })
+    }
+}
