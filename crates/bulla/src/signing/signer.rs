@@ -11,7 +11,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bulla_authority::PrivateKey;
 use bulla_authority::client::token::{SignIn, ambient};
 use bulla_authority::client::{CaClient, CaError};
-use bulla_authority::key::{self, OpenKeyError};
 use bulla_claims::keys::public_key_pem;
 use bulla_claims::pki::x509::{KeyType, PublicKey};
 use bulla_claims::{HashAlgorithm, PublicKeyDetails, SigningKey};
@@ -19,18 +18,19 @@ use serde_json::Value;
 
 use super::services::{Services, key_hint};
 use crate::command::Failure;
-use crate::home::{password_in, read_key};
+use crate::keys::{Passwords, signing_key};
 use crate::text::hex;
 
 /// Options that say who signs.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
-    /// Private key: a file (PEM, also as cosign writes it), or the URI of a key in a token or cloud; without it an authority
-    /// certifies a key of the moment
-    #[arg(long, value_name = "FILE|URI", env = "COSIGN_KEY", help_heading = "Who signs")]
+    /// Private key: a file (PEM, also as cosign writes it), env://NAME, or the URI of a key in a token or cloud; without it an
+    /// authority certifies a key of the moment
+    #[arg(long, value_name = "KEY", env = "COSIGN_KEY", help_heading = "Who signs")]
     key: Option<String>,
-    /// File with the password of the key [default: the password in `COSIGN_PASSWORD`]
+    /// File with the password of the key [default: the password in `BULLA_KEY_PASSWORD` or `COSIGN_PASSWORD`, else it is
+    /// asked for]
     #[arg(long, value_name = "FILE", requires = "key", help_heading = "Who signs")]
     key_password_file: Option<PathBuf>,
     /// Identity token, or a file that has it [default: what the surroundings have: `SIGSTORE_ID_TOKEN`, GitHub Actions,
@@ -92,7 +92,8 @@ impl Args {
     /// Opens the key, or finds the token; a person may be asked.
     pub(crate) async fn signer(&self, services: &Services) -> Result<Signer, Failure> {
         if let Some(reference) = &self.key {
-            return Ok(Signer { who: Who::Key(self.open(reference).await?), certified: None });
+            let passwords = Passwords::with_option(self.key_password_file.clone(), "--key-password-file");
+            return Ok(Signer { who: Who::Key(signing_key(reference, &passwords).await?), certified: None });
         }
         if services.log.is_none() {
             return Err(Failure::usage(
@@ -115,20 +116,6 @@ impl Args {
         };
         let (subject, mark) = (subject.to_owned(), format!("{}\n{subject}", text("iss").unwrap_or_default()));
         Ok(Signer { who: Who::Token { ca, token, subject, mark }, certified: None })
-    }
-
-    async fn open(&self, reference: &str) -> Result<Arc<dyn PrivateKey>, Failure> {
-        if key::is_uri(reference) {
-            return key::open(reference).await.map_err(|error| match error {
-                OpenKeyError::Unavailable { .. } => Failure::unavailable(error),
-                _ => Failure::usage(error),
-            });
-        }
-        let password = match &self.key_password_file {
-            Some(file) => Some(password_in(file)?),
-            None => std::env::var("COSIGN_PASSWORD").ok().map(String::into_bytes),
-        };
-        Ok(Arc::new(read_key(Path::new(reference), password.as_deref())?))
     }
 
     async fn token(&self, services: &Services) -> Result<String, Failure> {

@@ -7,8 +7,10 @@
 //! sigstore-rust-client sign-v1 DIR    the same with DIR/signing_config_v1.json, and sigstore-rs
 //! sigstore-rust-client verify-v1 DIR  every DIR/bundles-v1/*.json
 //! sigstore-rust-client keys DIR       every DIR/keys/KIND.key with its KIND.pub; writes DIR/keys/by-sigstore-rs.*
+//! sigstore-rust-client images DIR     the signatures of the image that DIR/image names
 //! ```
 
+mod images;
 mod keys;
 mod sigstore_rs;
 mod tuf;
@@ -33,7 +35,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [verb, folder] = &arguments[..] else {
-        eprintln!("usage: sigstore-rust-client sign|verify|sign-v1|verify-v1|tuf|keys DIR");
+        eprintln!("usage: sigstore-rust-client sign|verify|sign-v1|verify-v1|images|tuf|keys DIR");
         exit(2);
     };
     let folder = Path::new(folder);
@@ -57,6 +59,7 @@ async fn main() {
         }
         "keys" => keys::all(folder, &mut tap),
         "verify-v1" => verify_all(folder, "bundles-v1", &mut tap),
+        "images" => images::all(folder, &mut tap).await,
         "tuf" => tap.line(
             "signs and verifies with what the trust repository hands out",
             tuf::sign_and_verify(folder).await,
@@ -82,10 +85,13 @@ async fn sign(folder: &Path, attestation: bool) -> Outcome {
 }
 
 fn verify(folder: &Path, bundle: &Bundle) -> Outcome {
+    verify_artifact(folder, &fs::read(folder.join("artifact"))?, bundle)
+}
+
+fn verify_artifact(folder: &Path, artifact: &[u8], bundle: &Bundle) -> Outcome {
     let verifier = Verifier::new(&TrustedRoot::from_file(folder.join("trusted_root.json"))?)?;
-    let artifact = fs::read(folder.join("artifact"))?;
-    let result =
-        verifier.verify(&artifact, bundle, &VerificationPolicy::new(IDENTITY, std::env::var("ISSUER")?))?;
+    let policy = VerificationPolicy::new(IDENTITY, std::env::var("ISSUER")?);
+    let result = verifier.verify(artifact, bundle, &policy)?;
     if !(result.certificate_verified() && result.sct_verified() && result.tlog_verified()) {
         return Err("accepted, but not everything was verified".into());
     }
