@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sigstore_types::Bundle;
 
 use super::Failure;
-use super::sign::{Done, Shared, Work, absolute, beside, kept};
+use super::sign::{Done, Shared, Work, absolute, beside, kept, progress};
 use crate::materials::{digest_of, read};
 use crate::signing::{Content, Legacy, Subject, Target, find, statement_in, statement_of};
 
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut work = Work::open(&args.shared).await?;
     let client = args.shared.registry.client().map_err(Failure::usage)?;
     for (at, text) in args.targets.iter().enumerate() {
-        work.progress(at, files, text);
+        progress(at, files, text);
         let result = async {
             match find(text, &client, args.recursive).await? {
                 Target::File(file) => stated.about_file(&mut work, &file, args.bundle.as_deref()).await,
@@ -123,7 +123,7 @@ impl<'a> Stated<'a> {
         let is_it = |bundle: &Bundle, spki: &[u8]| {
             statement_of(bundle, spki).is_some_and(|found| self.is(&found, &about))
         };
-        work.to_file(&path, &out, slot, Content::Statement(statement), &is_it).await
+        work.write_for_file(&path, &out, slot, Content::Statement(statement), &is_it).await
     }
 
     async fn about_image(&self, work: &mut Work, subject: &Subject) -> Result<(), Failure> {
@@ -139,7 +139,7 @@ impl<'a> Stated<'a> {
         if bundle {
             let asked = [self.given.as_slice()];
             let is_it = |found: &Statement| self.is(found, &about);
-            work.to_image(subject, self.uri, &asked, statement.clone(), &is_it).await?;
+            work.store_for_image(subject, self.uri, &asked, statement.clone(), &is_it).await?;
         }
         if legacy {
             self.by_tag(work, subject, &about, statement).await?;
@@ -169,7 +169,7 @@ impl<'a> Stated<'a> {
         let (signed, origin) = work.signing.sign(&slot, Content::Statement(statement)).await?;
         done.origin = Some(origin);
         done.index = signed.entry().map(|entry| entry.log_index.get());
-        legacy.store(&signed, &[]).await.map_err(kept)?;
+        legacy.store(&signed, &[]).await.map_err(|failure| kept(&failure))?;
         work.done.push(done);
         slot.done()
     }

@@ -84,7 +84,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut work = Work::open(&args.shared).await?;
     let client = args.shared.registry.client().map_err(Failure::usage)?;
     for (at, text) in args.targets.iter().enumerate() {
-        work.progress(at, files, text);
+        progress(at, files, text);
         let result = async {
             match find(text, &client, args.recursive).await? {
                 Target::File(file) if annotations.is_empty() => {
@@ -121,13 +121,6 @@ impl Work {
         Ok(Self { signing, compat: shared.compat, done: Vec::new(), failed: None })
     }
 
-    /// Says on standard error what is worked on, if it is one of several.
-    pub(super) fn progress(&self, at: usize, of: usize, text: &str) {
-        if of > 1 {
-            eprintln!("[{}/{of}] {text}", at + 1);
-        }
-    }
-
     /// Keeps the first failure, and tells of the others.
     pub(super) fn ended(&mut self, text: &str, result: Result<(), Failure>) {
         let Err(failure) = result else { return };
@@ -149,11 +142,11 @@ impl Work {
         let slot = self.signing.slot(&[b"sign file", &absolute(&out), &bytes])?;
         let is_it = |bundle: &Bundle, spki: &[u8]| is_message_of(bundle, spki, &bytes);
         let content = Content::Message(bytes.clone());
-        self.to_file(&name, &out, slot, content, &is_it).await
+        self.write_for_file(&name, &out, slot, content, &is_it).await
     }
 
     /// Writes a bundle for a file, unless the one that is there is ours.
-    pub(super) async fn to_file(
+    pub(super) async fn write_for_file(
         &mut self,
         name: &str,
         out: &Path,
@@ -188,7 +181,7 @@ impl Work {
         let (signed, origin) = self.signing.sign(&slot, content).await?;
         (done.origin, done.index) = (Some(origin), index_in(&signed.bundle));
         let text = format!("{}\n", signed.json()?);
-        let failed = |error: std::io::Error| kept(Failure::usage(format!("{}: {error}", done.stored)));
+        let failed = |error: std::io::Error| kept(&Failure::usage(format!("{}: {error}", done.stored)));
         replace(out, text.as_bytes()).map_err(failed)?;
         self.done.push(done);
         slot.done()
@@ -202,7 +195,7 @@ impl Work {
         let (bundle, legacy) = self.forms();
         for (at, subject) in subjects.iter().enumerate() {
             if at > 0 {
-                self.progress(at - 1, subjects.len() - 1, &subject.to_string());
+                progress(at - 1, subjects.len() - 1, &subject.to_string());
             }
             if bundle {
                 self.signed_by_bundle(subject, annotations).await?;
@@ -231,12 +224,12 @@ impl Work {
         let statement =
             Statement::write(StatementType::V1, subjects, COSIGN_SIGN, "{}").map_err(Failure::usage)?;
         let is_it = |found: &Statement| found.predicate_type == COSIGN_SIGN && found.subjects == subjects;
-        self.to_image(subject, COSIGN_SIGN, &[&statement], statement.clone(), &is_it).await
+        self.store_for_image(subject, COSIGN_SIGN, &[&statement], statement.clone(), &is_it).await
     }
 
     /// Stores a statement about an image as a bundle, unless the key has stored it already. `asked` is what is the same
     /// whenever the same is asked for.
-    pub(super) async fn to_image(
+    pub(super) async fn store_for_image(
         &mut self,
         subject: &Subject,
         predicate_type: &str,
@@ -262,7 +255,8 @@ impl Work {
         }
         let (signed, origin) = self.signing.sign(&slot, Content::Statement(statement)).await?;
         (done.origin, done.index) = (Some(origin), index_in(&signed.bundle));
-        done.stored = subject.store(&signed, predicate_type).await.map_err(kept)?.to_string();
+        done.stored =
+            subject.store(&signed, predicate_type).await.map_err(|failure| kept(&failure))?.to_string();
         self.done.push(done);
         slot.done()
     }
@@ -286,7 +280,7 @@ impl Work {
         }
         let (signed, origin) = self.signing.sign(&slot, Content::Message(payload.clone())).await?;
         (done.origin, done.index) = (Some(origin), index_in(&signed.bundle));
-        legacy.store(&signed, &payload).await.map_err(kept)?;
+        legacy.store(&signed, &payload).await.map_err(|failure| kept(&failure))?;
         self.done.push(done);
         slot.done()
     }
@@ -313,6 +307,13 @@ impl Work {
     }
 }
 
+/// Says on standard error what is worked on, if it is one of several.
+pub(super) fn progress(at: usize, of: usize, text: &str) {
+    if of > 1 {
+        eprintln!("[{}/{of}] {text}", at + 1);
+    }
+}
+
 /// Where the bundle of a file is written.
 pub(super) fn beside(file: &Path, given: Option<&Path>, suffix: &str) -> PathBuf {
     given.map_or_else(
@@ -336,7 +337,7 @@ fn index_in(bundle: &Bundle) -> Option<u64> {
 }
 
 /// Says that the next run goes on from here.
-pub(super) fn kept(failure: Failure) -> Failure {
+pub(super) fn kept(failure: &Failure) -> Failure {
     let message = format!("{failure}; what was signed is kept, the same command stores it");
     Failure::with_code(failure.code(), message)
 }

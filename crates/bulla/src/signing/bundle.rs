@@ -73,16 +73,13 @@ impl Signed {
                 DsseSignature::new(signature, KeyId::default()),
             )),
         };
-        let (material, chain) = match identity.certificates.split_first() {
-            Some((leaf, chain)) => {
-                let leaf = CertificateContent::new(leaf.clone().into());
-                let chain = chain.iter().map(|der| bulla_claims::keys::pem("CERTIFICATE", der)).collect();
-                (VerificationMaterialContent::Certificate(leaf), chain)
-            }
-            None => {
-                let key = PublicKeyIdentifier::new(key_hint(identity.spki()));
-                (VerificationMaterialContent::PublicKey(key), Vec::new())
-            }
+        let (material, chain) = if let Some((leaf, chain)) = identity.certificates.split_first() {
+            let leaf = CertificateContent::new(leaf.clone().into());
+            let chain = chain.iter().map(|der| bulla_claims::keys::pem("CERTIFICATE", der)).collect();
+            (VerificationMaterialContent::Certificate(leaf), chain)
+        } else {
+            let key = PublicKeyIdentifier::new(key_hint(identity.spki()));
+            (VerificationMaterialContent::PublicKey(key), Vec::new())
         };
         let timestamps = timestamp.into_iter().map(|der| Rfc3161Timestamp::new(TimestampToken::new(der)));
         let material = VerificationMaterial::new(material)

@@ -99,8 +99,10 @@ struct Config {
     oidc_urls: Vec<Service>,
     rekor_tlog_urls: Vec<Service>,
     tsa_urls: Vec<Service>,
-    rekor_tlog_config: Selection,
-    tsa_config: Selection,
+    #[serde(rename = "rekorTlogConfig")]
+    of_logs: Selection,
+    #[serde(rename = "tsaConfig")]
+    of_tsas: Selection,
 }
 
 #[derive(Deserialize)]
@@ -227,7 +229,7 @@ impl Config {
             return Err(Failure::usage(format!("signing configuration: {problem}")));
         }
         for (name, Selection { selector, count }) in
-            [("rekorTlogConfig", &self.rekor_tlog_config), ("tsaConfig", &self.tsa_config)]
+            [("rekorTlogConfig", &self.of_logs), ("tsaConfig", &self.of_tsas)]
         {
             let is_one = matches!(selector.as_str(), "" | "ANY") || (selector == "EXACT" && *count == 1);
             if !is_one {

@@ -25,7 +25,7 @@ use crate::text::hex;
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
-    /// Private key: a file (PEM, also as cosign writes it), env://NAME, or the URI of a key in a token or cloud; without it an
+    /// Private key: a file (PEM, also as cosign writes it), `env://NAME`, or the URI of a key in a token or cloud; without it an
     /// authority certifies a key of the moment
     #[arg(long, value_name = "KEY", env = "COSIGN_KEY", help_heading = "Who signs")]
     key: Option<String>,
@@ -145,7 +145,7 @@ impl Args {
         };
         let there = SignIn::new(issuer, &self.oidc_client_id, "", SIGN_IN).map_err(Failure::usage)?;
         let token = match flow {
-            Flow::Browser => there.interactive(|url| open_browser(url)).await,
+            Flow::Browser => there.interactive(open_browser).await,
             Flow::Device => {
                 let show = async |code: &str, page: &str| eprintln!("Open {page} and type {code} there.");
                 there.device(show).await

@@ -44,13 +44,12 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 fn digest(bytes: &[u8]) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    hash.as_ref().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 impl Registry {
     pub(crate) fn start() -> Self {
-        let (heard, hears) = channel();
+        let (heard, writes) = channel();
         let state = State { mode: Mode::Open, content: BTreeMap::new(), writes: 0, heard };
         let state = Arc::new(Mutex::new(state));
         let put = |media_type: &str, value: &Value| {
@@ -81,7 +80,7 @@ impl Registry {
         let shared = Arc::clone(&state);
         let app = Router::new().fallback(move |request: Request| answer(Arc::clone(&shared), request));
         runtime.spawn(axum::serve(listener, app).into_future());
-        Self { host, index, state, heard: Mutex::new(hears), _runtime: runtime }
+        Self { host, index, state, heard: Mutex::new(writes), _runtime: runtime }
     }
 
     pub(crate) fn image(&self) -> String {
@@ -95,7 +94,7 @@ impl Registry {
 
     /// Waits until somebody wants to write.
     pub(crate) fn wait_for_write(&self) {
-        let patience = std::time::Duration::from_secs(60);
+        let patience = std::time::Duration::from_mins(1);
         self.heard.lock().expect("lock").recv_timeout(patience).expect("somebody writes");
     }
 
