@@ -49,6 +49,12 @@ fn registries() {
         "layers": [empty], "subject": empty, "artifactType": "a", "annotations": { "b": "c" },
     });
     write("image_manifest", "artifact", image.to_string().as_bytes());
+    let bundle = json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": { "publicKey": { "hint": "a" }, "tlogEntries": [] },
+        "dsseEnvelope": { "payloadType": "application/vnd.in-toto+json", "payload": "e30=", "signatures": [{ "sig": "AA==" }] },
+    });
+    write("signature_bundle", "key", bundle.to_string().as_bytes());
     let platform = json!({ "os": "linux", "architecture": "arm", "variant": "v7" });
     let entry = json!({ "mediaType": "m", "digest": digest, "size": 2, "platform": platform });
     write(

@@ -58,7 +58,7 @@ impl Stack {
             command.env_remove(name);
         }
         command.arg(verb).args(arguments).current_dir(self.folder.path());
-        if !arguments.contains(&"--signing-config") {
+        if !arguments.iter().any(|argument| ["--signing-config", "--trusted-root"].contains(argument)) {
             command.args(["--url", &self.url()]);
         }
         command.env("XDG_STATE_HOME", self.path("state")).env_remove("GITHUB_ACTIONS");
@@ -138,6 +138,16 @@ fn a_file_is_signed_once_by_a_key() {
         assert_eq!((code, errors), (2, expected));
         assert_eq!(fs::read(stack.path(&bundle)).expect("is there"), first);
     }
+    // Services named one by one, as cosign's variables do it: the log is one of v1 then.
+    let root = "data/clients/trusted_root.json";
+    let mut command =
+        stack.command("sign", &["file", "--trusted-root", root, "--bundle", "named.json", KEY[0], KEY[1]]);
+    command.env("COSIGN_REKOR_URL", stack.url());
+    command.env("COSIGN_TIMESTAMP_SERVER_URL", format!("{}/api/v1/timestamp", stack.url()));
+    assert_eq!(done(run(&mut command)), ["signed"]);
+    let material = &stack.json("named.json")["verificationMaterial"];
+    assert_eq!(material["tlogEntries"][0]["kindVersion"]["version"], "0.0.1");
+    assert!(material["timestampVerificationData"]["rfc3161Timestamps"][0].is_object());
     // Only a key can do without the log.
     assert_eq!(
         done(stack.sign(&["file", "--tlog-upload", "false", "--bundle", "none.json", KEY[0], KEY[1]])),
@@ -215,6 +225,9 @@ fn an_image_is_signed_once_in_every_form() {
     assert_eq!(registry.referrers().len(), 3);
     assert!(stack.pending().is_empty());
 
+    let refused = stack.sign(&[&image, "--bundle", "x.json", KEY[0], KEY[1]]);
+    let expected = format!("bulla: {image}: --bundle is for files: the bundle of an image lies beside it\n");
+    assert!(refused.0 == 2 && refused.2.ends_with(&expected), "{}", refused.2);
     let refused = stack.sign(&[&image, "--compat", "legacy", "--log-api", "v2", KEY[0], KEY[1]]);
     let expected = "bulla: --compat legacy has no place for the proof of a v2 log: pass --log-api v1, or --compat bundle\n";
     assert_eq!((refused.0, refused.2.as_str()), (2, expected));

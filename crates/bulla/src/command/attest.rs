@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sigstore_types::Bundle;
 
 use super::Failure;
-use super::sign::{Done, Shared, Work, absolute, beside, kept, progress};
+use super::sign::{BUNDLE_IS_FOR_FILES, Done, Shared, Work, absolute, beside, kept, progress};
 use crate::materials::{digest_of, read};
 use crate::signing::{Content, Legacy, Subject, Target, find, statement_in, statement_of};
 
@@ -52,6 +52,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         let result = async {
             match find(text, &client, args.recursive).await? {
                 Target::File(file) => stated.about_file(&mut work, &file, args.bundle.as_deref()).await,
+                Target::Image(_) if args.bundle.is_some() => Err(Failure::usage(BUNDLE_IS_FOR_FILES)),
                 Target::Image(subjects) => {
                     for subject in &subjects {
                         stated.about_image(&mut work, subject).await?;

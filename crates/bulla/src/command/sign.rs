@@ -93,6 +93,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
                 Target::File(_) => {
                     Err(Failure::usage("--annotation is for images: a file's bundle has no place for it"))
                 }
+                Target::Image(_) if args.bundle.is_some() => Err(Failure::usage(BUNDLE_IS_FOR_FILES)),
                 Target::Image(subjects) => work.image(&subjects, &annotations).await,
             }
         };
@@ -375,6 +376,8 @@ fn annotation(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Where a bundle goes is for whoever names a file to say.
+pub(super) const BUNDLE_IS_FOR_FILES: &str = "--bundle is for files: the bundle of an image lies beside it";
 /// A file is signed in memory.
 const LARGEST_FILE: u64 = 1 << 30;
 const LARGEST_BUNDLE: u64 = 64 << 20;

@@ -39,8 +39,6 @@ pub struct Proposal {
 /// An entry as the log tells of it; nothing is verified yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Proved {
-    /// Whether it was logged now; else it was in the log already.
-    pub is_new: bool,
     /// Its index.
     pub index: u64,
     /// The signed note of the tree head.
@@ -179,7 +177,7 @@ impl RekorV2 {
         let hashes: Option<_> = hashes.collect();
         let hashes =
             hashes.ok_or_else(|| wrong("a hash of the proof is not base64 of 32 bytes".to_owned()))?;
-        Ok(Proved { is_new: true, index, checkpoint: answer.inclusion_proof.checkpoint.envelope, hashes })
+        Ok(Proved { index, checkpoint: answer.inclusion_proof.checkpoint.envelope, hashes })
     }
 
     /// The proof of an entry that was there first, from the tiles.
@@ -209,7 +207,7 @@ impl RekorV2 {
             problem: format!("entry {index} is said to be in the log, whose checkpoint has {size} entries"),
         })?;
         let hashes = objects.proof(&plan, size).await.map_err(unread)?;
-        Ok(Proved { is_new: false, index, checkpoint, hashes })
+        Ok(Proved { index, checkpoint, hashes })
     }
 
     async fn attempt(&self, url: &Url, proposal: &Proposal) -> Result<Attempt, ClientError> {
@@ -264,3 +262,54 @@ fn unread(url: &str, error: ReadError) -> ClientError {
 const ENTRIES: &str = "/api/v2/log/entries";
 const JSON: &str = "application/json";
 const LARGEST_ANSWER: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::Ed25519KeyPair;
+    use bulla_claims::SigningKey;
+    use bulla_tlog::note::Ed25519Signer;
+    use bulla_tlog::sha256;
+
+    use super::*;
+
+    fn log(name: &str) -> Ed25519Signer {
+        Ed25519Signer::new(name, Ed25519KeyPair::generate().expect("a key")).expect("a name")
+    }
+
+    fn proposal(signed: &[u8], digest_of: &[u8]) -> Result<Proposal, String> {
+        let key = SigningKey::from_pem(&SigningKey::generate_ecdsa_p256_pem(), None).expect("a key");
+        let signature = key.sign(signed).expect("signs");
+        let material = Material::PublicKey(key.spki().to_vec());
+        let key = Key { material, key_details: key.details() as i32 };
+        Proposal::new(&sha256(digest_of).0, &signature, &key)
+    }
+
+    #[test]
+    fn what_a_log_would_refuse_is_not_proposed() {
+        assert!(proposal(b"artifact", b"artifact").is_ok());
+        let refused = proposal(b"artifact", b"another").expect_err("is refused");
+        assert!(refused.contains("signature"), "{refused}");
+    }
+
+    #[test]
+    fn only_a_path_to_a_signed_root_is_believed() {
+        let (ours, other) = (log("log.example.org"), log("log.example.org"));
+        let body = b"a leaf";
+        let (origin, root) = ("log.example.org".to_owned(), leaf_hash(body));
+        let head = Checkpoint { origin, size: 1, root, extensions: Vec::new() };
+        let checkpoint = head.sign(&ours).expect("signs").to_string();
+        let proved = Proved { index: 0, checkpoint, hashes: Vec::new() };
+        let known = || [log("other.example.org").verifier().clone(), ours.verifier().clone()];
+        let sound = Sound { log_id: ours.verifier().log_id(), size: 1, root };
+        assert_eq!(proved.check(body, &known()), Ok(sound));
+        assert!(matches!(proved.check(b"another", &known()), Err(Unsound::Inclusion(_))));
+        let moved = Proved { index: 1, ..proved.clone() };
+        assert!(matches!(moved.check(body, &known()), Err(Unsound::Inclusion(_))));
+        let longer = Proved { hashes: vec![root], ..proved.clone() };
+        assert!(matches!(longer.check(body, &known()), Err(Unsound::Inclusion(_))));
+        let stranger = proved.check(body, &[other.verifier().clone()]);
+        assert_eq!(stranger, Err(Unsound::Stranger { known: 1 }));
+        let nothing = Proved { checkpoint: "no note".to_owned(), ..proved };
+        assert!(matches!(nothing.check(body, &known()), Err(Unsound::Checkpoint(_))));
+    }
+}
