@@ -19,7 +19,10 @@ use crate::{IDENTITY, Outcome, Tap, read, verify_artifact};
 /// DIR/image names it, DIR/manifest is its manifest, DIR/image-bundle.json a bundle that was taken out of the registry.
 pub async fn all(folder: &Path, tap: &mut Tap) {
     tap.line("sigstore-rs 0.14: a signature by key under the tag, with its annotation", by_key(folder).await);
-    tap.line("sigstore-rs 0.14: a signature by identity under the tag, with its promise", by_identity(folder).await);
+    tap.line(
+        "sigstore-rs 0.14: a signature by identity under the tag, with its promise",
+        by_identity(folder).await,
+    );
     tap.line("sigstore-verify 0.15.1: a bundle by identity that refers to the image", bundle(folder));
 }
 
