@@ -1,12 +1,18 @@
-//! What is signed and how it is judged: keys and algorithms, and the kinds of entries a log takes.
+//! What is signed and how it is judged: keys and algorithms, the kinds of entries a log takes, attestations and image
+//! signatures, and who may have signed.
 //!
 //! Nothing here does I/O, reads a clock or waits, and nothing knows where a leaf is kept. [`admit`] goes from a proposed
 //! entry to the bytes of its leaf, [`describe`] from those bytes back to what they say.
 
+pub mod attestation;
 pub mod entry;
+pub mod identity;
+pub mod json;
 pub mod keys;
 pub mod pki;
+pub mod revocation;
 pub mod signing;
+pub mod simple_signing;
 pub mod traces;
 
 pub use entry::{
@@ -14,4 +20,4 @@ pub use entry::{
     Proposed, Refusal, Rules, admit, describe,
 };
 pub use keys::{Algorithm, AlgorithmSet, HashAlgorithm, Key, KeyError, Material, PublicKeyDetails, Verifier};
-pub use signing::{KeyFileError, LogSigner, SigningKey};
+pub use signing::{KeyFileError, KeyKind, LogSigner, SigningKey};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bulla_claims::{KeyFileError, LogSigner, PublicKeyDetails as D, SigningKey};
+use bulla_claims::{KeyFileError, KeyKind, LogSigner, PublicKeyDetails as D, SigningKey};
 use bulla_tlog::note::Signer as _;
 use bulla_tlog::{Checkpoint, Hash};
 
@@ -40,6 +40,12 @@ fn opens_what_other_tools_write() {
         ("encrypted-scrypt.pem", correct, "p256.pub", D::PkixEcdsaP256Sha256),
         ("encrypted-rsa.pem", correct, "rsa2048-pkcs1.pub", D::PkixRsaPkcs1v15Of2048Sha256),
         ("encrypted-cosign.pem", correct, "p256.pub", D::PkixEcdsaP256Sha256),
+        (
+            "vector-sigstore.pem",
+            Some(b"correct horse".as_slice()),
+            "vector-sigstore.pub",
+            D::PkixEcdsaP256Sha256,
+        ),
         ("encrypted-sigstore-empty.pem", Some(b"".as_slice()), "ed25519.pub", D::PkixEd25519),
     ] {
         let key = SigningKey::from_pem(&file(name), password).expect(name);
@@ -200,6 +206,50 @@ fn a_new_key_is_another_each_time_and_opens() {
     // What OpenSSL writes for such a key: a header of 16 bytes and the 32 of the key.
     assert!(one.starts_with("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEI"), "{one}");
     assert_eq!(format!("{key:?}"), "SigningKey(PKIX_ED25519)");
+}
+
+/// How many scrypt derivations and RSA keys this makes decides how long it takes: each kind is sealed once in each way.
+#[test]
+fn every_kind_of_key_is_written_and_read_back() {
+    for kind in KeyKind::ALL {
+        assert_eq!(kind.flag().parse(), Ok(kind));
+        let key = SigningKey::generate(kind).expect("is made");
+        let sigstore = key.to_sigstore_pem(b"correct").expect("is written");
+        assert!(
+            sigstore.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\neyJrZGYi"),
+            "{sigstore}"
+        );
+        let pkcs8 = key.to_encrypted_pkcs8_pem(b"correct").expect("is written");
+        assert!(pkcs8.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMI"), "{pkcs8}");
+        for text in [sigstore, pkcs8] {
+            let read = SigningKey::from_pem(&text, Some(b"correct")).expect("opens");
+            assert_eq!((read.spki(), read.details()), (key.spki(), key.details()), "{kind}");
+            assert_eq!(read.to_pkcs8(), key.to_pkcs8(), "{kind}");
+            if kind == KeyKind::P256 {
+                let wrong = SigningKey::from_pem(&text, Some(b"Correct")).expect_err("another password");
+                assert_eq!(wrong, KeyFileError::WrongPassword);
+                assert_eq!(SigningKey::from_pem(&text, None).expect_err("none"), KeyFileError::NoPassword);
+            }
+        }
+    }
+    assert_eq!(
+        "rsa-1024".parse::<KeyKind>().expect_err("too small").to_string(),
+        "unknown kind of key \"rsa-1024\", known are ecdsa-p256, ecdsa-p384, ecdsa-p521, ed25519, rsa-2048, rsa-3072, \
+         rsa-4096"
+    );
+}
+
+#[test]
+fn a_key_of_any_form_is_written_as_pkcs8() {
+    for (name, public) in [
+        ("p256-sec1.pem", "p256.pub"),
+        ("p384-sec1.pem", "p384-sec1.pub"),
+        ("rsa2048-pkcs1.pem", "rsa2048-pkcs1.pub"),
+    ] {
+        let key = SigningKey::from_pem(&file(name), None).expect(name);
+        let text = bulla_claims::keys::pem("PRIVATE KEY", &key.to_pkcs8().expect("is written"));
+        assert_eq!(SigningKey::from_pem(&text, None).expect("opens").spki(), spki(public));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::hashedrekord::Checked;
 use super::v1::statement::named;
 use super::verifier::judge;
 use super::{Admitted, DescribeError, DsseRule, Facts, Kind, MAX_BODY, Refusal, Rules};
+use crate::attestation::encoding_head;
 use crate::keys::{Algorithm, HashAlgorithm, Verifier};
 use crate::traces::{Door, KeyCache, Traces};
 
@@ -80,10 +81,10 @@ fn at_most(field: &str, what: &str, len: usize, most: usize) -> Result<(), Refus
     }
 }
 
-/// The hash of what a DSSE signature is over: `DSSEv1 <len> <type> <len> <payload>` (DSSE protocol, "PAE").
+/// The hash of what a DSSE signature is over.
 fn hash_of_encoding(hash: HashAlgorithm, payload_type: &str, payload: &[u8]) -> digest::Digest {
     let mut context = digest::Context::new(hash.function());
-    context.update(format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).as_bytes());
+    context.update(encoding_head(payload_type, payload.len()).as_bytes());
     context.update(payload);
     context.finish()
 }

@@ -1,10 +1,10 @@
-//! Why a proposed entry is no entry: the client's fault, in words that let the client mend it.
+//! Why a proposed entry, or a document that was signed, is none: the fault of who made it, in words that let them mend it.
 
-/// The first thing that is wrong with a proposed entry.
+/// The first thing that is wrong with a proposed entry or a signed document.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct Refusal {
-    /// Where, as a path of JSON names in the request: `hashedRekordRequestV002.digest`.
+    /// Where, as a path of JSON names: `hashedRekordRequestV002.digest`, `predicate.builder.id`.
     pub field: String,
     /// What stands there and what was expected: `digest is 20 bytes, SHA2_256 needs 32`.
     pub problem: String,
@@ -12,7 +12,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// At that place.
-    pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(crate) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
     }
 }

@@ -37,6 +37,9 @@ fn parse(raw: &[u8]) -> Option<X509Certificate<'_>> {
     parser.parse(raw).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, certificate)| certificate)
 }
 
+const ISSUER_V2: &str = "1.3.6.1.4.1.57264.1.8";
+const ISSUER: &str = "1.3.6.1.4.1.57264.1.1";
+
 fn extension<'a>(certificate: &X509Certificate<'a>, oid: &str) -> Option<&'a [u8]> {
     let found = certificate.extensions().iter().find(|extension| extension.oid.to_id_string() == oid);
     found.map(|extension| extension.value)
@@ -77,10 +80,48 @@ fn utf8_string(raw: &[u8]) -> Option<String> {
 /// The extension "Issuer (V2)", else the one it replaced, which is text without DER around it
 /// (<https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md>).
 fn issuer(certificate: &X509Certificate<'_>) -> Option<String> {
-    extension(certificate, "1.3.6.1.4.1.57264.1.8").and_then(utf8_string).or_else(|| {
-        let raw = extension(certificate, "1.3.6.1.4.1.57264.1.1")?;
+    extension(certificate, ISSUER_V2).and_then(utf8_string).or_else(|| {
+        let raw = extension(certificate, ISSUER)?;
         String::from_utf8(raw.to_vec()).ok()
     })
+}
+
+/// Issuer and name in a certificate that a verifier is to believe: exactly one name, of a kind that Fulcio certifies, and one
+/// issuer that is written as it must be. The error is what is to be said after the word certificate.
+pub(crate) fn identity(raw: &[u8]) -> Result<(String, String), String> {
+    let certificate = parse(raw).ok_or("is not one DER X.509 certificate")?;
+    let names =
+        only(&certificate, "2.5.29.17")?.ok_or("has no subject alternative name, one was expected")?;
+    let Ok((&[], names)) = SubjectAlternativeName::from_der(names) else {
+        return Err("has a subject alternative name that cannot be read".to_owned());
+    };
+    let [subject] = names.general_names.as_slice() else {
+        let count = names.general_names.len();
+        return Err(format!("has {count} subject alternative names, exactly one was expected"));
+    };
+    let is_person = !matches!(subject, GeneralName::DNSName(_) | GeneralName::IPAddress(_));
+    let Some((_, subject)) = name(subject).filter(|_| is_person) else {
+        return Err("names neither an e-mail address nor a URI nor a user name".to_owned());
+    };
+    let issuer = match only(&certificate, ISSUER_V2)? {
+        Some(raw) => utf8_string(raw),
+        None => {
+            let raw = only(&certificate, ISSUER)?
+                .ok_or("names no issuer of identities, extension 1.3.6.1.4.1.57264.1.8 was expected")?;
+            String::from_utf8(raw.to_vec()).ok()
+        }
+    };
+    Ok((issuer.ok_or("has an issuer of identities that is no UTF-8 text")?, subject))
+}
+
+/// An extension that is there at most once, as RFC 5280 §4.2 has it.
+fn only<'a>(certificate: &X509Certificate<'a>, oid: &str) -> Result<Option<&'a [u8]>, String> {
+    let mut found = certificate.extensions().iter().filter(|extension| extension.oid.to_id_string() == oid);
+    let first = found.next().map(|extension| extension.value);
+    match found.next() {
+        Some(_) => Err(format!("has the extension {oid} twice, once was expected")),
+        None => Ok(first),
+    }
 }
 
 /// Whether each certificate of a chain is issued by the next, the last of which is trusted, at the time that the first one

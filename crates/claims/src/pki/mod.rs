@@ -1,7 +1,7 @@
 //! Keys and signatures in the forms that people publish them, beside the bare ones of [`crate::keys`]. A format is a file.
 
 mod armour;
-mod certificate;
+pub(crate) mod certificate;
 mod email;
 mod fingerprint;
 mod format;

@@ -3,7 +3,9 @@
 
 mod encrypted;
 mod error;
+mod kind;
 mod pem;
+mod write;
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -16,6 +18,7 @@ use bulla_tlog::note::{self, SignError, VkeyError};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfo};
 
 pub use error::KeyFileError;
+pub use kind::{KeyKind, UnknownKeyKind};
 
 use crate::keys::PublicKeyDetails;
 
@@ -35,20 +38,17 @@ enum Private {
 impl SigningKey {
     /// Makes a new Ed25519 key: PKCS#8 in PEM, as `openssl genpkey` writes it.
     pub fn generate_ed25519_pem() -> String {
-        let key = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new());
-        let key =
-            key.expect("32 random bytes are an Ed25519 key, and the library does not return without them");
-        crate::keys::pem("PRIVATE KEY", key.as_ref())
+        generate_pem(KeyKind::Ed25519)
     }
 
     /// Makes a new ECDSA P-256 key: PKCS#8 in PEM.
     pub fn generate_ecdsa_p256_pem() -> String {
-        generate_ecdsa_pem(&ECDSA_P256_SHA256_ASN1_SIGNING)
+        generate_pem(KeyKind::P256)
     }
 
     /// Makes a new ECDSA P-384 key: PKCS#8 in PEM.
     pub fn generate_ecdsa_p384_pem() -> String {
-        generate_ecdsa_pem(&ECDSA_P384_SHA384_ASN1_SIGNING)
+        generate_pem(KeyKind::P384)
     }
 
     /// Reads the text of a key file: the first private key in it, as PEM of PKCS#8 (`PRIVATE KEY`, `ENCRYPTED PRIVATE
@@ -176,11 +176,11 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
-fn generate_ecdsa_pem(algorithm: &'static EcdsaSigningAlgorithm) -> String {
-    let key = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new());
+fn generate_pem(kind: KeyKind) -> String {
+    let key = SigningKey::generate(kind).and_then(|key| key.to_pkcs8());
     let key =
         key.expect("the library makes keys until one is good, and does not return without random bytes");
-    crate::keys::pem("PRIVATE KEY", key.as_ref())
+    crate::keys::pem("PRIVATE KEY", &key)
 }
 
 fn no_public_key() -> KeyFileError {

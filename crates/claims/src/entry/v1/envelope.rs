@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{self, Digest, SHA256};
 use serde::Deserialize;
 
 use super::{Fault, member};
+use crate::attestation;
 use crate::pki::x509::{KeyType, PublicKey};
 
 /// The most signatures in an envelope, and the most keys beside it.
@@ -74,9 +75,7 @@ impl Envelope {
             Ok((text, bytes))
         });
         let signatures = signatures.collect::<Result<Vec<_>, Fault>>()?;
-        let mut encoding =
-            format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
-        encoding.extend(&payload);
+        let encoding = attestation::encoding(&payload_type, &payload);
         let hash = digest::digest(&SHA256, &encoding);
         Ok(Self { payload_type, payload, signatures, encoding, hash, budget: MAX_HASHED })
     }

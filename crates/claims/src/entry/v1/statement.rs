@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::Fault;
+pub(super) use crate::attestation::PAYLOAD_TYPE as IN_TOTO;
 
-/// The payload type of in-toto statements in DSSE envelopes.
-pub(super) const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// The most bytes of all digests that one entry names, a line each.
 const MAX_NAMED: usize = 1 << 20;
 /// The longest digest that is looked up.
