@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla_authority::ct::{Entry, Rest, TileLeaf, TimestampedEntry, extensions};
+use bulla_claims::attestation::PredicateType;
 use bulla_claims::entry::v1::kinds;
+use bulla_claims::revocation::{Revocation, Revoked};
+use bulla_claims::simple_signing::payload;
 use bulla_fuzz::{BLOCK, Directory, SIZE, block_on, log, protobuf, seal_journal, vector};
 use bulla_ledger::fsck::{Options, check};
 use bulla_ledger::storage::Storage as _;
@@ -130,6 +133,8 @@ fn claims() {
         "identity": { "docker-reference": "" },
     }, "optional": null });
     write("statement", "image", image.to_string().as_bytes());
+    write("simple_signing", "image", image.to_string().as_bytes());
+    attestations();
     packages();
     for name in ["KEY0", "KEY2", "CERTIFICATE1"] {
         write("key", name, &vector(name));
@@ -139,6 +144,36 @@ fn claims() {
             write("key_file", &name(&path), &read(&path));
         }
     }
+}
+
+fn attestations() {
+    for path in files(&crates().join("claims/tests/attestations")) {
+        let name = name(&path);
+        let kind = match name.split(['-', '.']).next() {
+            Some("statement") => {
+                write("attestation", &name, &read(&path));
+                continue;
+            }
+            Some("slsa") => "slsaprovenance",
+            Some(kind @ ("cyclonedx" | "spdx" | "openvex" | "vuln")) => kind,
+            _ => continue,
+        };
+        let which = PredicateType::all().position(|known| known.names.contains(&kind)).expect("is known");
+        let which = u8::try_from(which).expect("few types");
+        write("predicate", &name, &[&[which], read(&path).as_slice()].concat());
+    }
+    let revocation = Revocation {
+        revoked: Revoked::Key(bulla_tlog::sha256(b"key")),
+        from: "2026-01-31T12:00:00Z".parse().expect("a time"),
+        reason: "lost".to_owned(),
+    };
+    write("attestation", "revocation", &revocation.statement().expect("is one"));
+    let image = format!("sha256:{}", "ab".repeat(32));
+    let payload = payload("registry.test/app", &image, &[("a".to_owned(), "<b>".to_owned())].into());
+    write("simple_signing", "payload", &payload.expect("is one"));
+    write("signer", "regex", b"^https://github\\.com/org/.+$\nhttps://github.com/org/app");
+    write("signer", "glob", b"*@example.org\nalice@example.org");
+    write("signer", "certificate", &vector("CERTIFICATE1"));
 }
 
 fn rekor() {

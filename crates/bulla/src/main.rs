@@ -3,6 +3,7 @@
 mod command;
 mod config;
 mod home;
+mod keys;
 mod known;
 mod logging;
 mod materials;
@@ -14,6 +15,7 @@ mod server;
 mod service;
 mod target;
 mod text;
+mod whole_file;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -7,12 +7,19 @@ use std::fmt::Write as _;
 use common::{bulla, run};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
+<<<<<<< HEAD
 const COMMANDS: [&str; 20] = [
+=======
+const COMMANDS: [&str; 21] = [
+>>>>>>> l1
     "serve",
     "trust root",
     "trust signing-config",
     "trust rotate",
     "freeze",
+    "key generate",
+    "key import",
+    "key public",
     "entry upload",
     "entry get",
     "entry search",

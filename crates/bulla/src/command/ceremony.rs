@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Failure, Output, say};
-use crate::home::read_key;
+use crate::keys::{Passwords, signing_key};
 use crate::text;
 
 /// A step.
@@ -84,10 +84,11 @@ pub(super) struct RemoveKey {
 pub(super) struct Sign {
     #[command(flatten)]
     paper: Paper,
-    /// Private key of a root key that the draft or the root before it names, PEM
-    #[arg(long, value_name = "FILE")]
-    root_key: PathBuf,
-    /// File with its password
+    /// Private key of a root key that the draft or the root before it names: the path of a file, env://NAME, or the URI of a
+    /// key that somebody keeps
+    #[arg(long, value_name = "KEY")]
+    root_key: String,
+    /// File with its password. Else BULLA_KEY_PASSWORD, COSIGN_PASSWORD, the terminal, or a line of standard input
     #[arg(long, value_name = "FILE")]
     root_key_password_file: Option<PathBuf>,
 }
@@ -118,9 +119,10 @@ pub(super) async fn run(step: &Step) -> Result<(), Failure> {
             (paper, remove(&paper.draft, id))
         }
         Step::Sign(Sign { paper, root_key, root_key_password_file }) => {
-            let password = root_key_password_file.as_deref().map(crate::home::password_in).transpose()?;
-            let key = read_key(root_key, password.as_deref())?;
-            (paper, ceremony::sign(&paper.draft, &key).await)
+            let passwords =
+                Passwords::with_option(root_key_password_file.clone(), "--root-key-password-file");
+            let key = signing_key(root_key, &passwords).await?;
+            (paper, ceremony::sign(&paper.draft, &*key).await)
         }
         Step::Show(paper) => (paper, ceremony::show(&paper.draft)),
         Step::Publish(Publish { paper, data }) => {

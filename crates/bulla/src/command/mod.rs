@@ -10,6 +10,7 @@ mod freeze;
 mod fsck;
 mod image;
 mod inspect;
+mod key;
 mod log;
 mod reindex;
 mod rotate;
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     Trust(trust::Args),
     /// End a stopped log for good with a final checkpoint
     Freeze(freeze::Args),
+    /// Make key pairs under a password, take over those that are there, and print public keys
+    #[command(subcommand)]
+    Key(Box<key::Command>),
     /// Log signatures, find them again, and check that they are in the log
     #[command(subcommand)]
     Entry(Box<entry::Command>),
@@ -64,6 +68,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(*args).await,
         Command::Trust(args) => trust::run(&args).await,
         Command::Freeze(args) => freeze::run(args).await,
+        Command::Key(command) => key::run(*command).await,
         Command::Entry(command) => entry::run(*command).await,
         Command::Log(command) => log::run(command).await,
         Command::Shard(args) => shard::run(args).await,

@@ -13,7 +13,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,6 +26,8 @@ use bulla_tlog::note::{NameError, Verifier, valid_origin};
 use bulla_rekor::wire::v1::id::TreeId;
 
 use crate::command::Failure;
+use crate::keys::KeyText;
+use crate::whole_file::{Old, put};
 
 mod list;
 
@@ -465,45 +467,16 @@ fn key_file(dir: &Path, named: Option<&Path>, kind: &KeyFile, new: bool) -> Resu
     make_secret(dir, kind.name, &(kind.generate)()).map_err(|error| not_writable(dir, &error))
 }
 
-/// Makes a private file, owner only from its first byte on, and complete under its name or not there at all. One that is
-/// there is left as it is.
+/// Makes a private file. One that is there is left as it is.
 pub(crate) fn make_secret(dir: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
-    let (unfinished, path) = (dir.join(format!("{name}.{}", std::process::id())), dir.join(name));
-    // Left by a process of the same number that was killed: in a container that is the usual number.
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match put(dir, name, text, 0o600, Old::Kept) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(dir.join(name)),
+        other => other,
     }
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    let linked = (|| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        // Unlike a rename, this never replaces the key that another process made at the same time.
-        match fs::hard_link(&unfinished, &path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        }
-    })();
-    fs::remove_file(&unfinished)?;
-    linked?;
-    File::open(dir)?.sync_all()?;
-    Ok(path)
 }
 
 pub(crate) fn read_key(path: &Path, password: Option<&[u8]>) -> Result<SigningKey, Failure> {
-    let failed =
-        |problem: &dyn std::fmt::Display| Failure::usage(format!("key file {}: {problem}", path.display()));
-    let metadata = fs::metadata(path).map_err(|error| failed(&error))?;
-    if metadata.len() > LARGEST_KEY_FILE {
-        return Err(failed(&format!("is {} bytes, not a private key", metadata.len())));
-    }
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let file = path.display();
-        tracing::warn!(%file, "others can read the key file (mode {mode:03o}): run chmod 600 {file}");
-    }
-    let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
-    SigningKey::from_pem(&text, password).map_err(|error| failed(&error))
+    KeyText::in_file(path)?.private(password)
 }
 
 fn password(args: &Args) -> Result<Option<Vec<u8>>, Failure> {
@@ -545,4 +518,3 @@ pub(crate) fn unix_now() -> u64 {
 
 /// What a log is called that nobody named.
 const FIRST_ORIGIN: &str = "localhost";
-const LARGEST_KEY_FILE: u64 = 64 << 10;

@@ -6,8 +6,10 @@
 //! sigstore-rust-client verify DIR     every DIR/bundles/*.json
 //! sigstore-rust-client sign-v1 DIR    the same with DIR/signing_config_v1.json, and sigstore-rs
 //! sigstore-rust-client verify-v1 DIR  every DIR/bundles-v1/*.json
+//! sigstore-rust-client keys DIR       every DIR/keys/KIND.key with its KIND.pub; writes DIR/keys/by-sigstore-rs.*
 //! ```
 
+mod keys;
 mod sigstore_rs;
 mod tuf;
 mod v1;
@@ -31,7 +33,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [verb, folder] = &arguments[..] else {
-        eprintln!("usage: sigstore-rust-client sign|verify|sign-v1|verify-v1 DIR");
+        eprintln!("usage: sigstore-rust-client sign|verify|sign-v1|verify-v1|tuf|keys DIR");
         exit(2);
     };
     let folder = Path::new(folder);
@@ -53,6 +55,7 @@ async fn main() {
             v1::sign_all(folder, &mut tap).await;
             sigstore_rs::all(folder, &mut tap).await;
         }
+        "keys" => keys::all(folder, &mut tap),
         "verify-v1" => verify_all(folder, "bundles-v1", &mut tap),
         "tuf" => tap.line(
             "signs and verifies with what the trust repository hands out",
