@@ -15,6 +15,7 @@ mod server;
 mod service;
 mod target;
 mod text;
+mod verification;
 mod whole_file;
 
 use std::io::Write as _;

@@ -7,11 +7,7 @@ use std::fmt::Write as _;
 use common::{bulla, run};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
-<<<<<<< HEAD
-const COMMANDS: [&str; 20] = [
-=======
-const COMMANDS: [&str; 21] = [
->>>>>>> l1
+const COMMANDS: &[&str] = &[
     "serve",
     "trust root",
     "trust signing-config",
@@ -32,6 +28,8 @@ const COMMANDS: [&str; 21] = [
     "fsck",
     "inspect",
     "image show",
+    "verify",
+    "verify-attestation",
     "witness",
     "bench",
     "",

@@ -18,6 +18,7 @@ mod serve;
 mod shard;
 mod trust;
 mod up;
+mod verify;
 mod witness;
 
 use std::fmt;
@@ -55,6 +56,10 @@ pub(crate) enum Command {
     /// Show what the name of an image stands for, in a registry or a directory
     #[command(subcommand)]
     Image(image::Command),
+    /// Judge the signatures of a file or an image: who made them, when, and where that is written down
+    Verify(Box<verify::Args>),
+    /// Judge the attestations of one type of a file or an image, and print what they state
+    VerifyAttestation(Box<verify::AttestationArgs>),
     /// Run a witness that cosigns the checkpoints of logs it has followed
     Witness(witness::Args),
     /// Measure a log under load
@@ -76,6 +81,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Fsck(args) => fsck::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
         Command::Image(command) => image::run(command).await,
+        Command::Verify(args) => verify::signature(*args).await,
+        Command::VerifyAttestation(args) => verify::attestation(*args).await,
         Command::Witness(args) => witness::run(args).await,
         Command::Bench(args) => bench::run(args).await,
     }

@@ -189,10 +189,13 @@ impl Judgement<'_> {
     }
 
     fn times(&self, checks: &mut Checks, verified: &VerificationResult) {
-        let integrated = verified.integrated_time();
         let times = verified.verified_timestamps();
+        let stamps = self.bundle.verification_material.timestamp_verification_data.rfc3161_timestamps.len();
+        // The crate puts timestamps first where there is a certificate, and last where there is none.
+        let is_key = self.bundle.signing_certificate().is_none();
+        let stamped = if is_key { times.len().saturating_sub(stamps)..times.len() } else { 0..stamps };
         let late = times.iter().find(|time| u64::try_from(time.as_second()).is_ok_and(|time| time > self.now));
-        let named = |time| if Some(time) == integrated { "integrated time" } else { "timestamp" };
+        let named = |n| if stamped.contains(&n) { "timestamp" } else { "integrated time" };
         if times.is_empty() {
             checks.skip(TIME, "no clock saw the signature; a key has no end that it would matter for");
             return;
@@ -201,7 +204,7 @@ impl Judgement<'_> {
             TIME,
             match late {
                 Some(late) => Err(format!("signed at {late}, which is in the future")),
-                None => Ok(times.iter().map(|time| (named(*time), time.to_string())).collect()),
+                None => Ok(times.iter().enumerate().map(|(n, time)| (named(n), time.to_string())).collect()),
             },
         );
     }
@@ -276,7 +279,9 @@ fn at(error: &Error) -> &'static str {
             _ => LOG,
         },
         Error::Timestamp(_) => TIME,
-        Error::InvalidBundle(_) | Error::UnsupportedBundle(_) | Error::Types(_) | Error::Bundle(_) => SHAPE,
+        Error::Types(_) | Error::Bundle(_) => SHAPE,
+        // Its form is judged already; what it does not take then is what is signed.
+        Error::InvalidBundle(_) | Error::UnsupportedBundle(_) => CONTENT,
         // What is left is about keys and signatures that cannot be read.
         _ => SIGNATURE,
     }
