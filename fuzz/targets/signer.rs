@@ -9,7 +9,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (pattern, value) = text.split_once('\n').unwrap_or((text, ""));
-    for pattern in [Pattern::exact(pattern), Pattern::glob(pattern), Pattern::regex(pattern)].into_iter().flatten() {
+    for pattern in
+        [Pattern::exact(pattern), Pattern::glob(pattern), Pattern::regex(pattern)].into_iter().flatten()
+    {
         pattern.matches(value);
         assert!(!pattern.to_string().is_empty());
     }

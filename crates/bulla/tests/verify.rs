@@ -27,7 +27,11 @@ const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 fn verify(bundle: &str, more: &[&str]) -> Command {
     let mut command = bulla();
-    command.arg("verify").arg(format!("{BUNDLES}/art.txt")).arg("--bundle").arg(format!("{BUNDLES}/{bundle}.json"));
+    command
+        .arg("verify")
+        .arg(format!("{BUNDLES}/art.txt"))
+        .arg("--bundle")
+        .arg(format!("{BUNDLES}/{bundle}.json"));
     command.arg("--trusted-root").arg(format!("{BUNDLES}/trusted_root.json")).args(more);
     command
 }
@@ -40,8 +44,13 @@ fn a_file_is_verified_and_each_check_is_told() {
     let (code, said, errors) = run(&mut verify("py-v2", &ALICE));
     assert_eq!((code, errors.as_str()), (0, ""), "{said}");
     assert!(said.starts_with("verified "), "{said}");
-    assert!(said.contains("signed by   \"alice@example.org\" of issuer \"http://127.0.0.1:8765\"\n"), "{said}");
-    for check in ["shape", "identity", "binding", "time", "certificate", "sct", "inclusion", "signature", "artifact"] {
+    assert!(
+        said.contains("signed by   \"alice@example.org\" of issuer \"http://127.0.0.1:8765\"\n"),
+        "{said}"
+    );
+    for check in
+        ["shape", "identity", "binding", "time", "certificate", "sct", "inclusion", "signature", "artifact"]
+    {
         assert!(said.lines().any(|line| line.starts_with(&format!("  {check:<11} ok"))), "{check}: {said}");
     }
     let (code, said, _) = run(verify("py-v2", &ALICE).args(["--output", "json"]));
@@ -53,8 +62,12 @@ fn a_file_is_verified_and_each_check_is_told() {
 
 #[test]
 fn whoever_may_not_sign_is_refused_and_explained() {
-    let mallory =
-        ["--certificate-identity", "mallory@example.org", "--certificate-oidc-issuer", "http://127.0.0.1:8765"];
+    let mallory = [
+        "--certificate-identity",
+        "mallory@example.org",
+        "--certificate-oidc-issuer",
+        "http://127.0.0.1:8765",
+    ];
     let (code, said, errors) = run(verify("py-v2", &mallory).arg("--explain"));
     assert_eq!(code, 1, "{said}");
     assert!(
@@ -66,27 +79,58 @@ fn whoever_may_not_sign_is_refused_and_explained() {
     // It is an attestation, which consents to nothing.
     let (code, said, errors) = run(verify("py-att-v2", &ALICE).arg("--explain"));
     assert_eq!(code, 1, "{said}");
-    assert!(errors.contains("content: it is an attestation of type https://slsa.dev/provenance/v1"), "{errors}");
-    assert!(said.contains("bulla verify-attestation ") && said.contains("--type https://slsa.dev/provenance/v1 "), "{said}");
+    assert!(
+        errors.contains("content: it is an attestation of type https://slsa.dev/provenance/v1"),
+        "{errors}"
+    );
+    assert!(
+        said.contains("bulla verify-attestation ") && said.contains("--type https://slsa.dev/provenance/v1 "),
+        "{said}"
+    );
 }
 
 #[test]
 fn what_is_asked_must_make_sense() {
     for (more, expected) in [
-        (vec![], "bulla: nobody may have signed: say who with --key REF, or with --certificate-identity SUBJECT and --certificate-oidc-issuer URL\n"),
-        (vec!["--certificate-identity", "a"], "bulla: --certificate-identity without --certificate-oidc-issuer: anybody could vouch for the name\n"),
         (
-            vec!["--certificate-identity-regexp", "https://github.com/org/", "--certificate-oidc-issuer", "i"],
+            vec![],
+            "bulla: nobody may have signed: say who with --key REF, or with --certificate-identity SUBJECT and --certificate-oidc-issuer URL\n",
+        ),
+        (
+            vec!["--certificate-identity", "a"],
+            "bulla: --certificate-identity without --certificate-oidc-issuer: anybody could vouch for the name\n",
+        ),
+        (
+            vec![
+                "--certificate-identity-regexp",
+                "https://github.com/org/",
+                "--certificate-oidc-issuer",
+                "i",
+            ],
             "bulla: --certificate-identity-regexp: pattern \"https://github.com/org/\" matches parts of a value, the whole is meant: write ^https://github.com/org/$\n",
         ),
-        (vec!["--identity", "alice"], "bulla: --identity alice: SUBJECT=ISSUER was expected, such as alice@example.org=https://accounts.example.org\n"),
-        (vec!["--identity", "a=b", "--require", "2"], "bulla: --require 2: 2 of 1 are required, 1 to 1 of at most 64 were expected\n"),
+        (
+            vec!["--identity", "alice"],
+            "bulla: --identity alice: SUBJECT=ISSUER was expected, such as alice@example.org=https://accounts.example.org\n",
+        ),
+        (
+            vec!["--identity", "a=b", "--require", "2"],
+            "bulla: --require 2: 2 of 1 are required, 1 to 1 of at most 64 were expected\n",
+        ),
     ] {
         let (code, _, errors) = run(&mut verify("py-v2", &more));
         assert_eq!((code, errors.as_str()), (2, expected));
     }
-    let (code, _, errors) = run(bulla().args(["verify", "registry.example/a", "--offline", "--identity", "a=b", "--trusted-root"]).arg(format!("{BUNDLES}/trusted_root.json")));
-    assert_eq!((code, errors.as_str()), (2, "bulla: \"registry.example/a\" is neither a file nor oci:DIR, and with --offline no registry is asked\n"));
+    let (code, _, errors) = run(bulla()
+        .args(["verify", "registry.example/a", "--offline", "--identity", "a=b", "--trusted-root"])
+        .arg(format!("{BUNDLES}/trusted_root.json")));
+    assert_eq!(
+        (code, errors.as_str()),
+        (
+            2,
+            "bulla: \"registry.example/a\" is neither a file nor oci:DIR, and with --offline no registry is asked\n"
+        )
+    );
 }
 
 /// An image in a directory, with the files that its verification needs.
@@ -135,7 +179,8 @@ impl Image {
     fn refer(&self, bundle: &Value) {
         let layer = self.blob(BUNDLE, bundle.to_string().as_bytes());
         let config = self.blob("application/vnd.oci.empty.v1+json", b"{}");
-        let subject = json!({ "mediaType": MANIFEST, "digest": format!("sha256:{}", self.digest), "size": 1 });
+        let subject =
+            json!({ "mediaType": MANIFEST, "digest": format!("sha256:{}", self.digest), "size": 1 });
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": BUNDLE, "config": config, "layers": [layer], "subject": subject,
         });
@@ -144,21 +189,28 @@ impl Image {
 
     /// Signatures of before bundles: the same one so many times.
     fn tag(&mut self, times: usize) {
-        let payload = simple_signing::payload("r", &format!("sha256:{}", self.digest), &BTreeMap::new()).expect("is one");
+        let payload = simple_signing::payload("r", &format!("sha256:{}", self.digest), &BTreeMap::new())
+            .expect("is one");
         let signature = self.maker.key.sign(&payload).expect("signs");
         let body = self.maker.body(&sha256(&payload), &signature, &self.maker.pem());
         let mut layer = self.blob(simple_signing::MEDIA_TYPE, &payload);
         layer["annotations"] = json!(self.maker.annotations(&signature, &body));
         let config = self.blob("application/vnd.oci.image.config.v1+json", b"{}");
-        let manifest =
-            json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": vec![layer; times] });
+        let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": vec![layer; times] });
         let tag = format!("sha256-{}.sig", self.digest);
         self.list(&manifest, &tag);
     }
 
     fn command(&self, verb: &str, subject: &str) -> Command {
         let mut command = bulla();
-        command.current_dir(self.dir.path()).args([verb, subject, "--trusted-root", "root.json", "--key", "key.pub"]);
+        command.current_dir(self.dir.path()).args([
+            verb,
+            subject,
+            "--trusted-root",
+            "root.json",
+            "--key",
+            "key.pub",
+        ]);
         command
     }
 
@@ -171,7 +223,10 @@ impl Image {
 fn an_image_is_verified_by_either_form() {
     let image = Image::new();
     let (code, _, errors) = run(image.command("verify", "oci:image:1.0").arg("--offline"));
-    assert_eq!((code, errors.as_str()), (1, "bulla: oci:image:1.0: not verified: it has no signatures, a signature was expected\n"));
+    assert_eq!(
+        (code, errors.as_str()),
+        (1, "bulla: oci:image:1.0: not verified: it has no signatures, a signature was expected\n")
+    );
     image.refer(&image.statement(SIGN, &json!({})));
     let (code, said, errors) = run(image.command("verify", "oci:image:1.0").arg("--offline"));
     assert_eq!((code, errors.as_str()), (0, ""), "{said}");
@@ -183,7 +238,8 @@ fn an_image_is_verified_by_either_form() {
     assert_eq!((code, errors.as_str()), (0, ""), "{said}");
     assert!(said.contains(&format!("of sha256-{}.sig", image.digest)), "{said}");
     // One signer is one, however often he signs.
-    let (code, _, errors) = run(image.command("verify", "oci:image:1.0").args(["--identity", "a=b", "--require", "2"]));
+    let (code, _, errors) =
+        run(image.command("verify", "oci:image:1.0").args(["--identity", "a=b", "--require", "2"]));
     assert_eq!(code, 1, "{errors}");
 }
 
@@ -196,12 +252,14 @@ fn an_attestation_is_judged_by_type_and_printed_only_if_it_is_verified() {
     forged["dsseEnvelope"]["signatures"][0]["sig"] = json!("MEUCIQ==");
     image.refer(&forged);
     let command = |verb: &str, more: &[&str]| {
-        let (code, said, errors) = run(image.command(verb, "oci:image:1.0").args(more).args(["--output", "json"]));
+        let (code, said, errors) =
+            run(image.command(verb, "oci:image:1.0").args(more).args(["--output", "json"]));
         (code, serde_json::from_str::<Value>(&said).expect("JSON"), errors)
     };
     let (code, said, errors) = command("verify-attestation", &["--type", "https://example.org/scan"]);
     assert_eq!(code, 0, "{errors}");
-    let shown: Vec<_> = said["signatures"].as_array().expect("a list").iter().map(|one| &one["predicate"]).collect();
+    let shown: Vec<_> =
+        said["signatures"].as_array().expect("a list").iter().map(|one| &one["predicate"]).collect();
     assert!(shown.contains(&&predicate) && shown.contains(&&Value::Null), "{said}");
     assert!(!said.to_string().contains("forged"));
     assert_eq!(command("verify-attestation", &["--type", "vuln"]).0, 1);
@@ -226,7 +284,11 @@ fn offline_opens_no_socket() {
     for command in [file, image.command("verify", "oci:image:1.0")] {
         // No network at all: not even the loopback interface is up.
         let mut alone = Command::new("unshare");
-        alone.args(["--net", "--map-root-user"]).arg(command.get_program()).args(command.get_args()).arg("--offline");
+        alone
+            .args(["--net", "--map-root-user"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .arg("--offline");
         if let Some(dir) = command.get_current_dir() {
             alone.current_dir(dir);
         }
@@ -250,7 +312,9 @@ fn registry(answer: impl Fn(&str) -> (u16, &'static str, Vec<u8>) + Send + 'stat
             let head = String::from_utf8_lossy(&head);
             let (status, media_type, body) = answer(head.split(' ').nth(1).unwrap_or_default());
             let length = body.len();
-            let head = format!("HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+            );
             // Whoever hangs up has heard enough.
             let _gone = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
         }
@@ -273,7 +337,10 @@ fn lesson_12_a_throttled_registry_is_not_one_without_signatures() {
     });
     let (code, said, errors) = run(&mut image.command("verify", &format!("{host}/team/app:1.0")));
     assert_eq!(code, 3, "{said}{errors}");
-    assert!(said.starts_with("undetermined ") && said.contains("not read    what refers to sha256:"), "{said}");
+    assert!(
+        said.starts_with("undetermined ") && said.contains("not read    what refers to sha256:"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -283,16 +350,22 @@ fn lesson_9_a_tag_that_moved_is_told_and_the_digest_counts() {
     let (manifest, layout, digest) = (manifest_of(&image), image.layout(), image.digest);
     let signatures = image.listed[1]["digest"].as_str().expect("text").replacen(':', "/", 1);
     let host = registry(move |path| {
-        let blob = |name: &str| fs::read(layout.join("blobs").join(name.replacen(':', "/", 1))).unwrap_or_default();
+        let blob =
+            |name: &str| fs::read(layout.join("blobs").join(name.replacen(':', "/", 1))).unwrap_or_default();
         match path {
             path if path.contains("/manifests/1.0") => (200, MANIFEST, [&manifest[..], b"\n"].concat()),
             path if path.contains(".sig") => (200, MANIFEST, blob(&signatures)),
-            path if path.contains(&format!("/manifests/sha256:{digest}")) => (200, MANIFEST, manifest.clone()),
-            path if path.contains("/blobs/") => (200, "application/octet-stream", blob(path.rsplit('/').next().unwrap_or_default())),
+            path if path.contains(&format!("/manifests/sha256:{digest}")) => {
+                (200, MANIFEST, manifest.clone())
+            }
+            path if path.contains("/blobs/") => {
+                (200, "application/octet-stream", blob(path.rsplit('/').next().unwrap_or_default()))
+            }
             _ => (404, "application/json", b"{}".to_vec()),
         }
     });
-    let (code, said, errors) = run(&mut image.command("verify", &format!("{host}/team/app:1.0@sha256:{digest}")));
+    let (code, said, errors) =
+        run(&mut image.command("verify", &format!("{host}/team/app:1.0@sha256:{digest}")));
     assert_eq!(code, 0, "{said}{errors}");
     assert!(said.contains("note        tag 1.0 is another image now, sha256:"), "{said}");
     assert!(said.contains(&format!("digest      sha256:{digest}\n")), "{said}");

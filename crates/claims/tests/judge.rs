@@ -40,7 +40,8 @@ fn slsa() -> Content {
 /// What accepts a bundle of that name if anything does.
 fn policy(name: &str, bundle: &Value) -> Policy {
     let exact = |text| Pattern::exact(text).expect("a pattern");
-    let alice = IdentityPattern { issuer: exact("http://127.0.0.1:8765"), subject: exact("alice@example.org") };
+    let alice =
+        IdentityPattern { issuer: exact("http://127.0.0.1:8765"), subject: exact("alice@example.org") };
     let subject = exact("https://ci.example.org/repo/workflow@refs/heads/main");
     let workflow = IdentityPattern { issuer: exact("http://127.0.0.1:8765"), subject };
     let keys = name.split_once("-rawkey").map(|(client, _)| {
@@ -80,7 +81,8 @@ fn refused(name: &str) -> Option<&'static str> {
 
 #[test]
 fn every_bundle_has_the_verdict_that_clients_give_it() {
-    let names = std::fs::read_dir(path("")).expect("a folder").map(|entry| entry.expect("a file").file_name());
+    let names =
+        std::fs::read_dir(path("")).expect("a folder").map(|entry| entry.expect("a file").file_name());
     let names = names.filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned()));
     let names: Vec<_> = names.filter(|name| name != "trusted_root").collect();
     assert_eq!(names.len(), 39);
@@ -125,15 +127,23 @@ fn checks_say_what_they_saw() {
 
 /// What nobody believes: hints, and what a log of the second version repeats beside the checkpoint.
 const ADVISORY: [&str; 6] = [
-    "publicKey/hint", "keyid", "v2/integratedTime", "v2/inclusionProof/logIndex", "v2/inclusionProof/rootHash",
+    "publicKey/hint",
+    "keyid",
+    "v2/integratedTime",
+    "v2/inclusionProof/logIndex",
+    "v2/inclusionProof/rootHash",
     "v2/inclusionProof/treeSize",
 ];
 
 /// Every text in it, by path.
 fn texts(value: &Value, path: &str, to: &mut Vec<String>) {
     match value {
-        Value::Object(members) => members.iter().for_each(|(name, value)| texts(value, &format!("{path}/{name}"), to)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(n, value)| texts(value, &format!("{path}/{n}"), to)),
+        Value::Object(members) => {
+            members.iter().for_each(|(name, value)| texts(value, &format!("{path}/{name}"), to))
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(n, value)| texts(value, &format!("{path}/{n}"), to))
+        }
         Value::String(_) => to.push(path.to_owned()),
         _ => {}
     }
@@ -146,7 +156,8 @@ fn flipped(text: &str) -> String {
     }
     if let Some(mut bytes) = STANDARD.decode(text).ok().filter(|bytes| bytes.len() > 16) {
         // In a timestamp the middle may be a certificate that came along, which is believed by nobody; the end is the signature.
-        let at = if bytes.len() > 1500 && bytes[..2] == [0x30, 0x82] { bytes.len() - 1 } else { bytes.len() / 2 };
+        let at =
+            if bytes.len() > 1500 && bytes[..2] == [0x30, 0x82] { bytes.len() - 1 } else { bytes.len() / 2 };
         bytes[at] ^= 1;
         return STANDARD.encode(bytes);
     }
@@ -160,14 +171,24 @@ fn flipped(text: &str) -> String {
 fn a_flipped_byte_in_any_field_fails_a_check_by_name() {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let names = [
-        "py-v1", "py-v1_notsa", "py-v2", "py-att-v1", "py-att-v2", "rs-v1-att", "jscli-att", "sigstore-js-5.0.1-sigstore.sign-v1-tsa",
-        "sigstore-js-5.0.1-rawkey-v1-messageSignature", "sigstore-js-5.0.1-rawkey-v1-dsseEnvelope",
+        "py-v1",
+        "py-v1_notsa",
+        "py-v2",
+        "py-att-v1",
+        "py-att-v2",
+        "rs-v1-att",
+        "jscli-att",
+        "sigstore-js-5.0.1-sigstore.sign-v1-tsa",
+        "sigstore-js-5.0.1-rawkey-v1-messageSignature",
+        "sigstore-js-5.0.1-rawkey-v1-dsseEnvelope",
     ];
     for name in names {
         let good = bundle(name);
         let policy = policy(name, &good);
-        let is_v2 = good.pointer("/verificationMaterial/tlogEntries/0/kindVersion/version") == Some(&json!("0.0.2"))
-            && good.pointer("/verificationMaterial/tlogEntries/0/kindVersion/kind") == Some(&json!("hashedrekord"));
+        let is_v2 = good.pointer("/verificationMaterial/tlogEntries/0/kindVersion/version")
+            == Some(&json!("0.0.2"))
+            && good.pointer("/verificationMaterial/tlogEntries/0/kindVersion/kind")
+                == Some(&json!("hashedrekord"));
         let mut paths = Vec::new();
         texts(&good, "", &mut paths);
         for path in paths {
@@ -175,7 +196,9 @@ fn a_flipped_byte_in_any_field_fails_a_check_by_name() {
             let mut bad = good.clone();
             let text = bad.pointer_mut(&path).expect("is there");
             let before = text.as_str().expect("a text").to_owned();
-            if before.is_empty() || before == "0" && field.ends_with("integratedTime") { continue }
+            if before.is_empty() || before == "0" && field.ends_with("integratedTime") {
+                continue;
+            }
             *text = flipped(&before).into();
             let came = judged(&bad, &policy);
             let advisory = ADVISORY.iter().any(|advisory| field.ends_with(advisory));
@@ -196,11 +219,18 @@ fn what_is_signed_for_somebody_else_by_somebody_else_or_about_something_else_is_
     let bundle = bundle(name);
     let good = policy(name, &bundle);
     let exact = |text: &str| Pattern::exact(text).expect("a pattern");
-    let mallory = vec![IdentityPattern { issuer: exact("http://127.0.0.1:8765"), subject: exact("mallory@example.org") }];
+    let mallory = vec![IdentityPattern {
+        issuer: exact("http://127.0.0.1:8765"),
+        subject: exact("mallory@example.org"),
+    }];
     let other = Policy { identities: mallory, ..good.clone() };
     assert_eq!(
         failed(&judged(&bundle, &other)).expect("fails"),
-        ("identity", "certificate is of \"alice@example.org\" of issuer \"http://127.0.0.1:8765\", who may not sign".into())
+        (
+            "identity",
+            "certificate is of \"alice@example.org\" of issuer \"http://127.0.0.1:8765\", who may not sign"
+                .into()
+        )
     );
     let key = policy("sigstore-js-5.0.1-rawkey-v1-messageSignature", &bundle).keys;
     let by_key = Policy { identities: Vec::new(), keys: key, ..good.clone() };
@@ -209,7 +239,13 @@ fn what_is_signed_for_somebody_else_by_somebody_else_or_about_something_else_is_
     assert_eq!(failed(&judged(&raw, &good)).expect("fails").0, "key");
     let came = judge_bundle(bundle.to_string().as_bytes(), &Artifact::Bytes(b"other"), &root(), &good, NOW);
     assert_eq!(failed(&came).expect("fails").0, "binding");
-    let early = judge_bundle(bundle.to_string().as_bytes(), &Artifact::Bytes(&read("art.txt")), &root(), &good, 1_795_229_399);
+    let early = judge_bundle(
+        bundle.to_string().as_bytes(),
+        &Artifact::Bytes(&read("art.txt")),
+        &root(),
+        &good,
+        1_795_229_399,
+    );
     assert_eq!(failed(&early).expect("fails").0, "time");
 }
 
@@ -228,13 +264,22 @@ fn without_a_log_only_if_that_is_asked_for() {
 #[test]
 fn a_trusted_root_that_is_not_whole_is_refused() {
     let good: Value = serde_json::from_slice(&read("trusted_root.json")).expect("JSON");
-    let refused = |root: &Value| TrustedRoot::parse(root.to_string().as_bytes()).err().expect("refused").to_string();
+    let refused =
+        |root: &Value| TrustedRoot::parse(root.to_string().as_bytes()).err().expect("refused").to_string();
     let mut root = good.clone();
     root["mediaType"] = json!("application/json");
-    assert!(refused(&root).starts_with("trusted root: mediaType is \"application/json\""), "{}", refused(&root));
+    assert!(
+        refused(&root).starts_with("trusted root: mediaType is \"application/json\""),
+        "{}",
+        refused(&root)
+    );
     let mut root = good.clone();
     root["tlogs"][0]["publicKey"].as_object_mut().expect("an object").remove("validFor");
-    assert!(refused(&root).ends_with("has no publicKey.validFor.start, from which its key holds"), "{}", refused(&root));
+    assert!(
+        refused(&root).ends_with("has no publicKey.validFor.start, from which its key holds"),
+        "{}",
+        refused(&root)
+    );
     let twice = good.to_string().replacen("{\"", "{\"tlogs\":[],\"", 1);
     assert!(TrustedRoot::parse(twice.as_bytes()).is_err());
 }

@@ -16,8 +16,8 @@ use bulla_claims::simple_signing::{MEDIA_TYPE, payload};
 use bulla_tlog::{Hash, leaf_hash, sha256};
 use made::{Maker, SIGNED_AT};
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SignatureAlgorithm,
 };
 use serde_json::{Value, json};
 
@@ -55,7 +55,8 @@ fn what_is_made_here_is_verified() {
     let message = judge(&maker, &maker.message(b"artifact"), b"artifact", Content::Signature);
     assert_eq!(failed(&message), ("none", String::new()));
     let subject = sha256(b"artifact");
-    let signed = judge(&maker, &maker.statement(&subject, COSIGN_SIGN, &json!({})), b"artifact", Content::Signature);
+    let signed =
+        judge(&maker, &maker.statement(&subject, COSIGN_SIGN, &json!({})), b"artifact", Content::Signature);
     assert_eq!(failed(&signed), ("none", String::new()));
 }
 
@@ -101,7 +102,8 @@ impl Old {
     fn new() -> Self {
         let maker = Maker::new();
         let image = sha256(b"manifest");
-        let payload = payload("registry.test/app", &format!("sha256:{image}"), &BTreeMap::new()).expect("is one");
+        let payload =
+            payload("registry.test/app", &format!("sha256:{image}"), &BTreeMap::new()).expect("is one");
         let signature = maker.key.sign(&payload).expect("signs");
         Self { maker, payload, signature, image }
     }
@@ -162,7 +164,8 @@ fn lessons_4_and_5_what_has_no_end_is_refused() {
 fn lesson_6_an_envelope_is_verified_before_anybody_believes_what_is_in_it() {
     let maker = Maker::new();
     let mut bundle = maker.statement(&sha256(b"artifact"), "https://spdx.dev/Document", &json!({}));
-    bundle["dsseEnvelope"]["signatures"][0]["sig"] = STANDARD.encode(maker.log.sign(b"x").expect("signs")).into();
+    bundle["dsseEnvelope"]["signatures"][0]["sig"] =
+        STANDARD.encode(maker.log.sign(b"x").expect("signs")).into();
     assert!(!judge(&maker, &bundle, b"artifact", attestation("spdx")).verified());
 }
 
@@ -221,9 +224,14 @@ fn keyless(names: &[&str], ca: bool, signed: Need, promise: impl Fn(&mut Value))
     promise(&mut bundle);
     annotations.insert(name.to_owned(), bundle.to_string());
     let exact = |text| Pattern::exact(text).expect("a pattern");
-    let alice = IdentityPattern { issuer: exact("https://issuer.example"), subject: exact("alice@example.org") };
-    let policy =
-        Policy { identities: vec![alice], keys: Vec::new(), sct: signed, ..by_key(&old.maker, Content::Signature) };
+    let alice =
+        IdentityPattern { issuer: exact("https://issuer.example"), subject: exact("alice@example.org") };
+    let policy = Policy {
+        identities: vec![alice],
+        keys: Vec::new(),
+        sct: signed,
+        ..by_key(&old.maker, Content::Signature)
+    };
     let root = TrustedRoot::parse(old.maker.trusted_root(&[anchor]).as_bytes()).expect("a trusted root");
     let layer = Layer { media_type: MEDIA_TYPE, payload: &old.payload, annotations: &annotations };
     failed(&judge_layer(layer, &old.image, &root, &policy, NOW))
@@ -232,7 +240,8 @@ fn keyless(names: &[&str], ca: bool, signed: Need, promise: impl Fn(&mut Value))
 #[test]
 fn lesson_8_a_certificate_with_two_names_is_nobodys() {
     assert_eq!(keyless(&["alice@example.org"], false, Need::NotRequired, |_| ()), ("none", String::new()));
-    let (check, problem) = keyless(&["alice@example.org", "mallory@example.org"], false, Need::NotRequired, |_| ());
+    let (check, problem) =
+        keyless(&["alice@example.org", "mallory@example.org"], false, Need::NotRequired, |_| ());
     assert_eq!(check, "identity");
     assert_eq!(problem, "certificate has 2 subject alternative names, exactly one was expected");
 }
@@ -277,7 +286,10 @@ fn lesson_15_the_type_of_a_payload_is_looked_at_before_the_payload() {
     let bundle = maker.envelope("text/plain", b"{ not JSON");
     let (check, problem) = failed(&judge(&maker, &bundle, b"artifact", Content::Signature));
     assert_eq!(check, "content");
-    assert_eq!(problem, "payloadType: \"text/plain\" was found, \"application/vnd.in-toto+json\" was expected");
+    assert_eq!(
+        problem,
+        "payloadType: \"text/plain\" was found, \"application/vnd.in-toto+json\" was expected"
+    );
 }
 
 #[test]
@@ -303,10 +315,14 @@ fn an_attestation_of_before_bundles_is_verified() {
 #[test]
 fn a_layer_that_another_program_signed_is_verified() {
     let pem = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElw8Ula0TYDBPnVIrZDfx+4Dh01GH\nS5og7cwqarWG5GLk4KwXGGAr+zFpHiDDhZp3OYzbf/qAzguIKa6av95b7g==\n-----END PUBLIC KEY-----\n";
-    let signature = "MEYCIQCy+lPKu2D6X2VrsD9cfALwUneClN3fnz4H0ieUhxiqwAIhAJmkL4ZgoAEMXH27bieeCVXDav58AHlSnA7ZNT7PZ8vv";
-    let promise = "MEUCIQC7xm38u6bPc0lXh3ptpig3lIwYxafv986aIMAJ8iaEYAIgMyHFMQz6OekjpsPdaHB2O/0SOdASiX42AZkgoatCmEo=";
-    let image = Hash::from_hex("89333bc71f02c647533ab52e592ad22c609728f12eabff6fda0920109db40401").expect("hex");
-    let payload = payload("registry.test/team/app", &format!("sha256:{image}"), &BTreeMap::new()).expect("is one");
+    let signature =
+        "MEYCIQCy+lPKu2D6X2VrsD9cfALwUneClN3fnz4H0ieUhxiqwAIhAJmkL4ZgoAEMXH27bieeCVXDav58AHlSnA7ZNT7PZ8vv";
+    let promise =
+        "MEUCIQC7xm38u6bPc0lXh3ptpig3lIwYxafv986aIMAJ8iaEYAIgMyHFMQz6OekjpsPdaHB2O/0SOdASiX42AZkgoatCmEo=";
+    let image =
+        Hash::from_hex("89333bc71f02c647533ab52e592ad22c609728f12eabff6fda0920109db40401").expect("hex");
+    let payload =
+        payload("registry.test/team/app", &format!("sha256:{image}"), &BTreeMap::new()).expect("is one");
     let body = Maker::new().body(&sha256(&payload), &STANDARD.decode(signature).expect("base64"), pem);
     let expected = "4e2a0fb5c846cd46526ccca769de79c0364e7746270ee447460049fade2aaccc";
     assert_eq!(leaf_hash(body.as_bytes()).to_string(), expected);

@@ -83,7 +83,9 @@ fn open(text: &str, client: Option<&Client>) -> Result<Image, Failure> {
     match client {
         Some(client) => Image::open(text, client).map_err(open_failure),
         None => Image::in_layout(text).map_err(open_failure)?.ok_or_else(|| {
-            Failure::usage(format!("{text:?} is neither a file nor oci:DIR, and with --offline no registry is asked"))
+            Failure::usage(format!(
+                "{text:?} is neither a file nor oci:DIR, and with --offline no registry is asked"
+            ))
         }),
     }
 }
@@ -105,7 +107,8 @@ async fn moved(text: &str, image: &Image, client: Option<&Client>) -> Vec<String
 }
 
 fn of_file(args: &Verification, file: &Path, asked: &Asked) -> Result<(Found, Hash), Failure> {
-    let bundle = args.bundle.clone().unwrap_or_else(|| PathBuf::from(format!("{}.sigstore.json", args.subject)));
+    let bundle =
+        args.bundle.clone().unwrap_or_else(|| PathBuf::from(format!("{}.sigstore.json", args.subject)));
     let bytes = read_small(&bundle, MAX_BUNDLE as u64)?;
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", file.display()));
     let mut content = Vec::new();

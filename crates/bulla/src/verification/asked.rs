@@ -132,9 +132,12 @@ impl Args {
         };
         for text in &self.identity {
             let refused = |problem: String| Failure::usage(format!("--identity {text}: {problem}"));
-            let (subject, issuer) = text
-                .rsplit_once('=')
-                .ok_or_else(|| refused("SUBJECT=ISSUER was expected, such as alice@example.org=https://accounts.example.org".into()))?;
+            let (subject, issuer) = text.rsplit_once('=').ok_or_else(|| {
+                refused(
+                    "SUBJECT=ISSUER was expected, such as alice@example.org=https://accounts.example.org"
+                        .into(),
+                )
+            })?;
             let exact = |text| Pattern::exact(text).map_err(|error| refused(error.to_string()));
             identities.push(IdentityPattern { issuer: exact(issuer)?, subject: exact(subject)? });
         }

@@ -13,7 +13,8 @@ use futures_util::stream::{StreamExt as _, iter};
 
 use super::Asked;
 use crate::registry::{
-    Content, Descriptor, Digest, Error, Image, Listed, Manifest, Name, OCI_EMPTY, Problem, Source, Tag, present,
+    Content, Descriptor, Digest, Error, Image, Listed, Manifest, Name, OCI_EMPTY, Problem, Source, Tag,
+    present,
 };
 
 /// A signature that was read and judged.
@@ -49,7 +50,13 @@ enum Form {
 
 impl Found {
     /// The one bundle of a file.
-    pub(crate) fn of_file(place: String, bundle: &[u8], artifact: &Artifact<'_>, asked: &Asked, now: u64) -> Self {
+    pub(crate) fn of_file(
+        place: String,
+        bundle: &[u8],
+        artifact: &Artifact<'_>,
+        asked: &Asked,
+        now: u64,
+    ) -> Self {
         let judged = judge_bundle(bundle, artifact, &asked.root, &asked.policy, now);
         Self { candidates: vec![Candidate { place, judged }], ..Self::default() }
     }
@@ -90,7 +97,10 @@ impl Found {
                 Ok(Some(form)) => {
                     bytes += form.len();
                     if bytes > MOST_BYTES {
-                        let problem = format!("signatures have more than {} MiB, the rest was not read", MOST_BYTES >> 20);
+                        let problem = format!(
+                            "signatures have more than {} MiB, the rest was not read",
+                            MOST_BYTES >> 20
+                        );
                         found.unread.push(Unread { place, problem });
                         break;
                     }
@@ -124,9 +134,13 @@ impl Form {
             Self::Bundle(bytes) => {
                 judge_bundle(bytes, &Artifact::Sha256(*image), &asked.root, &asked.policy, now)
             }
-            Self::Layer { media_type, payload, annotations } => {
-                judge_layer(Layer { media_type, payload, annotations }, image, &asked.root, &asked.policy, now)
-            }
+            Self::Layer { media_type, payload, annotations } => judge_layer(
+                Layer { media_type, payload, annotations },
+                image,
+                &asked.root,
+                &asked.policy,
+                now,
+            ),
         }
     }
 }
@@ -152,7 +166,9 @@ async fn fetch(source: &Source, place: Place) -> (String, Result<Option<Form>, E
         Place::Referrer(descriptor) => {
             (format!("referrer {}", descriptor.digest), bundle(source, &descriptor).await)
         }
-        Place::Layer(tag, descriptor) => (format!("layer {} of {tag}", descriptor.digest), layer(source, descriptor).await),
+        Place::Layer(tag, descriptor) => {
+            (format!("layer {} of {tag}", descriptor.digest), layer(source, descriptor).await)
+        }
     }
 }
 

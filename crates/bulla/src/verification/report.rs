@@ -82,7 +82,9 @@ impl Report<'_> {
             (Verdict::Undetermined, Some(unread), _) => {
                 format!("{}: undetermined: {}: {}", self.subject, unread.place, unread.problem)
             }
-            (_, _, []) => format!("{}: not verified: it has no signatures, {what} was expected", self.subject),
+            (_, _, []) => {
+                format!("{}: not verified: it has no signatures, {what} was expected", self.subject)
+            }
             (_, _, [only]) => match only.judged.failed() {
                 Some(Check { name, outcome: Outcome::Failed(problem), .. }) => {
                     format!("{}: not verified: {name}: {problem}", self.subject)
@@ -97,7 +99,11 @@ impl Report<'_> {
         let all = &self.found.candidates;
         let good = all.iter().filter(|candidate| candidate.judged.verified()).count();
         let need = self.need;
-        format!("{}: not verified: {good} of {} signatures hold, those of {need} different signers were expected", self.subject, all.len())
+        format!(
+            "{}: not verified: {good} of {} signatures hold, those of {need} different signers were expected",
+            self.subject,
+            all.len()
+        )
     }
 
     fn verdict(&self) -> &'static str {
@@ -147,12 +153,17 @@ impl Report<'_> {
         let mut command = match judged.statement.as_ref().map(|statement| statement.predicate_type.as_str()) {
             None | Some(COSIGN_SIGN) => format!("bulla verify {}", shell_word(self.subject)),
             Some(predicate) => {
-                format!("bulla verify-attestation {} --type {}", shell_word(self.subject), shell_word(predicate))
+                format!(
+                    "bulla verify-attestation {} --type {}",
+                    shell_word(self.subject),
+                    shell_word(predicate)
+                )
             }
         };
         if let Some(identity) = &signed.identity {
             let (subject, issuer) = (shell_word(&identity.subject), shell_word(&identity.issuer));
-            write!(command, " --certificate-identity {subject} --certificate-oidc-issuer {issuer}").unwrap_or_default();
+            write!(command, " --certificate-identity {subject} --certificate-oidc-issuer {issuer}")
+                .unwrap_or_default();
         }
         printable(&command)
     }

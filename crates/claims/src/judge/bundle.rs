@@ -13,8 +13,8 @@ use sigstore_verify::{
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::check::{
-    ARTIFACT, BINDING, CERTIFICATE, CONTENT, Checks, IDENTITY, INCLUSION, KEY, LOG, PROFILE, PROMISE, SCT, SHAPE,
-    SIGNATURE, TIME,
+    ARTIFACT, BINDING, CERTIFICATE, CONTENT, Checks, IDENTITY, INCLUSION, KEY, LOG, PROFILE, PROMISE, SCT,
+    SHAPE, SIGNATURE, TIME,
 };
 use super::entry::{By, bound, logged_as, of_trusted_log};
 use super::{Artifact, Content, Judged, Need, Policy, Signed, TrustedRoot, shape};
@@ -42,7 +42,8 @@ pub fn judge_bundle(
         }
     };
     if let Some(certificate) = bundle.signing_certificate() {
-        return Judgement { bundle: &bundle, artifact, root, policy, now }.by_certificate(certificate.as_bytes());
+        return Judgement { bundle: &bundle, artifact, root, policy, now }
+            .by_certificate(certificate.as_bytes());
     }
     let Material::PublicKey(named) = &bundle.verification_material.content else {
         let mut checks = Checks::default();
@@ -100,7 +101,9 @@ impl Judgement<'_> {
             IDENTITY,
             match &identity {
                 Err(error) => Err(error.to_string()),
-                Ok(identity) if wanted.iter().any(|pattern| pattern.matches(identity)) => Ok(evidence_of(identity)),
+                Ok(identity) if wanted.iter().any(|pattern| pattern.matches(identity)) => {
+                    Ok(evidence_of(identity))
+                }
                 Ok(identity) => Err(format!("certificate is of {identity}, who may not sign")),
             },
         );
@@ -182,7 +185,14 @@ impl Judgement<'_> {
             _ => true,
         };
         if has {
-            checks.note(name, Ok(if name == ARTIFACT { vec![("sha256", self.artifact.sha256().to_string())] } else { Vec::new() }));
+            checks.note(
+                name,
+                Ok(if name == ARTIFACT {
+                    vec![("sha256", self.artifact.sha256().to_string())]
+                } else {
+                    Vec::new()
+                }),
+            );
         } else if !entries.is_empty() {
             checks.skip(name, "there is none in it, and none is needed");
         }
@@ -194,7 +204,8 @@ impl Judgement<'_> {
         // The crate puts timestamps first where there is a certificate, and last where there is none.
         let is_key = self.bundle.signing_certificate().is_none();
         let stamped = if is_key { times.len().saturating_sub(stamps)..times.len() } else { 0..stamps };
-        let late = times.iter().find(|time| u64::try_from(time.as_second()).is_ok_and(|time| time > self.now));
+        let late =
+            times.iter().find(|time| u64::try_from(time.as_second()).is_ok_and(|time| time > self.now));
         let named = |n| if stamped.contains(&n) { "timestamp" } else { "integrated time" };
         if times.is_empty() {
             checks.skip(TIME, "no clock saw the signature; a key has no end that it would matter for");
@@ -242,7 +253,8 @@ impl Judgement<'_> {
             (Content::Attestation(wanted), Some(found)) => wanted.matches(found),
         };
         let expected = &self.policy.content;
-        let said = found.map_or_else(|| "a signature".to_owned(), |found| format!("an attestation of type {found}"));
+        let said =
+            found.map_or_else(|| "a signature".to_owned(), |found| format!("an attestation of type {found}"));
         if !fits {
             return Err(format!("it is {said}, {expected} was expected"));
         }

@@ -28,7 +28,19 @@ pub enum Outcome {
 impl Check {
     /// All checks, in the order in which they are told.
     pub const NAMES: [&'static str; 14] = [
-        SHAPE, KEY, CONTENT, IDENTITY, PROFILE, LOG, BINDING, TIME, CERTIFICATE, SCT, INCLUSION, PROMISE, SIGNATURE,
+        SHAPE,
+        KEY,
+        CONTENT,
+        IDENTITY,
+        PROFILE,
+        LOG,
+        BINDING,
+        TIME,
+        CERTIFICATE,
+        SCT,
+        INCLUSION,
+        PROMISE,
+        SIGNATURE,
         ARTIFACT,
     ];
 }
@@ -147,7 +159,8 @@ impl Checks {
             self.made.iter().any(|check| check.name == **name && matches!(check.outcome, Outcome::Failed(_)))
         });
         let checks = Check::NAMES.iter().map(|name| {
-            let made = self.made.iter().position(|check| check.name == *name).map(|at| self.made.swap_remove(at));
+            let made =
+                self.made.iter().position(|check| check.name == *name).map(|at| self.made.swap_remove(at));
             made.unwrap_or_else(|| Check {
                 name,
                 outcome: match first {

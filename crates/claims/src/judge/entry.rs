@@ -50,8 +50,9 @@ pub(super) fn of_trusted_log(
         let is_its_name = !is_v2 || verifier.log_id().0.as_slice() == id;
         Checkpoint::open(envelope, &verifier).ok().filter(|_| is_its_name)
     });
-    let (checkpoint, _) = opened
-        .ok_or_else(|| format!("checkpoint is not signed by the log {} that the entry names", entry.log_id.key_id))?;
+    let (checkpoint, _) = opened.ok_or_else(|| {
+        format!("checkpoint is not signed by the log {} that the entry names", entry.log_id.key_id)
+    })?;
     evidence.push(("origin", checkpoint.origin));
     evidence.push(("tree size", checkpoint.size.to_string()));
     evidence.push(("root hash", checkpoint.root.to_base64()));
@@ -87,7 +88,8 @@ pub(super) fn bound(
     let logged = facts.digest.filter(|logged| ["sha256", "SHA2_256"].contains(&logged.algorithm.as_str()));
     let logged = logged.ok_or("entry has no SHA-256 of what was signed")?;
     if logged.bytes != digest.0 {
-        let logged = Hash::from_slice(&logged.bytes).map_or_else(|| "none".to_owned(), |hash| hash.to_string());
+        let logged =
+            Hash::from_slice(&logged.bytes).map_or_else(|| "none".to_owned(), |hash| hash.to_string());
         return Err(format!("entry is about another artifact, sha256 {logged}, {digest} was expected"));
     }
     let [only] = facts.signatures.as_slice() else {

@@ -88,9 +88,11 @@ fn as_bundle(layer: Layer<'_>) -> Result<Value, String> {
     let material = match said("dev.sigstore.cosign/certificate")? {
         None => ("publicKey", json!({ "hint": "" })),
         Some(pem) => {
-            let mut chain = certificates(pem.as_bytes()).map_err(|problem| format!("certificate: {problem}"))?;
+            let mut chain =
+                certificates(pem.as_bytes()).map_err(|problem| format!("certificate: {problem}"))?;
             chain.truncate(1);
-            let others = said("dev.sigstore.cosign/chain")?.map(|pem| certificates(pem.as_bytes())).transpose();
+            let others =
+                said("dev.sigstore.cosign/chain")?.map(|pem| certificates(pem.as_bytes())).transpose();
             let others = others.map_err(|problem| format!("chain: {problem}"))?;
             // Roots are those of the trusted root; one that was sent along means nothing.
             chain.extend(others.into_iter().flatten().filter(|der| !is_self_signed(der)));
@@ -127,7 +129,9 @@ fn entry(annotation: &str) -> Result<Value, String> {
     let log = log.ok_or("bundle.Payload.logID is not 64 digits of hexadecimal")?;
     let number = |name: &str| {
         let number = payload[name].as_u64();
-        number.map(|number| number.to_string()).ok_or_else(|| format!("bundle.Payload.{name} is not a number"))
+        number
+            .map(|number| number.to_string())
+            .ok_or_else(|| format!("bundle.Payload.{name} is not a number"))
     };
     Ok(json!({
         "logIndex": number("logIndex")?,

@@ -85,10 +85,14 @@ fn versions(bundle: &Bundle, log: Need) -> Result<(), String> {
         let needs_proof =
             bundle.media_type != MediaType::Bundle0_1 || entry.kind_version == KindVersion::HashedRekordV002;
         if needs_proof && !has_proof {
-            return Err(format!("tlogEntries[{n}] has no inclusion proof with a checkpoint, one was expected"));
+            return Err(format!(
+                "tlogEntries[{n}] has no inclusion proof with a checkpoint, one was expected"
+            ));
         }
         if bundle.media_type == MediaType::Bundle0_1 && entry.inclusion_promise.is_none() {
-            return Err(format!("tlogEntries[{n}] has no inclusion promise, bundles of version 0.1 need one"));
+            return Err(format!(
+                "tlogEntries[{n}] has no inclusion promise, bundles of version 0.1 need one"
+            ));
         }
     }
     let options = ValidationOptions::new().with_require_inclusion_proof(!entries.is_empty());

@@ -40,7 +40,10 @@ impl TrustedRoot {
     pub fn parse(bytes: &[u8]) -> Result<Self, TrustError> {
         let refused = |problem: String| TrustError { problem };
         if bytes.len() > MAX_TRUSTED_ROOT {
-            return Err(refused(format!("is {} bytes, at most {MAX_TRUSTED_ROOT} were expected", bytes.len())));
+            return Err(refused(format!(
+                "is {} bytes, at most {MAX_TRUSTED_ROOT} were expected",
+                bytes.len()
+            )));
         }
         let value = json::read(bytes, "trustedRoot").map_err(|error| refused(error.to_string()))?;
         let media_type = value["mediaType"].as_str().unwrap_or_default();
@@ -58,7 +61,9 @@ impl TrustedRoot {
         for log in &parsed.tlogs {
             if log.public_key.valid_for.is_none() {
                 let url = &log.base_url;
-                return Err(refused(format!("the log {url:?} has no publicKey.validFor.start, from which its key holds")));
+                return Err(refused(format!(
+                    "the log {url:?} has no publicKey.validFor.start, from which its key holds"
+                )));
             }
         }
         let verifier = Verifier::new(&parsed).map_err(|error| refused(error.to_string()))?;

@@ -50,7 +50,9 @@ mod tests {
 
     #[test]
     fn enough_suffices_whatever_else_there_is_and_what_was_not_read_is_never_nothing() {
-        let of = |need| Requires::new(need, [b"a", b"b"].map(|key| Who::Key(sha256(key))).to_vec()).expect("is one");
+        let of = |need| {
+            Requires::new(need, [b"a", b"b"].map(|key| Who::Key(sha256(key))).to_vec()).expect("is one")
+        };
         let (a, b) = (judged(b"a", Ok(())), judged(b"b", Ok(())));
         let (bad, stranger) = (judged(b"b", Err("no")), judged(b"c", Ok(())));
         assert_eq!(verdict(&of(1), [&a, &bad], 5), Verdict::Verified);

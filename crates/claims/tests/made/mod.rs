@@ -11,22 +11,22 @@ use bulla_tlog::{Checkpoint, Hash, leaf_hash, sha256};
 use serde_json::{Value, json};
 
 /// When everything was signed.
-pub const SIGNED_AT: u64 = 1_795_229_400;
+pub(crate) const SIGNED_AT: u64 = 1_795_229_400;
 
 /// A log of one entry, and who signs.
-pub struct Maker {
-    pub log: SigningKey,
-    pub key: SigningKey,
+pub(crate) struct Maker {
+    pub(crate) log: SigningKey,
+    pub(crate) key: SigningKey,
 }
 
 impl Maker {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = || SigningKey::from_pem(&SigningKey::generate_ecdsa_p256_pem(), None).expect("a key");
         Self { log: key(), key: key() }
     }
 
     /// Believes the log, and these authorities for certificates.
-    pub fn trusted_root(&self, authorities: &[Vec<u8>]) -> String {
+    pub(crate) fn trusted_root(&self, authorities: &[Vec<u8>]) -> String {
         let valid = json!({ "start": "2026-01-01T00:00:00Z" });
         let authority = |der: &Vec<u8>| {
             let chain = json!({ "certificates": [{ "rawBytes": STANDARD.encode(der) }] });
@@ -47,17 +47,17 @@ impl Maker {
         .to_string()
     }
 
-    pub fn log_id(&self) -> Hash {
+    pub(crate) fn log_id(&self) -> Hash {
         sha256(self.log.spki())
     }
 
     /// The public key that signs, in PEM.
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         public_key_pem(self.key.spki())
     }
 
     /// The body of an entry for a signature over bytes of that hash.
-    pub fn body(&self, hash: &Hash, signature: &[u8], verifier: &str) -> String {
+    pub(crate) fn body(&self, hash: &Hash, signature: &[u8], verifier: &str) -> String {
         format!(
             r#"{{"apiVersion":"0.0.1","kind":"hashedrekord","spec":{{"data":{{"hash":{{"algorithm":"sha256","value":"{hash}"}}}},"signature":{{"content":"{}","publicKey":{{"content":"{}"}}}}}}}}"#,
             STANDARD.encode(signature),
@@ -66,7 +66,7 @@ impl Maker {
     }
 
     /// What the log promises of a body.
-    pub fn promise(&self, body: &str) -> Vec<u8> {
+    pub(crate) fn promise(&self, body: &str) -> Vec<u8> {
         let signed = format!(
             r#"{{"body":"{}","integratedTime":{SIGNED_AT},"logID":"{}","logIndex":0}}"#,
             STANDARD.encode(body),
@@ -76,7 +76,7 @@ impl Maker {
     }
 
     /// The annotations of a layer, as cosign writes them.
-    pub fn annotations(&self, signature: &[u8], body: &str) -> BTreeMap<String, String> {
+    pub(crate) fn annotations(&self, signature: &[u8], body: &str) -> BTreeMap<String, String> {
         let bundle = json!({
             "SignedEntryTimestamp": STANDARD.encode(self.promise(body)),
             "Payload": {
@@ -124,7 +124,7 @@ impl Maker {
     }
 
     /// A bundle over bytes.
-    pub fn message(&self, bytes: &[u8]) -> Value {
+    pub(crate) fn message(&self, bytes: &[u8]) -> Value {
         let signature = self.key.sign(bytes).expect("signs");
         let hash = sha256(bytes);
         let entry = self.entry("hashedrekord", &self.body(&hash, &signature, &self.pem()));
@@ -134,7 +134,7 @@ impl Maker {
     }
 
     /// A bundle with a statement about something of that hash.
-    pub fn statement(&self, subject: &Hash, predicate_type: &str, predicate: &Value) -> Value {
+    pub(crate) fn statement(&self, subject: &Hash, predicate_type: &str, predicate: &Value) -> Value {
         let statement = json!({
             "_type": "https://in-toto.io/Statement/v1", "subject": [{ "digest": { "sha256": subject.to_string() } }],
             "predicateType": predicate_type, "predicate": predicate,
@@ -143,8 +143,9 @@ impl Maker {
     }
 
     /// A bundle with an envelope.
-    pub fn envelope(&self, payload_type: &str, payload: &[u8]) -> Value {
-        let mut signed = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    pub(crate) fn envelope(&self, payload_type: &str, payload: &[u8]) -> Value {
+        let mut signed =
+            format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
         signed.extend_from_slice(payload);
         let signature = STANDARD.encode(self.key.sign(&signed).expect("signs"));
         let payload_hash = sha256(payload);
