@@ -209,6 +209,9 @@ fn a_certificate_authority_follows_another_at_its_moment() {
     // The one in force stands first.
     until("the trusted root", || leading(&work, &trusted_root(&served, &data), &after[0]) == [0]);
     let trusted = trusted_root(&served, &data);
+    let authorities = trusted["certificateAuthorities"].as_array().expect("a list");
+    let ends: Vec<bool> = authorities.iter().map(|one| one["validFor"]["end"].is_string()).collect();
+    assert_eq!(ends, [false, true], "the one that was replaced ends");
     assert_eq!(leading(&work, &trusted, &before[0]), [1]);
     assert_eq!(fs::read(data.join("ca/other/1.pem")).unwrap(), old_chain);
     assert_ne!(fs::read(data.join("ca/ca.key")).unwrap(), old_key);

@@ -207,7 +207,7 @@ fn what_a_specification_requires_is_missed_by_its_path() {
                 "@id",
                 "author",
                 "statements",
-                "predicate.statements[0]: an object of 5 members was found, justification or impact_statement, since the status is not_affected, was expected without .statements[0].justification",
+                "predicate.statements[0].justification: is missing, it or impact_statement is required, since the status is not_affected without .statements[0].justification",
                 "statements[0].status",
                 "statements[0].vulnerability",
                 "statements[0].vulnerability.name",
@@ -227,9 +227,23 @@ fn what_a_specification_requires_is_missed_by_its_path() {
     assert!(missed.iter().all(|missed| !missed.contains("without")), "{missed:?}");
 }
 
+/// Puts a value into what another program made, and compares what is said of it.
+fn refused_with(rows: impl IntoIterator<Item = (&'static str, &'static str, Value, &'static str)>) {
+    for (name, pointer, value, expected) in rows {
+        let mut predicate = documents().into_iter().rfind(|(of, _)| *of == name).expect("is one").1;
+        match pointer.rsplit_once('/') {
+            Some((parent, last)) if predicate.pointer(pointer).is_none() => {
+                predicate.pointer_mut(parent).expect("is there")[last] = value;
+            }
+            _ => *predicate.pointer_mut(pointer).expect("is there") = value,
+        }
+        assert_eq!(judge(uri(name), &predicate).expect_err(pointer).to_string(), expected);
+    }
+}
+
 #[test]
 fn what_is_of_another_kind_is_refused_with_path_value_and_expectation() {
-    for (name, pointer, value, expected) in [
+    refused_with([
         ("custom", "", json!("text"), "predicate: \"text\" was found, an object was expected"),
         (
             "custom",
@@ -273,6 +287,18 @@ fn what_is_of_another_kind_is_refused_with_path_value_and_expectation() {
             json!({"name": "x"}),
             "predicate.buildDefinition.resolvedDependencies[0]: an object of 1 members was found, at least one of uri, digest and content was expected",
         ),
+    ]);
+    let long = json!({ "name": "é".repeat(100), "command": ["a".repeat(100), "\u{1b}[31m"], "environment": "é".repeat(100) });
+    let said = judge(uri("link"), &long).expect_err("is text").to_string();
+    assert_eq!(
+        said,
+        format!("predicate.environment: \"{}\"… was found, an object was expected", "é".repeat(60))
+    );
+}
+
+#[test]
+fn lists_of_parts_and_of_vulnerabilities_are_refused_the_same_way() {
+    refused_with([
         (
             "spdx",
             "",
@@ -327,25 +353,10 @@ fn what_is_of_another_kind_is_refused_with_path_value_and_expectation() {
             "openvex",
             "/statements/2/status",
             json!("affected"),
-            "predicate.statements[2]: an object of 4 members was found, action_statement, since the status is affected, was expected",
+            "predicate.statements[2].action_statement: is missing, it is required, since the status is affected",
         ),
         ("link", "/command", json!("make"), "predicate.command: \"make\" was found, a list was expected"),
-    ] {
-        let mut predicate = documents().into_iter().rfind(|(of, _)| *of == name).expect("is one").1;
-        match pointer.rsplit_once('/') {
-            Some((parent, last)) if predicate.pointer(pointer).is_none() => {
-                predicate.pointer_mut(parent).expect("is there")[last] = value;
-            }
-            _ => *predicate.pointer_mut(pointer).expect("is there") = value,
-        }
-        assert_eq!(judge(uri(name), &predicate).expect_err(pointer).to_string(), expected);
-    }
-    let long = json!({ "name": "é".repeat(100), "command": ["a".repeat(100), "\u{1b}[31m"], "environment": "é".repeat(100) });
-    let said = judge(uri("link"), &long).expect_err("is text").to_string();
-    assert_eq!(
-        said,
-        format!("predicate.environment: \"{}\"… was found, an object was expected", "é".repeat(60))
-    );
+    ]);
 }
 
 #[test]

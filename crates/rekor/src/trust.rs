@@ -259,15 +259,27 @@ impl Authorities {
         Ok(())
     }
 
-    /// Adds a certificate authority by its chain in PEM, issuing certificate first, root last.
-    pub fn add_certificate_authority(&mut self, chain_pem: &str, uri: &str) -> Result<(), TrustError> {
-        self.certifying.push(authority(chain_pem, uri)?);
+    /// Adds a certificate authority by its chain in PEM, issuing certificate first, root last, with until when what it signs
+    /// is believed, if it was replaced.
+    pub fn add_certificate_authority(
+        &mut self,
+        chain_pem: &str,
+        uri: &str,
+        end: Option<Timestamp>,
+    ) -> Result<(), TrustError> {
+        self.certifying.push(authority(chain_pem, uri, end)?);
         Ok(())
     }
 
-    /// Adds a timestamp authority by its chain in PEM, signing certificate first, root last.
-    pub fn add_timestamp_authority(&mut self, chain_pem: &str, uri: &str) -> Result<(), TrustError> {
-        self.timestamping.push(authority(chain_pem, uri)?);
+    /// Adds a timestamp authority by its chain in PEM, signing certificate first, root last, with until when what it signs is
+    /// believed, if it was replaced.
+    pub fn add_timestamp_authority(
+        &mut self,
+        chain_pem: &str,
+        uri: &str,
+        end: Option<Timestamp>,
+    ) -> Result<(), TrustError> {
+        self.timestamping.push(authority(chain_pem, uri, end)?);
         Ok(())
     }
 
@@ -300,7 +312,7 @@ impl Authorities {
 }
 
 /// A `CertificateAuthority` message. It is valid from when all its certificates are.
-fn authority(chain_pem: &str, uri: &str) -> Result<Value, TrustError> {
+fn authority(chain_pem: &str, uri: &str, end: Option<Timestamp>) -> Result<Value, TrustError> {
     let wrong = |problem: String| TrustError::Chain(problem);
     let ders = blocks(chain_pem, "CERTIFICATE").map_err(wrong)?;
     let mut chain = Vec::with_capacity(ders.len());
@@ -336,7 +348,7 @@ fn authority(chain_pem: &str, uri: &str) -> Result<Value, TrustError> {
         "subject": { "organization": name(organization), "commonName": name(common_name) },
         "uri": uri,
         "certChain": { "certificates": certificates },
-        "validFor": { "start": start.to_string() },
+        "validFor": ValidFor { start: start.to_string(), end: end.map(|end| end.to_string()) },
     }))
 }
 
@@ -470,12 +482,14 @@ mod tests {
         let mut made = Authorities::default();
         let base = "http://127.0.0.1:8765";
         let start = "2026-11-21T01:49:57Z".parse().expect("time");
-        made.add_certificate_authority(include_str!("../tests/trust/fulcio-chain.pem"), base).expect("chain");
+        made.add_certificate_authority(include_str!("../tests/trust/fulcio-chain.pem"), base, None)
+            .expect("chain");
         made.add_ct_log(include_str!("../tests/trust/ct.pub"), &format!("{base}/ct"), start, None)
             .expect("key");
         made.add_timestamp_authority(
             include_str!("../tests/trust/tsa-chain.pem"),
             &format!("{base}/api/v1/timestamp"),
+            None,
         )
         .expect("chain");
         let untimed = |mut members: Vec<Value>| {
@@ -496,7 +510,7 @@ mod tests {
         let middle = chain.find("-----END CERTIFICATE-----\n").expect("two blocks") + 26;
         let (issuing, root) = chain.split_at(middle);
         let refused =
-            |pem: &str| Authorities::default().add_certificate_authority(pem, "").expect_err("refused");
+            |pem: &str| Authorities::default().add_certificate_authority(pem, "", None).expect_err("refused");
         assert!(refused(&format!("{root}{issuing}")).to_string().contains("must be followed by its issuer"));
         assert!(refused(issuing).to_string().contains("up to a self-signed root"));
         assert!(

@@ -84,11 +84,11 @@ pub(super) struct RemoveKey {
 pub(super) struct Sign {
     #[command(flatten)]
     paper: Paper,
-    /// Private key of a root key that the draft or the root before it names: the path of a file, env://NAME, or the URI of a
+    /// Private key of a root key that the draft or the root before it names: the path of a file, `env://NAME`, or the URI of a
     /// key that somebody keeps
     #[arg(long, value_name = "KEY")]
     root_key: String,
-    /// File with its password. Else BULLA_KEY_PASSWORD, COSIGN_PASSWORD, the terminal, or a line of standard input
+    /// File with its password. Else `BULLA_KEY_PASSWORD`, `COSIGN_PASSWORD`, the terminal, or a line of standard input
     #[arg(long, value_name = "FILE")]
     root_key_password_file: Option<PathBuf>,
 }

@@ -46,7 +46,7 @@ pub(crate) struct Import {
     /// Private key in PEM: PKCS#8, PKCS#1, SEC 1, encrypted PKCS#8, or a key file of cosign
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// File with the password that FILE has. Else BULLA_SOURCE_KEY_PASSWORD, the terminal, or a line of standard input
+    /// File with the password that FILE has. Else `BULLA_SOURCE_KEY_PASSWORD`, the terminal, or a line of standard input
     #[arg(long, value_name = "FILE")]
     source_password_file: Option<PathBuf>,
     #[command(flatten)]
@@ -55,11 +55,11 @@ pub(crate) struct Import {
 
 #[derive(clap::Args)]
 pub(crate) struct Public {
-    /// Path of a private key, a public key or a certificate, env://NAME, or the URI of a key that somebody keeps: pkcs11:,
-    /// awskms://, gcpkms://, azurekms://, hashivault://
+    /// Path of a private key, a public key or a certificate, `env://NAME`, or the URI of a key that somebody keeps: `pkcs11:`,
+    /// `awskms://`, `gcpkms://`, `azurekms://`, `hashivault://`
     #[arg(value_name = "KEY")]
     key: String,
-    /// File with the password of a private key. Else BULLA_KEY_PASSWORD, COSIGN_PASSWORD, the terminal, or a line of standard
+    /// File with the password of a private key. Else `BULLA_KEY_PASSWORD`, `COSIGN_PASSWORD`, the terminal, or a line of standard
     /// input
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -77,7 +77,7 @@ struct Pair {
     /// Form of the private key
     #[arg(long, value_enum, default_value_t = Format::Sigstore)]
     format: Format,
-    /// File with the new password. Else BULLA_KEY_PASSWORD, COSIGN_PASSWORD, the terminal, or a line of standard input
+    /// File with the new password. Else `BULLA_KEY_PASSWORD`, `COSIGN_PASSWORD`, the terminal, or a line of standard input
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Replace files that are there. A key that is replaced is gone, and nothing can be signed with it any more
@@ -140,7 +140,8 @@ impl Pair {
         let prefix = &self.output_key_prefix;
         let name = prefix.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
             Failure::usage(format!(
-                "--output-key-prefix {prefix:?} names no file, a path such as keys/release was expected"
+                "--output-key-prefix \"{}\" names no file, a path such as keys/release was expected",
+                prefix.display()
             ))
         })?;
         let folder = prefix.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -172,13 +172,13 @@ fn authorities(args: &Args, start: Timestamp) -> Result<Authorities, Failure> {
         add(path, |text| all.merge_trusted_root(text))?;
     }
     for (i, path) in args.ca_chain.iter().enumerate() {
-        add(path, |text| all.add_certificate_authority(text, &url(&args.ca_url, i)))?;
+        add(path, |text| all.add_certificate_authority(text, &url(&args.ca_url, i), None))?;
     }
     for (i, path) in args.ct_key.iter().enumerate() {
         add(path, |text| all.add_ct_log(text, &url(&args.ct_url, i), start, None))?;
     }
     for (i, path) in args.tsa_chain.iter().enumerate() {
-        add(path, |text| all.add_timestamp_authority(text, &url(&args.tsa_url, i)))?;
+        add(path, |text| all.add_timestamp_authority(text, &url(&args.tsa_url, i), None))?;
     }
     Ok(all)
 }

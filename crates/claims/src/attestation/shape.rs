@@ -35,7 +35,12 @@ impl<'a> At<'a> {
 
     /// A member that must be there; `null` is not.
     pub(crate) fn member(&self, name: &str) -> Result<At<'a>, Refusal> {
-        self.optional(name)?.ok_or_else(|| Refusal::new(self.below(name), "is missing, it is required"))
+        self.optional(name)?.ok_or_else(|| self.lacks(name, "it is required"))
+    }
+
+    /// A refusal of what has no such member.
+    pub(crate) fn lacks(&self, name: &str, why: &str) -> Refusal {
+        Refusal::new(self.below(name), format!("is missing, {why}"))
     }
 
     /// A member that may be there.

@@ -103,13 +103,12 @@ pub(crate) fn identity(raw: &[u8]) -> Result<(String, String), String> {
     let Some((_, subject)) = name(subject).filter(|_| is_person) else {
         return Err("names neither an e-mail address nor a URI nor a user name".to_owned());
     };
-    let issuer = match only(&certificate, ISSUER_V2)? {
-        Some(raw) => utf8_string(raw),
-        None => {
-            let raw = only(&certificate, ISSUER)?
-                .ok_or("names no issuer of identities, extension 1.3.6.1.4.1.57264.1.8 was expected")?;
-            String::from_utf8(raw.to_vec()).ok()
-        }
+    // A newer extension that cannot be read does not let the older one speak.
+    let issuer = if let Some(raw) = only(&certificate, ISSUER_V2)? {
+        utf8_string(raw)
+    } else {
+        let missing = "names no issuer of identities, extension 1.3.6.1.4.1.57264.1.8 was expected";
+        String::from_utf8(only(&certificate, ISSUER)?.ok_or(missing)?.to_vec()).ok()
     };
     Ok((issuer.ok_or("has an issuer of identities that is no UTF-8 text")?, subject))
 }

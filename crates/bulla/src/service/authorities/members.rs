@@ -5,6 +5,7 @@
 //! DIR/authorities.json   where each authority is, as the server said last
 //! DIR/ca/chain.pem       certificates of the certificate authority, issuing first, root last
 //! DIR/ca/other/*.pem     chains that are believed beside it: retired ones, and one that is to follow
+//! DIR/ca/other/*.ended   until when a chain of that name is believed; without it as long as its certificates last
 //! DIR/ca/next/chain.pem  the chain that is to follow, see `staged`
 //! DIR/ct/ct.pub          public key of the certificate transparency log; DIR/ct-2/ct.pub that of the one after it
 //! DIR/tsa/chain.pem      certificates of the timestamp authority, signing first, root last
@@ -103,7 +104,8 @@ impl Members {
     ) -> Result<(), Failure> {
         if let Some(url) = &self.ca {
             for chain in staged::chains(&dir.join("ca"))? {
-                add(&chain, |text| authorities.add_certificate_authority(text, url))?;
+                let end = staged::end(&chain)?;
+                add(&chain, |text| authorities.add_certificate_authority(text, url, end))?;
             }
             if self.serves("ca") {
                 services.ca_urls.insert(0, url.clone());
@@ -121,7 +123,8 @@ impl Members {
         }
         if let Some(url) = &self.tsa {
             for chain in staged::chains(&dir.join("tsa"))? {
-                add(&chain, |text| authorities.add_timestamp_authority(text, url))?;
+                let end = staged::end(&chain)?;
+                add(&chain, |text| authorities.add_timestamp_authority(text, url, end))?;
             }
             if self.serves("tsa") {
                 services.tsa_urls.insert(0, url.clone());

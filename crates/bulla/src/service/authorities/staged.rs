@@ -168,7 +168,12 @@ fn keep_old_chain(data: &Path, role: &Role) -> Result<(), Failure> {
     if kept.iter().any(|path| fs::read(path).is_ok_and(|text| text == old.as_bytes())) {
         return Ok(());
     }
-    note(&other, &free_name(&other, |number| format!("{number}.pem"))?, &old)?;
+    let name = free_name(&other, |number| format!("{number}.pem"))?;
+    if let Some(replaced) = Plan::read(&place(data, role))?.and_then(|plan| plan.from()) {
+        let end = replaced.checked_add(LAST_SIGNATURES).unwrap_or(Timestamp::MAX);
+        note(&other, &Path::new(&name).with_extension(ENDED).to_string_lossy(), &format!("{end}\n"))?;
+    }
+    note(&other, &name, &old)?;
     settle(&other)?;
     settle(&home)
 }
@@ -250,6 +255,22 @@ pub(super) fn others(home: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
 }
 
+/// Until when what a chain signs is believed, if that was noted beside it.
+pub(super) fn end(chain: &Path) -> Result<Option<Timestamp>, Failure> {
+    let path = chain.with_extension(ENDED);
+    let failed = |problem: &dyn std::fmt::Display| {
+        Failure::usage(format!(
+            "{}: {problem}: a time such as 2026-11-21T00:00:00Z was expected, or no file",
+            path.display()
+        ))
+    };
+    match fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().map(Some).map_err(|error| failed(&error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
 /// The chain in force, those that are believed beside it, and the one that is to follow.
 pub(super) fn chains(home: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut all = vec![home.join(CHAIN)];
@@ -269,6 +290,10 @@ pub(super) const SINCE: &str = "since";
 /// Of one authority that was rotated every day, three years.
 const MOST: u32 = 1000;
 const OTHER: &str = "other";
+const ENDED: &str = "ended";
+/// A request in flight is answered by the old key, and a certificate that it signed last is used until it ends, which is after a
+/// day at most.
+const LAST_SIGNATURES: SignedDuration = SignedDuration::from_hours(25);
 
 #[cfg(test)]
 mod tests {
@@ -284,7 +309,7 @@ mod tests {
             let data = folder.path();
             let hierarchy = Hierarchy::new(data, "Corp");
             let old = hierarchy.open(&CA, now).await.expect("made");
-            let plan = Plan { staged: now, overlap_seconds: 0, published: None, replaces_root: true };
+            let plan = Plan { staged: now, overlap_seconds: 0, published: Some(now), replaces_root: true };
             hierarchy.stage_root(&[&CA], &plan, now).await.expect("staged");
             assert!(!is_begun(data, &CA));
             let new = fs::read_to_string(data.join("ca/next/chain.pem")).expect("staged");
@@ -299,6 +324,8 @@ mod tests {
             assert_eq!(fs::read(data.join("ca/ca.key")).expect("there"), new_key);
             assert_eq!(fs::read_to_string(data.join("ca/other/1.pem")).expect("there"), old.chain);
             assert_eq!(others(&data.join("ca")).expect("listed").len(), 1, "after {done}");
+            assert_eq!(end(&data.join("ca/other/1.pem")).expect("readable"), Some(now + LAST_SIGNATURES));
+            assert_eq!(end(&data.join("ca/chain.pem")).expect("readable"), None);
             assert!(!data.join("ca/next").exists());
             let root = fs::read_to_string(data.join("root.pem")).expect("there");
             assert!(new.ends_with(&root), "after {done}");

@@ -1,4 +1,4 @@
-//! A bill of materials by CycloneDX, in JSON (<https://cyclonedx.org/docs/latest/json/>).
+//! A bill of materials by `CycloneDX`, in JSON (<https://cyclonedx.org/docs/latest/json/>).
 
 use super::{At, PredicateType};
 use crate::entry::Refusal;

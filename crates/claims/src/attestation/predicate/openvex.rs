@@ -1,4 +1,4 @@
-//! Which vulnerabilities matter to a product, by OpenVEX
+//! Which vulnerabilities matter to a product, by `OpenVEX`
 //! (<https://github.com/openvex/spec/blob/main/OPENVEX-SPEC.md>).
 
 use super::{At, PredicateType};
@@ -49,11 +49,11 @@ fn statement(at: &At<'_>) -> Result<(), Refusal> {
     let justification = at.optional("justification")?;
     justification.as_ref().map_or(Ok(""), |value| value.one_of(&JUSTIFICATION))?;
     match at.member("status")?.one_of(&STATUS)? {
-        "not_affected" if justification.is_none() && at.optional("impact_statement")?.is_none() => {
-            Err(at.refuse("justification or impact_statement, since the status is not_affected,"))
-        }
+        "not_affected" if justification.is_none() && at.optional("impact_statement")?.is_none() => Err(
+            at.lacks("justification", "it or impact_statement is required, since the status is not_affected")
+        ),
         "affected" if at.optional("action_statement")?.is_none() => {
-            Err(at.refuse("action_statement, since the status is affected,"))
+            Err(at.lacks("action_statement", "it is required, since the status is affected"))
         }
         _ => Ok(()),
     }
