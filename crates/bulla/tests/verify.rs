@@ -192,7 +192,7 @@ impl Image {
         let payload = simple_signing::payload("r", &format!("sha256:{}", self.digest), &BTreeMap::new())
             .expect("is one");
         let signature = self.maker.key.sign(&payload).expect("signs");
-        let body = self.maker.body(&sha256(&payload), &signature, &self.maker.pem());
+        let body = made::body(&sha256(&payload), &signature, &self.maker.pem());
         let mut layer = self.blob(simple_signing::MEDIA_TYPE, &payload);
         layer["annotations"] = json!(self.maker.annotations(&signature, &body));
         let config = self.blob("application/vnd.oci.image.config.v1+json", b"{}");

@@ -139,10 +139,10 @@ const ADVISORY: [&str; 6] = [
 fn texts(value: &Value, path: &str, to: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, value)| texts(value, &format!("{path}/{name}"), to))
+            members.iter().for_each(|(name, value)| texts(value, &format!("{path}/{name}"), to));
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(n, value)| texts(value, &format!("{path}/{n}"), to))
+            items.iter().enumerate().for_each(|(n, value)| texts(value, &format!("{path}/{n}"), to));
         }
         Value::String(_) => to.push(path.to_owned()),
         _ => {}

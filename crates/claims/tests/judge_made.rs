@@ -109,7 +109,7 @@ impl Old {
     }
 
     fn annotations(&self) -> BTreeMap<String, String> {
-        let body = self.maker.body(&sha256(&self.payload), &self.signature, &self.maker.pem());
+        let body = made::body(&sha256(&self.payload), &self.signature, &self.maker.pem());
         self.maker.annotations(&self.signature, &body)
     }
 
@@ -134,7 +134,7 @@ fn a_layer_of_before_bundles_is_verified() {
 fn lesson_3_an_entry_with_another_key_is_no_entry() {
     let old = Old::new();
     let stranger = Maker::new();
-    let body = old.maker.body(&sha256(&old.payload), &old.signature, &stranger.pem());
+    let body = made::body(&sha256(&old.payload), &old.signature, &stranger.pem());
     assert_eq!(
         old.judge(&old.maker.annotations(&old.signature, &body)),
         ("binding", "entry has another key or certificate than the one that signed".to_owned())
@@ -216,7 +216,7 @@ fn keyless(names: &[&str], ca: bool, signed: Need, promise: impl Fn(&mut Value))
     let old = Old::new();
     let names = names.iter().map(|name| SanType::Rfc822Name((*name).try_into().expect("a name"))).collect();
     let (pem, _, anchor) = certificate(&old.maker, names, ca);
-    let body = old.maker.body(&sha256(&old.payload), &old.signature, &pem);
+    let body = made::body(&sha256(&old.payload), &old.signature, &pem);
     let mut annotations = old.maker.annotations(&old.signature, &body);
     annotations.insert("dev.sigstore.cosign/certificate".to_owned(), pem);
     let name = "dev.sigstore.cosign/bundle";
@@ -311,7 +311,7 @@ fn an_attestation_of_before_bundles_is_verified() {
     assert_eq!(judge(&sha256(b"another"), attestation("spdx")).0, "content");
 }
 
-/// Made with PyCA's `cryptography`: key, signature, entry and promise of an image signature.
+/// Made with `pyca/cryptography`: key, signature, entry and promise of an image signature.
 #[test]
 fn a_layer_that_another_program_signed_is_verified() {
     let pem = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElw8Ula0TYDBPnVIrZDfx+4Dh01GH\nS5og7cwqarWG5GLk4KwXGGAr+zFpHiDDhZp3OYzbf/qAzguIKa6av95b7g==\n-----END PUBLIC KEY-----\n";
@@ -323,7 +323,7 @@ fn a_layer_that_another_program_signed_is_verified() {
         Hash::from_hex("89333bc71f02c647533ab52e592ad22c609728f12eabff6fda0920109db40401").expect("hex");
     let payload =
         payload("registry.test/team/app", &format!("sha256:{image}"), &BTreeMap::new()).expect("is one");
-    let body = Maker::new().body(&sha256(&payload), &STANDARD.decode(signature).expect("base64"), pem);
+    let body = made::body(&sha256(&payload), &STANDARD.decode(signature).expect("base64"), pem);
     let expected = "4e2a0fb5c846cd46526ccca769de79c0364e7746270ee447460049fade2aaccc";
     assert_eq!(leaf_hash(body.as_bytes()).to_string(), expected);
     let spki: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -352,8 +352,8 @@ fn a_layer_that_another_program_signed_is_verified() {
         sct: Need::Required,
     };
     assert_eq!(failed(&judge_layer(layer, &image, &root, &policy, NOW)), ("none", String::new()));
-    let later = [("integratedTime", json!(1_700_000_001)), ("logIndex", json!(43))];
-    for (name, value) in later {
+    let changes = [("integratedTime", json!(1_700_000_001)), ("logIndex", json!(43))];
+    for (name, value) in changes {
         let mut said = said.clone();
         said["Payload"][name] = value;
         let mut annotations = annotations.clone();

@@ -176,8 +176,9 @@ fn checked(text: &mut String, check: &Check) {
         Outcome::Failed(problem) => ("FAILED", problem.clone()),
         Outcome::Skipped(why) => ("-", why.clone()),
     };
+    let told = format!("  {:<11} {mark:<6} {}", check.name, printable(&said));
     // Writing to a string cannot fail.
-    writeln!(text, "  {:<11} {mark:<6} {}", check.name, printable(&said)).unwrap_or_default();
+    writeln!(text, "{}", told.trim_end()).unwrap_or_default();
 }
 
 fn described(check: &Check) -> Value {

@@ -269,11 +269,11 @@ impl Judgement<'_> {
 
 /// The checks that the crate makes, in its order.
 fn order(is_key: bool) -> &'static [&'static str] {
-    match is_key {
-        true => &[INCLUSION, PROMISE, SIGNATURE, ARTIFACT],
-        // It verifies promises for their time first; those times count when their windows were looked at with the log.
-        false => &[PROMISE, CERTIFICATE, SCT, INCLUSION, SIGNATURE, ARTIFACT],
+    if is_key {
+        return &[INCLUSION, PROMISE, SIGNATURE, ARTIFACT];
     }
+    // Promises first, for it is by their times that the certificate is judged.
+    &[PROMISE, CERTIFICATE, SCT, INCLUSION, SIGNATURE, ARTIFACT]
 }
 
 /// At which check it stopped.

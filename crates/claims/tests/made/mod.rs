@@ -56,15 +56,6 @@ impl Maker {
         public_key_pem(self.key.spki())
     }
 
-    /// The body of an entry for a signature over bytes of that hash.
-    pub(crate) fn body(&self, hash: &Hash, signature: &[u8], verifier: &str) -> String {
-        format!(
-            r#"{{"apiVersion":"0.0.1","kind":"hashedrekord","spec":{{"data":{{"hash":{{"algorithm":"sha256","value":"{hash}"}}}},"signature":{{"content":"{}","publicKey":{{"content":"{}"}}}}}}}}"#,
-            STANDARD.encode(signature),
-            STANDARD.encode(verifier)
-        )
-    }
-
     /// What the log promises of a body.
     pub(crate) fn promise(&self, body: &str) -> Vec<u8> {
         let signed = format!(
@@ -112,7 +103,7 @@ impl Maker {
         })
     }
 
-    fn bundle(&self, entry: Value, content: (&str, Value)) -> Value {
+    fn bundle(&self, entry: &Value, content: &(&str, Value)) -> Value {
         json!({
             "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
             "verificationMaterial": {
@@ -127,10 +118,10 @@ impl Maker {
     pub(crate) fn message(&self, bytes: &[u8]) -> Value {
         let signature = self.key.sign(bytes).expect("signs");
         let hash = sha256(bytes);
-        let entry = self.entry("hashedrekord", &self.body(&hash, &signature, &self.pem()));
+        let entry = self.entry("hashedrekord", &body(&hash, &signature, &self.pem()));
         let digest = json!({ "algorithm": "SHA2_256", "digest": hash.to_base64() });
         let signed = json!({ "messageDigest": digest, "signature": STANDARD.encode(&signature) });
-        self.bundle(entry, ("messageSignature", signed))
+        self.bundle(&entry, &("messageSignature", signed))
     }
 
     /// A bundle with a statement about something of that hash.
@@ -156,6 +147,15 @@ impl Maker {
         let envelope = json!({
             "payload": STANDARD.encode(payload), "payloadType": payload_type, "signatures": [{ "sig": signature }],
         });
-        self.bundle(self.entry("dsse", &body), ("dsseEnvelope", envelope))
+        self.bundle(&self.entry("dsse", &body), &("dsseEnvelope", envelope))
     }
+}
+
+/// The body of an entry for a signature over bytes of that hash.
+pub(crate) fn body(hash: &Hash, signature: &[u8], verifier: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"0.0.1","kind":"hashedrekord","spec":{{"data":{{"hash":{{"algorithm":"sha256","value":"{hash}"}}}},"signature":{{"content":"{}","publicKey":{{"content":"{}"}}}}}}}}"#,
+        STANDARD.encode(signature),
+        STANDARD.encode(verifier)
+    )
 }
