@@ -1,8 +1,6 @@
 //! `bulla verify` as people and pipelines run it: files, image layouts and registries, what is said, and the exit code.
 
-#[allow(dead_code, unused_imports, reason = "each test program uses the part it needs")]
 mod common;
-#[allow(dead_code, reason = "each test program uses the part it needs")]
 #[path = "../../claims/tests/made/mod.rs"]
 mod made;
 
@@ -130,6 +128,16 @@ fn what_is_asked_must_make_sense() {
             2,
             "bulla: \"registry.example/a\" is neither a file nor oci:DIR, and with --offline no registry is asked\n"
         )
+    );
+}
+
+#[test]
+fn offline_asks_no_keeper_of_keys_either() {
+    let (code, _, errors) = run(&mut verify("py-v2", &["--offline", "--key", "awskms:///alias/release"]));
+    assert_eq!(code, 2);
+    assert_eq!(
+        errors,
+        "bulla: --key awskms:///alias/release: with --offline nobody is asked for it, name a file with the public key\n"
     );
 }
 

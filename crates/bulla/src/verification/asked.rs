@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bulla_authority::key;
 use bulla_claims::identity::{IdentityPattern, Pattern, PatternError, Requires, Who};
 use bulla_claims::judge::{Content, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot};
 use bulla_tlog::sha256;
@@ -21,10 +22,28 @@ pub(crate) struct Args {
     /// Bundle with the signature of a file [default: FILE.sigstore.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
-    /// Whom to believe: logs, and authorities for certificates and timestamps, as `bulla trust` and TUF repositories have it
-    #[arg(long, value_name = "FILE")]
-    trusted_root: Option<PathBuf>,
-    /// Public key that may have signed: a file, env://NAME, or the URI of a key that is kept elsewhere; repeat for more
+    #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
+    signers: Signers,
+    /// Open no connection: files and image layouts only
+    #[arg(long)]
+    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// Say with which options each signature would have been accepted
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// What it looks like; the JSON is described in docs/reference-verify.md
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    pub(crate) output: Output,
+}
+
+/// Who may have signed.
+#[derive(clap::Args)]
+#[group(skip)]
+struct Signers {
+    /// Public key that may have signed: a file, `env://NAME`, or the URI of a key that is kept elsewhere; repeat for more
     #[arg(long, value_name = "REF", help_heading = "Who may have signed")]
     key: Vec<String>,
     /// Name in the certificate: an e-mail address, a URI or a user name
@@ -48,23 +67,21 @@ pub(crate) struct Args {
     /// How many different ones of them must have signed
     #[arg(long, value_name = "K", default_value_t = 1, help_heading = "Who may have signed")]
     require: usize,
+}
+
+/// Whom to believe.
+#[derive(clap::Args)]
+#[group(skip)]
+struct Trust {
+    /// Whom to believe: logs, and authorities for certificates and timestamps, as `bulla trust` and TUF repositories have it
+    #[arg(long, value_name = "FILE")]
+    trusted_root: Option<PathBuf>,
     /// Accept what no log has; a stolen key goes unseen then
     #[arg(long, alias = "insecure-ignore-tlog")]
     skip_log_unsafe: bool,
     /// Accept certificates that no certificate transparency log has
     #[arg(long, alias = "insecure-ignore-sct")]
     skip_sct_unsafe: bool,
-    /// Open no connection: files and image layouts only
-    #[arg(long)]
-    pub(crate) offline: bool,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    /// Say with which options each signature would have been accepted
-    #[arg(long)]
-    pub(crate) explain: bool,
-    /// What it looks like; the JSON is described in docs/reference-verify.md
-    #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub(crate) output: Output,
 }
 
 /// The same, read.
@@ -78,10 +95,15 @@ pub(crate) struct Asked {
 impl Args {
     /// Reads keys, patterns and the trusted root.
     pub(crate) async fn read(&self, content: Content) -> Result<Asked, Failure> {
-        let identities = self.identities()?;
+        let identities = self.signers.identities()?;
         let passwords = Passwords::new(None);
         let mut keys = Vec::new();
-        for reference in &self.key {
+        for reference in &self.signers.key {
+            // A token in hardware is no service.
+            if self.offline && key::is_uri(reference) && !reference.starts_with("pkcs11:") {
+                let problem = "with --offline nobody is asked for it, name a file with the public key";
+                return Err(Failure::usage(format!("--key {reference}: {problem}")));
+            }
             keys.push(verification_key(reference, &passwords).await?.spki().to_vec());
         }
         if keys.is_empty() && identities.is_empty() {
@@ -92,20 +114,23 @@ impl Args {
         }
         let of = keys.iter().map(|key| Who::Key(sha256(key)));
         let of = of.chain(identities.iter().cloned().map(Who::Identity)).collect();
-        let requires = Requires::new(self.require, of)
-            .map_err(|error| Failure::usage(format!("--require {}: {error}", self.require)))?;
-        let path = self.trusted_root.as_deref().ok_or_else(|| {
+        let need = self.signers.require;
+        let requires =
+            Requires::new(need, of).map_err(|error| Failure::usage(format!("--require {need}: {error}")))?;
+        let path = self.trust.trusted_root.as_deref().ok_or_else(|| {
             Failure::usage("nobody is believed: name a trusted root with --trusted-root FILE; `bulla trust root` prints that of a log")
         })?;
         let bytes = read_small(path, MAX_TRUSTED_ROOT as u64)?;
         let root = TrustedRoot::parse(&bytes)
             .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-        let need = |skip| if skip { Need::NotRequired } else { Need::Required };
-        let (log, sct) = (need(self.skip_log_unsafe), need(self.skip_sct_unsafe));
+        let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
+        let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
         let policy = Policy { keys, identities, content, log, sct };
-        Ok(Asked { policy, requires, need: self.require, root })
+        Ok(Asked { policy, requires, need, root })
     }
+}
 
+impl Signers {
     fn identities(&self) -> Result<Vec<IdentityPattern>, Failure> {
         let subject = first([
             ("--certificate-identity", &self.certificate_identity, Pattern::exact),

@@ -1,4 +1,5 @@
 //! Signatures made for tests: by a key or with a certificate, in a log of one entry, with the trusted root that believes it.
+#![allow(dead_code, reason = "each test program uses the part it needs")]
 
 use std::collections::BTreeMap;
 
