@@ -13,6 +13,7 @@ use bulla_claims::SigningKey;
 use bulla_claims::keys::public_key_pem;
 use http_body_util::BodyExt as _;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 use tough::{IntoVec as _, RepositoryLoader, TargetName};
 use tower::ServiceExt as _;
 
@@ -212,6 +213,21 @@ async fn a_root_is_made_and_replaced_by_those_who_hold_its_keys() {
             .contains("draft names 0 of 1 keys that targets needs")
     );
     ceremony::add_online_key(&draft, &pem(&online)).unwrap();
+    // Drafts go from hand to hand: what one role asks for, all three do, since that is what is shown.
+    let honest = fs::read_to_string(&draft).unwrap();
+    for (role, member, with, said) in [
+        ("targets", "threshold", json!(2), "asks for 2 signatures"),
+        ("snapshot", "keyids", json!([]), "names other keys than timestamp does"),
+    ] {
+        let mut changed: Value = serde_json::from_str(&honest).unwrap();
+        changed["signed"]["roles"][role][member] = with;
+        fs::write(&draft, changed.to_string()).unwrap();
+        for refused in [problem(ceremony::show(&draft)), problem(ceremony::sign(&draft, &*one).await)] {
+            assert!(refused.contains(role) && refused.contains(said), "{refused}");
+        }
+        assert!(problem(ceremony::publish(&draft, dir.path(), now)).contains(said));
+    }
+    fs::write(&draft, &honest).unwrap();
     ceremony::add_key(&draft, &pem(&one)).unwrap();
     ceremony::sign(&draft, &*one).await.unwrap();
     assert!(

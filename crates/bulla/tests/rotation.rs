@@ -541,3 +541,77 @@ fn what_expires_soon_is_said_and_measured() {
 }
 
 const DAY: f64 = 86_400.0;
+
+#[test]
+fn rotations_do_not_mix() {
+    let (_folder, data, _work) = folder_and_data();
+    let served = up(&data);
+    // As many at once as there are: one lays a key, the others are told why not.
+    let codes: Vec<i32> = std::thread::scope(|scope| {
+        let all: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| rotate(&data, &["tsa", "--overlap", "1h"]).0)).collect();
+        all.into_iter().map(|one| one.join().expect("ends")).collect()
+    });
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
+    let staged = listed(&data, "tsa")["staged"].clone();
+    assert!(staged["published"].is_string(), "{staged}");
+    // Whatever is called told is in what clients are told.
+    assert_eq!(trusted_root(&served, &data)["timestampAuthorities"].as_array().expect("a list").len(), 2);
+    assert_eq!(served.stop().0, Some(0));
+}
+
+#[test]
+fn a_log_is_rotated_beside_a_key_that_is_kept_elsewhere() {
+    let (_folder, data, work) = folder_and_data();
+    assert_eq!(up(&data).stop().0, Some(0));
+    let elsewhere = work.join("ca.key");
+    fs::rename(data.join("ca/ca.key"), &elsewhere).expect("moves");
+    let mut command = bulla();
+    command.args([
+        "up",
+        "--dev",
+        "--http",
+        "127.0.0.1:0",
+        "--grpc",
+        "off",
+        "--metrics",
+        "127.0.0.1:0",
+        "--data",
+    ]);
+    command.arg(&data).arg("--ca-key").arg(&elsewhere).env("BULLA_DISK_RESERVE", "0");
+    let served = Served::start(&mut command);
+    rotated(&data, &["ct", "--overlap", "0s"]);
+    assert!(data.join("ct/ended").exists());
+    certificate(&served, &work);
+    let (code, _, errors) = rotate(&data, &["ca", "--overlap", "0s"]);
+    assert!(code == 2 && errors.contains("kept elsewhere, as --ca-key names it"), "{errors}");
+}
+
+#[test]
+fn what_is_damaged_stops_nothing_but_itself() {
+    let (_folder, data, work) = folder_and_data();
+    assert_eq!(up(&data).stop().0, Some(0));
+    rotated(&data, &["ca", "--overlap", "0s"]);
+    rotated(&data, &["ct", "--overlap", "0s"]);
+    fs::write(data.join("ca/next/ca.key"), "").expect("writes");
+    fs::write(data.join("ct-2/plan.json"), "{").expect("writes");
+    let served = up(&data);
+    let issued = certificate(&served, &work);
+    assert_eq!(leading(&work, &trusted_root(&served, &data), &issued[0]), [0]);
+    assert_eq!(served.stop().0, Some(0));
+    fs::remove_dir_all(data.join("ca/next")).expect("removes");
+    fs::remove_dir_all(data.join("ct-2")).expect("removes");
+
+    // A root that was withdrawn leaves the key of the one in force where it is found.
+    rotated(&data, &["root", "--overlap", "1h"]);
+    for role in ["ca", "tsa"] {
+        fs::remove_dir_all(data.join(role).join("next")).expect("removes");
+    }
+    rotated(&data, &["ca", "--overlap", "0s"]);
+    let served = up(&data);
+    until("the new key", || data.join("ca/other/1.pem").exists());
+    certificate(&served, &work);
+
+    let (code, _, errors) = run(bulla().args(["trust", "rotate", "--list", "--data"]).arg(work.join("none")));
+    assert!(code == 2 && errors.contains("none holds no authorities"), "{errors}");
+}

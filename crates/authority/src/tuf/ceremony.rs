@@ -131,6 +131,7 @@ pub(super) fn install(dir: &Path, mut root: Signed<Root>, now: Timestamp) -> Res
     if root.signed.expires <= now {
         return wrong(format!("draft expired at {}", root.signed.expires));
     }
+    online_roles_agree(&root.signed)?;
     for role in ONLINE.into_iter().chain([RoleType::Root]) {
         let keys = root.signed.roles.get(&role);
         let (keys, threshold) = keys.map_or((0, 1), |keys| (keys.keyids.len() as u64, keys.threshold.get()));
@@ -278,7 +279,31 @@ fn change(
 
 fn load(draft: &Path) -> Result<Signed<Root>, RepositoryError> {
     let missing = || RepositoryError::Read(draft.to_owned(), "it is missing: begin a draft".to_owned());
-    read_json(draft)?.ok_or_else(missing)
+    let root: Signed<Root> = read_json(draft)?.ok_or_else(missing)?;
+    online_roles_agree(&root.signed)?;
+    Ok(root)
+}
+
+/// One server signs three roles, with one key at a time. A root that says otherwise of one of them is no root of ours, and what
+/// is shown of the three would not be true of each.
+pub(super) fn online_roles_agree(root: &Root) -> Result<(), RepositoryError> {
+    let sorted = |role| {
+        let mut ids: Vec<_> = ids(root, role).iter().map(|id| hex(id)).collect();
+        ids.sort();
+        ids
+    };
+    let expected = sorted(RoleType::Timestamp);
+    for role in ONLINE {
+        let asked = root.roles.get(&role).map_or(1, |keys| keys.threshold.get());
+        let problem = match asked {
+            1 if sorted(role) == expected => continue,
+            1 => "names other keys than timestamp does".to_owned(),
+            _ => format!("asks for {asked} signatures"),
+        };
+        let problem = format!("{problem}, and one server signs it with one key: begin the draft again");
+        return Err(RepositoryError::Role { role, problem });
+    }
+    Ok(())
 }
 
 fn save(draft: &Path, root: &Signed<Root>) -> Result<Draft, RepositoryError> {

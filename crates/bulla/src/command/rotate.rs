@@ -43,9 +43,15 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     let Some(whose) = args.whose else {
-        say(&listed(&report::read(&args.data)?, args.output));
+        let signing = report::read(&args.data)?;
+        if signing.is_empty() {
+            let problem = "holds no authorities: start some with `bulla up`, or pass --data DIR";
+            return Err(Failure::usage(format!("{} {problem}", args.data.display())));
+        }
+        say(&listed(&signing, args.output));
         return Ok(());
     };
+    let _alone = staging::alone(&args.data)?;
     let password = args.root_key_password_file.as_deref().map(password_in).transpose()?;
     let means = Means {
         data: &args.data,

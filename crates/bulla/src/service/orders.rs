@@ -92,9 +92,10 @@ impl Orders {
         let mut taken = Vec::new();
         // The repository's key first: what follows is signed by it.
         let repository = self.authorities.trusted().turn().await;
-        if self.authorities.welcome().await? {
+        let unknown = self.authorities.welcome().await?;
+        if !unknown.is_empty() {
             self.tell_clients(self.args.url.as_deref()).await?;
-            taken.append(&mut self.authorities.told()?);
+            taken.append(&mut self.authorities.told(unknown)?);
         }
         if self.authorities.turn().await? {
             self.tell_clients(self.args.url.as_deref()).await?;

@@ -52,6 +52,11 @@ async fn main() {
 }
 
 async fn run(url: &str, key: &str, chains: &str, name: Option<&str>) -> Outcome {
+    // Why a tile was not fetched luct says here alone.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .init();
     // The first of luct's clients installs the crypto that others then find.
     let _luct = ReqwestClient::new("luct");
     let log = Log {

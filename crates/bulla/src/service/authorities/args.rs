@@ -8,6 +8,7 @@ use bulla_authority::api::ct::Submissions;
 
 use tokio::net::TcpListener;
 
+use super::named_key::NamedKeys;
 use crate::command::Failure;
 use crate::service::http;
 use crate::text;
@@ -143,6 +144,11 @@ impl Args {
             }
         }
         Ok(listeners)
+    }
+
+    /// Keys of authorities that are kept elsewhere.
+    pub(super) fn keys(&self) -> NamedKeys<'_> {
+        NamedKeys { ca: self.ca_key.as_deref(), tsa: self.tsa_key.as_deref() }
     }
 
     /// Everything is served.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
 
+use super::ct;
 use super::members::Members;
 use crate::command::Failure;
 use crate::home::Identity;
@@ -234,7 +235,7 @@ fn kyverno(Stack { url, issuer, data, .. }: &Stack) -> String {
          YAML\n",
         roots = indented("ca/chain.pem"),
         rekor = indented("v1.pub"),
-        ctlog = indented("ct/ct.pub"),
+        ctlog = indented(&format!("{}/ct.pub", ct::active_dir(data))),
     );
     text
 }

@@ -1,6 +1,7 @@
 //! The certificate transparency logs: ledgers below `DIR/ct`, `DIR/ct-2`, …. A log is its key, so a new key is a new log: the old
 //! one ends, takes nothing more, and is served for ever. One takes certificates at a time.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -51,9 +52,13 @@ impl Place {
         let ended = match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let time = text.trim().parse();
-                Some(time.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?)
+                Some(time.map_err(|error| {
+                    let expected = "when the log ended was expected, such as 2026-11-21T00:00:00Z";
+                    Failure::usage(format!("{}: {expected}: {error}", path.display()))
+                })?)
             }
-            Err(_absent) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Failure::usage(format!("{}: {error}", path.display()))),
         };
         Ok(Self { plan: Plan::read(&dir)?, number, dir, ended })
     }
@@ -63,7 +68,15 @@ impl Place {
     pub(super) fn all(data: &Path) -> Result<Vec<Self>, Failure> {
         let mut all: Vec<Self> = Vec::new();
         for number in 1.. {
-            let place = Self::read(data, number)?;
+            let is_staged = all.last().is_some_and(|last: &Self| last.ended.is_none());
+            let place = match Self::read(data, number) {
+                // Nobody relies on it yet, so the one before it goes on.
+                Err(failure) if is_staged => {
+                    tracing::error!(%failure, "a staged certificate transparency log is damaged");
+                    break;
+                }
+                place => place?,
+            };
             if place.dir.exists() {
                 all.push(place);
             } else if all.last().is_some_and(|last| last.ended.is_some()) {
@@ -90,6 +103,13 @@ impl Place {
     pub(super) fn start(&self, first: Timestamp) -> Timestamp {
         self.plan.as_ref().map_or(first, |plan| plan.staged)
     }
+}
+
+/// The directory, below the data directory, of the log that takes certificates.
+pub(super) fn active_dir(data: &Path) -> String {
+    let all = Place::all(data).unwrap_or_default();
+    let active = Place::active(&all).0.and_then(|place| place.dir.file_name());
+    active.map_or_else(|| "ct".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 const ENDED: &str = "ended";
@@ -139,8 +159,16 @@ impl CertificateLogs {
         if places.is_empty() {
             places.push(Place::read(data, 1)?);
         }
+        let active = Place::active(&places).0.map(|active| active.number);
         for place in places {
-            logs.add(place).await?;
+            let (number, dir) = (place.number, place.dir.clone());
+            match logs.add(place).await {
+                Err(failure) if active.is_some_and(|active| active < number) => {
+                    let dir = dir.display();
+                    tracing::error!(%failure, "{dir} is staged and damaged: take it away and rotate again");
+                }
+                added => added?,
+            }
         }
         Ok(logs)
     }
@@ -186,11 +214,14 @@ impl CertificateLogs {
 
     /// Ends the one that takes certificates, for good: the one after it does from now on.
     pub(super) async fn end(&self) -> Result<(), Failure> {
-        let Some(active) = self.open_ones().next() else { return Ok(()) };
+        let mut open = self.open_ones();
+        let (Some(active), Some(_next)) = (open.next(), open.next()) else { return Ok(()) };
         active.door.end();
         active.stop().await?;
-        // After its last timestamp.
-        let ended = Timestamp::from_second(Timestamp::now().as_second() + 1).unwrap_or(Timestamp::MAX);
+        // After its last timestamp, also when the clock went back meanwhile: no tree head is older than what is under it.
+        let head = active.door.tree_head().map_err(Failure::unavailable)?.timestamp / 1000;
+        let last = i64::try_from(head).unwrap_or(i64::MAX).max(Timestamp::now().as_second());
+        let ended = Timestamp::from_second(last.saturating_add(1)).unwrap_or(Timestamp::MAX);
         note(&active.place.dir, ENDED, &format!("{ended}\n"))?;
         tracing::info!(log = %active.place.dir.display(), "the certificate transparency log ended, the one after it takes certificates");
         Ok(())

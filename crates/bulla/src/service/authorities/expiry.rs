@@ -17,6 +17,8 @@ pub(super) struct Expiry {
     pub(super) authority: &'static str,
     /// When the first of its certificates ends.
     pub(super) ends: Timestamp,
+    /// Whose certificate that is.
+    first: &'static str,
 }
 
 /// How it stands with an authority.
@@ -28,7 +30,7 @@ enum Standing {
 }
 
 /// Long enough to find whoever holds a root's key.
-const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+pub(super) const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// How often the certificates are looked at.
 const EVERY: Duration = Duration::from_mins(10);
 /// How often the same is said.
@@ -44,15 +46,18 @@ pub(super) fn all(data: &Path) -> Result<Vec<Expiry>, Failure> {
     ] {
         if path.exists() {
             let failed = |problem: String| Failure::usage(format!("{}: {problem}", path.display()));
-            let mut ends = Timestamp::MAX;
+            let mut chain = Vec::new();
             for certificate in files::certificates(&path)? {
-                ends = ends.min(Facts::of(&certificate).map_err(failed)?.ends);
+                chain.push(Facts::of(&certificate).map_err(failed)?.ends);
             }
-            all.push(Expiry { authority, ends });
+            let root = chain.pop().unwrap_or(Timestamp::MAX);
+            let below = chain.into_iter().min().filter(|ends| *ends < root);
+            let first = if below.is_some() { authority } else { "root" };
+            all.push(Expiry { authority, ends: below.unwrap_or(root), first });
         }
     }
     let root = ceremony::current(&data.join("tuf/repository")).map_err(Failure::usage)?;
-    all.extend(root.map(|root| Expiry { authority: "tuf-root", ends: root.expires }));
+    all.extend(root.map(|root| Expiry { authority: "tuf-root", ends: root.expires, first: "tuf-root" }));
     Ok(all)
 }
 
@@ -77,10 +82,10 @@ pub(super) fn look(data: &Path, say: bool) {
         Ok(all) => all,
         Err(failure) => return tracing::warn!(%failure, "cannot see when the certificates end"),
     };
-    for Expiry { authority, ends } in all {
+    for Expiry { authority, ends, first } in all {
         let left = ends.duration_since(now).as_secs_f64();
         metrics::gauge!("bulla_authority_expires_seconds", "authority" => authority).set(left);
-        let mend = mend(authority);
+        let mend = mend(first);
         match standing(ends, now) {
             Standing::Soon if say => tracing::warn!(authority, %ends, "expires soon: {mend}"),
             Standing::Over if say => tracing::error!(authority, %ends, "has expired: {mend}"),

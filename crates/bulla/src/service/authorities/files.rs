@@ -19,12 +19,13 @@ use std::sync::Arc;
 
 use bulla_authority::PrivateKey;
 use bulla_authority::ca::{
-    self, INTERMEDIATE_LIFETIME, Issuer, Period, Profile, ROOT_LIFETIME, Serial, Subject,
+    self, Facts, INTERMEDIATE_LIFETIME, Issuer, Period, Profile, ROOT_LIFETIME, Serial, Subject,
 };
 use bulla_claims::SigningKey;
 use bulla_claims::keys::{pem, public_key_pem};
 use jiff::{SignedDuration, Timestamp};
 
+use super::expiry::SOON;
 use super::members::Members;
 use super::named_key::NamedKeys;
 use super::staged::{self, CHAIN, Plan};
@@ -172,8 +173,8 @@ impl<'a> Hierarchy<'a> {
         // A name of its own: some clients tell issuers apart by their names alone.
         let number = staged::others(&self.dir.join(role.dir))?.len() + 2;
         let name = format!("{} {number}", role.common_name);
-        let certificate =
-            self.certify(role.profile, &name, key.spki(), &issuer, now, INTERMEDIATE_LIFETIME).await?;
+        let lifetime = lifetime_under(root, now)?;
+        let certificate = self.certify(role.profile, &name, key.spki(), &issuer, now, lifetime).await?;
         let chain = format!("{}{}", pem("CERTIFICATE", &certificate), pem("CERTIFICATE", root));
         staged::lay(&staged::place(self.dir, role), Some(plan), &[(role.key, &text)], &[(CHAIN, &chain)])
     }
@@ -202,9 +203,9 @@ impl<'a> Hierarchy<'a> {
         // Of an attempt that was interrupted: a key that nothing certifies is as good as a new one.
         let key = self.keys.uncertified(role.dir, || secret(dir, role.key, role.generate)).await?;
         let issuer = Issuer::of_certificate(&root, &root_key).map_err(Failure::usage)?;
-        let certificate = self
-            .certify(role.profile, role.common_name, key.spki(), &issuer, now, INTERMEDIATE_LIFETIME)
-            .await?;
+        let lifetime = lifetime_under(&root, now)?;
+        let certificate =
+            self.certify(role.profile, role.common_name, key.spki(), &issuer, now, lifetime).await?;
         note(dir, CHAIN, &format!("{}{}", pem("CERTIFICATE", &certificate), pem("CERTIFICATE", &root)))
     }
 
@@ -228,9 +229,9 @@ impl<'a> Hierarchy<'a> {
 
     /// The certificate and the key of the root that there is.
     fn root_at_hand(&self) -> Result<(Vec<u8>, SigningKey), Failure> {
-        let own = self.dir.join("offline/root.key");
-        let (path, option) = (self.root_key.unwrap_or(&own), self.root_key_option);
         let root = root(self.dir)?.swap_remove(0);
+        let own = self.own_root_key(&root);
+        let (path, option) = (self.root_key.unwrap_or(&own), self.root_key_option);
         if !path.exists() {
             let problem = format!(
                 "is needed to certify a new authority: put it back for this time, or pass {option} FILE"
@@ -242,6 +243,18 @@ impl<'a> Hierarchy<'a> {
             return Err(Failure::usage(format!("{option} {}: {error}", path.display())));
         }
         Ok((root, key))
+    }
+
+    /// Where the key of the root in force lies in the directory: beside a newer one, if that root is not in force yet.
+    fn own_root_key(&self, root: &[u8]) -> PathBuf {
+        let offline = self.dir.join("offline");
+        let certified = Facts::of(root).map(|facts| facts.spki).ok();
+        let older =
+            (1..).map(|number| offline.join(format!("root.{number}.key"))).take_while(|path| path.exists());
+        let own = offline.join("root.key");
+        let is_its =
+            |path: &PathBuf| read_key(path, None).is_ok_and(|key| certified.as_deref() == Some(key.spki()));
+        std::iter::once(own.clone()).chain(older).find(is_its).unwrap_or(own)
     }
 
     async fn certify(
@@ -263,6 +276,18 @@ impl<'a> Hierarchy<'a> {
         let organization = self.organization.to_owned();
         Subject { common_name: format!("{organization} {name}"), organization }
     }
+}
+
+/// How long a certificate under a root may last: not longer than the root. A root that is about to end certifies nothing more.
+fn lifetime_under(root: &[u8], now: Timestamp) -> Result<SignedDuration, Failure> {
+    let ends = Facts::of(root).map_err(Failure::usage)?.ends;
+    let left = ends.duration_since(now);
+    if left < SOON {
+        return Err(Failure::usage(format!(
+            "the root ends at {ends}, too soon to certify anything: make a new one with `bulla trust rotate root`"
+        )));
+    }
+    Ok((left + BACKDATED).min(INTERMEDIATE_LIFETIME))
 }
 
 /// The root, DER, as the only one of a list.

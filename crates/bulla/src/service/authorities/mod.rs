@@ -33,7 +33,6 @@ pub(crate) use args::{Args, Listeners};
 use self::ct::CertificateLogs;
 use self::files::{CA, Hierarchy, TSA};
 use self::members::Members;
-use self::named_key::NamedKeys;
 use self::tsa::Timestamps;
 pub(crate) use self::tuf::Trusted;
 use crate::command::Failure;
@@ -79,7 +78,7 @@ impl Authorities {
         let now = Timestamp::now();
         let hierarchy = Hierarchy {
             root_key: args.ca_root_key.as_deref(),
-            keys: NamedKeys { ca: args.ca_key.as_deref(), tsa: args.tsa_key.as_deref() },
+            keys: args.keys(),
             ..Hierarchy::new(place.dir, place.organization)
         };
         for role in [&CA, &TSA] {

@@ -1,6 +1,7 @@
 //! How staged keys come into force in a server: clients are told, and when they have had their time the new ones sign. Nobody
 //! waits meanwhile: requests in work end with what they began with.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,9 +31,22 @@ const CERTIFIED: [&Role; 2] = [&CA, &TSA];
 /// The longest that a request in work is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Whose, where, and what was planned.
+type Staged = (&'static str, PathBuf, Plan);
+
+/// What is staged, and not known to clients.
+pub(crate) struct Unknown(Vec<Staged>);
+
+impl Unknown {
+    /// Whether there is nothing to be told.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl Authorities {
-    /// Where something is staged: whose, where, and what was planned.
-    fn staged(&self) -> Result<Vec<(&'static str, std::path::PathBuf, Plan)>, Failure> {
+    /// Where something is staged.
+    fn staged(&self) -> Result<Vec<Staged>, Failure> {
         let mut all = Vec::new();
         for role in CERTIFIED {
             let place = staged::place(&self.dir, role);
@@ -45,25 +59,21 @@ impl Authorities {
         Ok(all)
     }
 
-    /// Opens what was staged and is not known to clients yet. Says whether there is any: then they are to be told.
-    pub(crate) async fn welcome(&self) -> Result<bool, Failure> {
-        if self.staged()?.iter().all(|(_, _, plan)| plan.published.is_some()) {
-            return Ok(false);
-        }
-        if let Some(ct) = &self.ct {
+    /// Opens what was staged and is not known to clients yet. If there is any, they are to be told.
+    pub(crate) async fn welcome(&self) -> Result<Unknown, Failure> {
+        let mut staged = self.staged()?;
+        staged.retain(|(_, _, plan)| plan.published.is_none());
+        if let Some(ct) = self.ct.as_ref().filter(|_| !staged.is_empty()) {
             ct.welcome().await?;
         }
-        Ok(true)
+        Ok(Unknown(staged))
     }
 
-    /// Notes that clients were told of all that is staged.
-    pub(crate) fn told(&self) -> Result<Vec<Taken>, Failure> {
+    /// Notes that clients were told of these. What was staged since is not among them.
+    pub(crate) fn told(&self, unknown: Unknown) -> Result<Vec<Taken>, Failure> {
         let now = Timestamp::now();
         let mut taken = Vec::new();
-        for (authority, place, plan) in self.staged()? {
-            if plan.published.is_some() {
-                continue;
-            }
+        for (authority, place, plan) in unknown.0 {
             let plan = plan.publish(&place, now)?;
             let from = plan.from().unwrap_or(now);
             let kept = self.trusted.lifetime().map(|lifetime| lifetime.as_secs());
@@ -111,7 +121,7 @@ impl Authorities {
     async fn turn_ca(&self) -> Result<(), Failure> {
         staged::turn(&self.dir, &CA)?;
         let Some(fulcio) = &self.fulcio else { return Ok(()) };
-        let ca = Hierarchy::new(&self.dir, "").open(&CA, Timestamp::now()).await?;
+        let ca = self.hierarchy().open(&CA, Timestamp::now()).await?;
         fulcio.authority().replace(fulcio::authority(&self.args, ca, self.submit()?)?);
         Ok(())
     }
@@ -119,14 +129,19 @@ impl Authorities {
     async fn turn_tsa(&self) -> Result<(), Failure> {
         staged::turn(&self.dir, &TSA)?;
         let Some(tsa) = &self.tsa else { return Ok(()) };
-        tsa.turn_to(Hierarchy::new(&self.dir, "").open(&TSA, Timestamp::now()).await?)
+        tsa.turn_to(self.hierarchy().open(&TSA, Timestamp::now()).await?)
+    }
+
+    /// To open what is there: nothing is made from it.
+    fn hierarchy(&self) -> Hierarchy<'_> {
+        Hierarchy { keys: self.args.keys(), ..Hierarchy::new(&self.dir, "") }
     }
 
     /// The authority turns to the new log first, and the old one ends once nobody submits to it any more.
     async fn turn_ct(&self) -> Result<(), Failure> {
         let Some(ct) = &self.ct else { return Ok(()) };
         if let (Some(fulcio), Some(next)) = (&self.fulcio, ct.next()) {
-            let ca = Hierarchy::new(&self.dir, "").open(&CA, Timestamp::now()).await?;
+            let ca = self.hierarchy().open(&CA, Timestamp::now()).await?;
             let old = fulcio.authority().replace(fulcio::authority(&self.args, ca, Some(next))?);
             let idle = async {
                 while Arc::strong_count(&old) > 1 {

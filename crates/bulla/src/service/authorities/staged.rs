@@ -15,13 +15,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bulla_authority::ca::Facts;
 use bulla_claims::keys::pem;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::files::{Role, certificates};
 use crate::command::Failure;
-use crate::home::{make_directory, make_secret, not_writable, note};
+use crate::home::{make_directory, make_secret, not_writable, note, read_key};
 
 /// When something staged is put in force.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -140,7 +141,26 @@ pub(super) fn place(data: &Path, role: &Role) -> PathBuf {
 
 /// Puts the staged authority in force, or goes on with that. The old chain is believed as before, the old key is no more.
 pub(super) fn turn(data: &Path, role: &Role) -> Result<(), Failure> {
+    if place(data, role).join(CHAIN).exists() {
+        judge(&place(data, role), role)?;
+    }
     STEPS.iter().try_for_each(|step| step(data, role))
+}
+
+/// Refuses what is damaged, before anything makes room for it: the staged key must be the one that its chain certifies.
+fn judge(place: &Path, role: &Role) -> Result<(), Failure> {
+    let failed = |problem: &dyn std::fmt::Display| {
+        let place = place.display();
+        Failure::usage(format!("{place} is damaged, take it away and rotate again: {problem}"))
+    };
+    let chain = certificates(&place.join(CHAIN)).map_err(|failure| failed(&failure))?;
+    let key = read_key(&place.join(role.key), None).map_err(|failure| failed(&failure))?;
+    let first = chain.first().ok_or_else(|| failed(&"its chain is empty"))?;
+    let certified = Facts::of(first).map_err(|problem| failed(&problem))?;
+    if certified.spki != key.spki() {
+        return Err(failed(&"its chain certifies another key"));
+    }
+    Ok(())
 }
 
 type Step = fn(&Path, &Role) -> Result<(), Failure>;
@@ -164,15 +184,15 @@ fn keep_old_chain(data: &Path, role: &Role) -> Result<(), Failure> {
         fs::read_to_string(&path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     let other = home.join(OTHER);
     make_directory(&other)?;
-    let kept = others(&home)?;
-    if kept.iter().any(|path| fs::read(path).is_ok_and(|text| text == old.as_bytes())) {
-        return Ok(());
-    }
-    let name = free_name(&other, |number| format!("{number}.pem"))?;
-    if let Some(replaced) = Plan::read(&place(data, role))?.and_then(|plan| plan.from()) {
-        let end = replaced.checked_add(LAST_SIGNATURES).unwrap_or(Timestamp::MAX);
-        note(&other, &Path::new(&name).with_extension(ENDED).to_string_lossy(), &format!("{end}\n"))?;
-    }
+    let is_old = |path: &PathBuf| fs::read(path).is_ok_and(|text| text == old.as_bytes());
+    // Of an attempt that was interrupted, after which the old key may have gone on.
+    let kept = others(&home)?.into_iter().find(is_old);
+    let name = match kept.as_deref().and_then(Path::file_name) {
+        Some(kept) => kept.to_string_lossy().into_owned(),
+        None => free_name(&other, |number| format!("{number}.pem"))?,
+    };
+    let end = Timestamp::now().checked_add(LAST_SIGNATURES).unwrap_or(Timestamp::MAX);
+    note(&other, &Path::new(&name).with_extension(ENDED).to_string_lossy(), &format!("{end}\n"))?;
     note(&other, &name, &old)?;
     settle(&other)?;
     settle(&home)
@@ -275,7 +295,16 @@ pub(super) fn end(chain: &Path) -> Result<Option<Timestamp>, Failure> {
 pub(super) fn chains(home: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut all = vec![home.join(CHAIN)];
     all.append(&mut others(home)?);
-    all.extend(Some(home.join(NEXT).join(CHAIN)).filter(|next| next.exists()));
+    let next = home.join(NEXT).join(CHAIN);
+    if next.exists() {
+        match certificates(&next) {
+            Ok(_) => all.push(next),
+            // Nobody relies on it yet, so everything else goes on.
+            Err(failure) => {
+                tracing::error!(%failure, "what is staged is damaged: take it away and rotate again");
+            }
+        }
+    }
     Ok(all)
 }
 
@@ -324,12 +353,44 @@ mod tests {
             assert_eq!(fs::read(data.join("ca/ca.key")).expect("there"), new_key);
             assert_eq!(fs::read_to_string(data.join("ca/other/1.pem")).expect("there"), old.chain);
             assert_eq!(others(&data.join("ca")).expect("listed").len(), 1, "after {done}");
-            assert_eq!(end(&data.join("ca/other/1.pem")).expect("readable"), Some(now + LAST_SIGNATURES));
+            let ended = end(&data.join("ca/other/1.pem")).expect("readable").expect("there");
+            assert!((now + LAST_SIGNATURES..=Timestamp::now() + LAST_SIGNATURES).contains(&ended), "{ended}");
             assert_eq!(end(&data.join("ca/chain.pem")).expect("readable"), None);
             assert!(!data.join("ca/next").exists());
             let root = fs::read_to_string(data.join("root.pem")).expect("there");
             assert!(new.ends_with(&root), "after {done}");
         }
+    }
+
+    /// What is damaged is not put in force, and takes nothing with it.
+    #[tokio::test]
+    async fn damaged_ones_stay_where_they_are() {
+        let now = Timestamp::now();
+        let folder = tempfile::tempdir().expect("a directory");
+        let data = folder.path();
+        let hierarchy = Hierarchy::new(data, "Corp");
+        hierarchy.open(&CA, now).await.expect("made");
+        let plan = Plan { staged: now, overlap_seconds: 0, published: Some(now), replaces_root: false };
+        hierarchy.stage(&CA, &plan, now).await.expect("staged");
+        let (chain, key) = (data.join("ca/next/chain.pem"), data.join("ca/next/ca.key"));
+        let (whole_chain, whole_key) = (fs::read(&chain).expect("there"), fs::read(&key).expect("there"));
+        let old = fs::read(data.join("ca/ca.key")).expect("there");
+        for (path, damaged) in
+            [(&key, &b""[..]), (&key, &old[..]), (&chain, b""), (&chain, b"-----BEGIN CERTIFICATE-----\n")]
+        {
+            fs::write(path, damaged).expect("written");
+            let refused = turn(data, &CA).expect_err("refused").to_string();
+            assert!(refused.contains("ca/next is damaged, take it away and rotate again: "), "{refused}");
+            assert_eq!(fs::read(data.join("ca/ca.key")).expect("there"), old);
+            assert!(others(&data.join("ca")).expect("listed").is_empty());
+            fs::write(&chain, &whole_chain).expect("written");
+            fs::write(&key, &whole_key).expect("written");
+        }
+        fs::remove_file(&key).expect("removed");
+        assert!(turn(data, &CA).is_err());
+        fs::write(&key, &whole_key).expect("written");
+        turn(data, &CA).expect("works");
+        assert_eq!(fs::read(data.join("ca/ca.key")).expect("there"), whole_key);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Making keys that are to follow others, and laying them where the server finds them. Done by whoever holds the keys of the
 //! roots, in a process of their own: the server never reads those.
 
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,6 +53,31 @@ pub(crate) struct Means<'a> {
     pub(crate) password: Option<&'a [u8]>,
     /// How long clients have to learn of the new key; unless somebody wants otherwise, [`OVERLAP`].
     pub(crate) overlap: Option<Duration>,
+}
+
+/// Whoever lays keys, alone until it is dropped.
+pub(crate) struct Alone(#[expect(dead_code, reason = "holds the lock as long as it is open")] File);
+
+/// Two at a time would mix what they lay; and what one user lays, the server of another cannot put in force.
+pub(crate) fn alone(data: &Path) -> Result<Alone, Failure> {
+    let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", data.display()));
+    let (owner, we) = (data.metadata().map_err(failed)?.uid(), rustix::process::geteuid().as_raw());
+    if owner != we {
+        return Err(Failure::usage(format!(
+            "{} belongs to the user {owner}, and this is {we}: what is laid there would not be theirs, so do this as they do, \
+             for example with `sudo -u '#{owner}'`",
+            data.display()
+        )));
+    }
+    let lock = File::open(data).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Alone(lock)),
+        Err(TryLockError::WouldBlock) => Err(Failure::unavailable(format!(
+            "another rotation is at work in {}: try again when it has ended",
+            data.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
 }
 
 /// Longer than clients keep a list of the trust repository.
