@@ -141,6 +141,7 @@ fn claims() {
     write("statement", "image", image.to_string().as_bytes());
     write("simple_signing", "image", image.to_string().as_bytes());
     attestations();
+    bundles();
     packages();
     for name in ["KEY0", "KEY2", "CERTIFICATE1"] {
         write("key", name, &vector(name));
@@ -149,6 +150,12 @@ fn claims() {
         if path.extension().is_some_and(|extension| extension == "pem") {
             write("key_file", &name(&path), &read(&path));
         }
+    }
+}
+
+fn bundles() {
+    for name in ["py-v1", "py-v2", "py-att-v2", "jscli-att", "sigstore-js-5.0.1-rawkey-v1-messageSignature"] {
+        write("judge", name, &read(&crates().join(format!("claims/tests/bundles/{name}.json"))));
     }
 }
 

@@ -7,7 +7,6 @@ mod keys;
 mod known;
 mod logging;
 mod materials;
-#[allow(dead_code, unused_imports, reason = "signing and verification of images use the rest")]
 mod registry;
 mod rekor_cli;
 mod rekor_environment;
@@ -16,6 +15,7 @@ mod service;
 mod signing;
 mod target;
 mod text;
+mod verification;
 mod whole_file;
 
 use std::io::Write as _;

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use common::{bulla, run};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference-options.md");
-const COMMANDS: [&str; 25] = [
+const COMMANDS: &[&str] = &[
     "serve",
     "trust root",
     "trust signing-config",
@@ -30,6 +30,8 @@ const COMMANDS: [&str; 25] = [
     "image show",
     "sign",
     "attest",
+    "verify",
+    "verify-attestation",
     "witness",
     "bench",
     "",

@@ -8,6 +8,7 @@ pub mod attestation;
 pub mod entry;
 pub mod identity;
 pub mod json;
+pub mod judge;
 pub mod keys;
 pub mod pki;
 pub mod revocation;

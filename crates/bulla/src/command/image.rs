@@ -32,10 +32,7 @@ pub(crate) struct Show {
 pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     let Command::Show(Show { image, registry, output }) = command;
     let client = registry.client().map_err(Failure::usage)?;
-    let image = Image::open(&image, &client).map_err(|error| match error {
-        OpenError::Name(problem) => Failure::usage(problem),
-        OpenError::Layout(error) => Failure::usage(error),
-    })?;
+    let image = Image::open(&image, &client).map_err(open_failure)?;
     let manifest = image.manifest().await.map_err(failure)?;
     let platforms = platforms(&image, &manifest).await.map_err(failure)?;
     let referrers = image.source.referrers(&manifest.digest).await.map_err(failure)?;
@@ -45,6 +42,14 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     };
     say(&text);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a name stands for no image, as the end of a command.
+pub(crate) fn open_failure(error: OpenError) -> Failure {
+    match error {
+        OpenError::Name(problem) => Failure::usage(problem),
+        OpenError::Layout(error) => Failure::usage(error),
+    }
 }
 
 /// What went wrong with an image, as the end of a command.

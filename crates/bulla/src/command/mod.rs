@@ -20,6 +20,7 @@ mod shard;
 mod sign;
 mod trust;
 mod up;
+mod verify;
 mod witness;
 
 use std::fmt;
@@ -61,6 +62,10 @@ pub(crate) enum Command {
     Sign(Box<sign::Args>),
     /// Sign a statement about files and images: provenance, a bill of materials, anything
     Attest(Box<attest::Args>),
+    /// Judge the signatures of a file or an image: who made them, when, and where that is written down
+    Verify(Box<verify::Args>),
+    /// Judge the attestations of one type of a file or an image, and print what they state
+    VerifyAttestation(Box<verify::AttestationArgs>),
     /// Run a witness that cosigns the checkpoints of logs it has followed
     Witness(witness::Args),
     /// Measure a log under load
@@ -84,6 +89,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Image(command) => image::run(command).await,
         Command::Sign(args) => sign::run(*args).await,
         Command::Attest(args) => attest::run(*args).await,
+        Command::Verify(args) => verify::signature(*args).await,
+        Command::VerifyAttestation(args) => verify::attestation(*args).await,
         Command::Witness(args) => witness::run(args).await,
         Command::Bench(args) => bench::run(args).await,
     }

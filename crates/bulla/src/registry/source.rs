@@ -47,13 +47,19 @@ pub(crate) enum OpenError {
 impl Image {
     /// Finds what is meant by `[HOST/]NAME[:TAG][@DIGEST]`, or by `oci:DIR[:TAG|@DIGEST]`. Asks no registry.
     pub(crate) fn open(text: &str, client: &Client) -> Result<Self, OpenError> {
-        let Some(rest) = text.strip_prefix(LAYOUT) else {
-            let reference: Reference = text
-                .parse()
-                .map_err(|error: super::reference::ReferenceError| OpenError::Name(error.to_string()))?;
-            let source = Source::Registry(client.clone(), reference.repository().clone());
-            return Ok(Self { source, name: reference.name(), text: reference.to_string() });
-        };
+        if let Some(image) = Self::in_layout(text)? {
+            return Ok(image);
+        }
+        let reference: Reference = text
+            .parse()
+            .map_err(|error: super::reference::ReferenceError| OpenError::Name(error.to_string()))?;
+        let source = Source::Registry(client.clone(), reference.repository().clone());
+        Ok(Self { source, name: reference.name(), text: reference.to_string() })
+    }
+
+    /// Finds what is meant by `oci:DIR[:TAG|@DIGEST]`. None if the text does not name a directory.
+    pub(crate) fn in_layout(text: &str) -> Result<Option<Self>, OpenError> {
+        let Some(rest) = text.strip_prefix(LAYOUT) else { return Ok(None) };
         let refused = |problem: String| OpenError::Name(format!("image {text:?}: {problem}"));
         // A directory may have a colon in its path, a tag has no slash.
         let tagged = rest.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
@@ -70,7 +76,7 @@ impl Image {
         let name = name.map_or_else(|| layout.only(), Ok).map_err(OpenError::Layout)?;
         let separator = if matches!(name, Name::Tag(_)) { ':' } else { '@' };
         let text = format!("{LAYOUT}{dir}{separator}{name}");
-        Ok(Self { source: Source::Layout(layout), name, text })
+        Ok(Some(Self { source: Source::Layout(layout), name, text }))
     }
 
     /// Reads its manifest, or its index.

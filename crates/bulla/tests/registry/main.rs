@@ -5,9 +5,12 @@
 mod common;
 mod fake;
 mod hostile;
+#[path = "../../../claims/tests/made/mod.rs"]
+mod made;
 mod pushing;
 mod real;
 #[allow(dead_code, unused_imports, reason = "the program's own; what is tested here is a part")]
 #[path = "../../src/registry/mod.rs"]
 mod registry;
 mod tokens;
+mod verifying;

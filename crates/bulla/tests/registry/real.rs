@@ -26,9 +26,9 @@ use crate::registry::{
 const NEEDS: &str = "needs docker-registry and skopeo: ./test registry";
 
 /// docker-registry on a free port, with a directory of its own.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    host: String,
+    pub(crate) host: String,
     dir: tempfile::TempDir,
 }
 
@@ -73,11 +73,11 @@ impl Registry {
         Self { child, host, dir }
     }
 
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self::start(&|_| Value::Null)
     }
 
-    fn repository(&self, name: &str) -> Repository {
+    pub(crate) fn repository(&self, name: &str) -> Repository {
         Repository::parse(&format!("{}/{name}", self.host)).expect("a name")
     }
 }

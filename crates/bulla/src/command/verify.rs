@@ -1,0 +1,145 @@
+//! `bulla verify` and `bulla verify-attestation`: who signed a file or an image, by every signature that it has.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use bulla_claims::attestation::WantedType;
+use bulla_claims::judge::{Artifact, Content, MAX_BUNDLE, Verdict, verdict};
+use bulla_tlog::{Hash, sha256};
+
+use super::image::{failure, open_failure};
+use super::{Failure, Output, say};
+use crate::home::unix_now;
+use crate::registry::{Client, Image, Name, Reference, Source, present};
+use crate::target::read_small;
+use crate::verification::{Args as Verification, Asked, Found, Report};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    verification: Verification,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct AttestationArgs {
+    /// What must be stated: slsaprovenance, slsaprovenance1, spdx, cyclonedx, vuln, openvex, link, custom, or the URI of a type
+    #[arg(long = "type", value_name = "TYPE")]
+    predicate_type: String,
+    #[command(flatten)]
+    verification: Verification,
+}
+
+pub(crate) async fn signature(args: Args) -> Result<ExitCode, Failure> {
+    run(args.verification, Content::Signature).await
+}
+
+pub(crate) async fn attestation(args: AttestationArgs) -> Result<ExitCode, Failure> {
+    let wanted = WantedType::parse(&args.predicate_type)
+        .map_err(|error| Failure::usage(format!("--type: {error}")))?;
+    run(args.verification, Content::Attestation(wanted)).await
+}
+
+async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> {
+    let asked = args.read(content).await?;
+    let file = Path::new(&args.subject);
+    let (found, digest, notes) = if args.bundle.is_some() || file.is_file() {
+        let (found, hash) = of_file(&args, file, &asked)?;
+        (found, format!("sha256:{hash}"), Vec::new())
+    } else {
+        let client = if args.offline { None } else { Some(args.registry.client().map_err(Failure::usage)?) };
+        let image = open(&args.subject, client.as_ref())?;
+        let manifest = image.manifest().await.map_err(failure)?;
+        let notes = moved(&args.subject, &image, client.as_ref()).await;
+        (Found::of_image(&image, &manifest, &asked, unix_now()).await, manifest.digest.to_string(), notes)
+    };
+    let judged = found.candidates.iter().map(|candidate| &candidate.judged);
+    let verdict = verdict(&asked.requires, judged, found.unread.len());
+    let report = Report {
+        subject: &args.subject,
+        digest,
+        content: &asked.policy.content,
+        need: asked.need,
+        verdict,
+        found: &found,
+        notes,
+        explain: args.explain,
+    };
+    say(&match args.output {
+        Output::Human => report.human(),
+        Output::Json => report.machine(),
+    });
+    match verdict {
+        Verdict::Verified => Ok(ExitCode::SUCCESS),
+        Verdict::NotVerified => Err(Failure::check(report.problem())),
+        Verdict::Undetermined => Err(Failure::unavailable(report.problem())),
+    }
+}
+
+/// The image that is meant. Without a client it is in a directory.
+fn open(text: &str, client: Option<&Client>) -> Result<Image, Failure> {
+    match client {
+        Some(client) => Image::open(text, client).map_err(open_failure),
+        None => Image::in_layout(text).map_err(open_failure)?.ok_or_else(|| {
+            Failure::usage(format!(
+                "{text:?} is neither a file nor oci:DIR, and with --offline no registry is asked"
+            ))
+        }),
+    }
+}
+
+/// A name with a tag and a digest means the digest. Whoever wrote both may want to know that they have come apart.
+async fn moved(text: &str, image: &Image, client: Option<&Client>) -> Vec<String> {
+    let (Source::Registry(_, repository), Some(client)) = (&image.source, client) else { return Vec::new() };
+    let Ok(reference) = text.parse::<Reference>() else { return Vec::new() };
+    let (Some(tag), Some(digest)) = (reference.tag(), reference.digest()) else { return Vec::new() };
+    let tagged = client.manifest(repository, &Name::Tag(tag.clone())).await;
+    match present(tagged) {
+        Ok(Some(manifest)) if manifest.digest == *digest => Vec::new(),
+        Ok(Some(manifest)) => {
+            vec![format!("tag {} is another image now, {}: the digest counts", tag.as_str(), manifest.digest)]
+        }
+        Ok(None) => vec![format!("tag {} is gone: the digest counts", tag.as_str())],
+        Err(error) => vec![format!("what tag {} is now is not known: {error}", tag.as_str())],
+    }
+}
+
+fn of_file(args: &Verification, file: &Path, asked: &Asked) -> Result<(Found, Hash), Failure> {
+    let bundle =
+        args.bundle.clone().unwrap_or_else(|| PathBuf::from(format!("{}.sigstore.json", args.subject)));
+    let bytes = read_small(&bundle, MAX_BUNDLE as u64)?;
+    let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", file.display()));
+    let mut content = Vec::new();
+    let mut rest = File::open(file).map_err(failed)?;
+    (&mut rest).take(IN_MEMORY).read_to_end(&mut content).map_err(failed)?;
+    let (artifact, hash);
+    if (content.len() as u64) < IN_MEMORY {
+        hash = sha256(&content);
+        artifact = Artifact::Bytes(&content);
+    } else {
+        hash = streamed(&content, rest).map_err(failed)?;
+        artifact = Artifact::Sha256(hash);
+    }
+    Ok((Found::of_file(bundle.display().to_string(), &bytes, &artifact, asked, unix_now()), hash))
+}
+
+/// The SHA-256 of what was read and what is to come.
+fn streamed(begin: &[u8], mut rest: File) -> std::io::Result<Hash> {
+    let mut context = Context::new(&SHA256);
+    context.update(begin);
+    let mut chunk = vec![0; 1 << 16];
+    loop {
+        match rest.read(&mut chunk)? {
+            0 => break,
+            read => context.update(&chunk[..read]),
+        }
+    }
+    let mut hash = Hash([0; 32]);
+    hash.0.copy_from_slice(context.finish().as_ref());
+    Ok(hash)
+}
+
+/// Files that are larger are hashed as they are read; signatures of plain Ed25519 keys cannot be verified so.
+const IN_MEMORY: u64 = 16 << 20;

@@ -1,0 +1,181 @@
+//! What can be said on a command line about who must have signed, and whom to believe.
+
+use std::path::PathBuf;
+
+use bulla_authority::key;
+use bulla_claims::identity::{IdentityPattern, Pattern, PatternError, Requires, Who};
+use bulla_claims::judge::{Content, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot};
+use bulla_tlog::sha256;
+
+use crate::command::{Failure, Output};
+use crate::keys::{Passwords, verification_key};
+use crate::registry::Args as RegistryArgs;
+use crate::target::read_small;
+
+/// Options of every command that verifies signatures.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    /// File, or image: a name such as ghcr.io/org/app:1.2, or oci:DIR or oci:DIR:TAG for an image layout
+    #[arg(value_name = "FILE|IMAGE")]
+    pub(crate) subject: String,
+    /// Bundle with the signature of a file [default: FILE.sigstore.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
+    signers: Signers,
+    /// Open no connection: files and image layouts only
+    #[arg(long)]
+    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// Say with which options each signature would have been accepted
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// What it looks like; the JSON is described in docs/reference-verify.md
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    pub(crate) output: Output,
+}
+
+/// Who may have signed.
+#[derive(clap::Args)]
+#[group(skip)]
+struct Signers {
+    /// Public key that may have signed: a file, `env://NAME`, or the URI of a key that is kept elsewhere; repeat for more
+    #[arg(long, value_name = "REF", help_heading = "Who may have signed")]
+    key: Vec<String>,
+    /// Name in the certificate: an e-mail address, a URI or a user name
+    #[arg(long, value_name = "SUBJECT", group = "subject_said", help_heading = "Who may have signed")]
+    certificate_identity: Option<String>,
+    /// The same as a regular expression, anchored at both ends: ^…$
+    #[arg(long, value_name = "REGEX", group = "subject_said", help_heading = "Who may have signed")]
+    certificate_identity_regexp: Option<String>,
+    /// The same with * for any text without a slash, ** for any text, ? for a character
+    #[arg(long, value_name = "GLOB", group = "subject_said", help_heading = "Who may have signed")]
+    certificate_identity_glob: Option<String>,
+    /// Issuer of identities that vouched for the name
+    #[arg(long, value_name = "URL", group = "issuer_said", help_heading = "Who may have signed")]
+    certificate_oidc_issuer: Option<String>,
+    /// The same as a regular expression, anchored at both ends: ^…$
+    #[arg(long, value_name = "REGEX", group = "issuer_said", help_heading = "Who may have signed")]
+    certificate_oidc_issuer_regexp: Option<String>,
+    /// Name and issuer of one more who may have signed; the last = divides them
+    #[arg(long, value_name = "SUBJECT=ISSUER", help_heading = "Who may have signed")]
+    identity: Vec<String>,
+    /// How many different ones of them must have signed
+    #[arg(long, value_name = "K", default_value_t = 1, help_heading = "Who may have signed")]
+    require: usize,
+}
+
+/// Whom to believe.
+#[derive(clap::Args)]
+#[group(skip)]
+struct Trust {
+    /// Whom to believe: logs, and authorities for certificates and timestamps, as `bulla trust` and TUF repositories have it
+    #[arg(long, value_name = "FILE")]
+    trusted_root: Option<PathBuf>,
+    /// Accept what no log has; a stolen key goes unseen then
+    #[arg(long, alias = "insecure-ignore-tlog")]
+    skip_log_unsafe: bool,
+    /// Accept certificates that no certificate transparency log has
+    #[arg(long, alias = "insecure-ignore-sct")]
+    skip_sct_unsafe: bool,
+}
+
+/// The same, read.
+pub(crate) struct Asked {
+    pub(crate) policy: Policy,
+    pub(crate) requires: Requires,
+    pub(crate) need: usize,
+    pub(crate) root: TrustedRoot,
+}
+
+impl Args {
+    /// Reads keys, patterns and the trusted root.
+    pub(crate) async fn read(&self, content: Content) -> Result<Asked, Failure> {
+        let identities = self.signers.identities()?;
+        let passwords = Passwords::new(None);
+        let mut keys = Vec::new();
+        for reference in &self.signers.key {
+            // A token in hardware is no service.
+            if self.offline && key::is_uri(reference) && !reference.starts_with("pkcs11:") {
+                let problem = "with --offline nobody is asked for it, name a file with the public key";
+                return Err(Failure::usage(format!("--key {reference}: {problem}")));
+            }
+            keys.push(verification_key(reference, &passwords).await?.spki().to_vec());
+        }
+        if keys.is_empty() && identities.is_empty() {
+            return Err(Failure::usage(
+                "nobody may have signed: say who with --key REF, or with --certificate-identity SUBJECT and \
+                 --certificate-oidc-issuer URL",
+            ));
+        }
+        let of = keys.iter().map(|key| Who::Key(sha256(key)));
+        let of = of.chain(identities.iter().cloned().map(Who::Identity)).collect();
+        let need = self.signers.require;
+        let requires =
+            Requires::new(need, of).map_err(|error| Failure::usage(format!("--require {need}: {error}")))?;
+        let path = self.trust.trusted_root.as_deref().ok_or_else(|| {
+            Failure::usage("nobody is believed: name a trusted root with --trusted-root FILE; `bulla trust root` prints that of a log")
+        })?;
+        let bytes = read_small(path, MAX_TRUSTED_ROOT as u64)?;
+        let root = TrustedRoot::parse(&bytes)
+            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
+        let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
+        let policy = Policy { keys, identities, content, log, sct };
+        Ok(Asked { policy, requires, need, root })
+    }
+}
+
+impl Signers {
+    fn identities(&self) -> Result<Vec<IdentityPattern>, Failure> {
+        let subject = first([
+            ("--certificate-identity", &self.certificate_identity, Pattern::exact),
+            ("--certificate-identity-regexp", &self.certificate_identity_regexp, Pattern::regex),
+            ("--certificate-identity-glob", &self.certificate_identity_glob, Pattern::glob),
+        ])?;
+        let issuer = first([
+            ("--certificate-oidc-issuer", &self.certificate_oidc_issuer, Pattern::exact as Reader),
+            ("--certificate-oidc-issuer-regexp", &self.certificate_oidc_issuer_regexp, Pattern::regex),
+        ])?;
+        let mut identities = match (subject, issuer) {
+            (Some(subject), Some(issuer)) => vec![IdentityPattern { issuer, subject }],
+            (None, None) => Vec::new(),
+            (Some(_), None) => {
+                return Err(Failure::usage(
+                    "--certificate-identity without --certificate-oidc-issuer: anybody could vouch for the name",
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(Failure::usage(
+                    "--certificate-oidc-issuer without --certificate-identity: anybody whom it vouches for could sign",
+                ));
+            }
+        };
+        for text in &self.identity {
+            let refused = |problem: String| Failure::usage(format!("--identity {text}: {problem}"));
+            let (subject, issuer) = text.rsplit_once('=').ok_or_else(|| {
+                refused(
+                    "SUBJECT=ISSUER was expected, such as alice@example.org=https://accounts.example.org"
+                        .into(),
+                )
+            })?;
+            let exact = |text| Pattern::exact(text).map_err(|error| refused(error.to_string()));
+            identities.push(IdentityPattern { issuer: exact(issuer)?, subject: exact(subject)? });
+        }
+        Ok(identities)
+    }
+}
+
+type Reader = fn(&str) -> Result<Pattern, PatternError>;
+
+/// The one that was given.
+fn first<const N: usize>(options: [(&str, &Option<String>, Reader); N]) -> Result<Option<Pattern>, Failure> {
+    let given = options.into_iter().find_map(|(name, text, read)| Some((name, text.as_deref()?, read)));
+    given
+        .map(|(name, text, read)| read(text).map_err(|error| Failure::usage(format!("{name}: {error}"))))
+        .transpose()
+}

@@ -1,0 +1,388 @@
+//! `bulla verify` as people and pipelines run it: files, image layouts and registries, what is said, and the exit code.
+
+mod common;
+#[path = "../../claims/tests/made/mod.rs"]
+mod made;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bulla_claims::simple_signing;
+use bulla_tlog::{Hash, sha256};
+use common::{bulla, run};
+use made::Maker;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const BUNDLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/bundles");
+const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+fn verify(bundle: &str, more: &[&str]) -> Command {
+    let mut command = bulla();
+    command
+        .arg("verify")
+        .arg(format!("{BUNDLES}/art.txt"))
+        .arg("--bundle")
+        .arg(format!("{BUNDLES}/{bundle}.json"));
+    command.arg("--trusted-root").arg(format!("{BUNDLES}/trusted_root.json")).args(more);
+    command
+}
+
+const ALICE: [&str; 4] =
+    ["--certificate-identity", "alice@example.org", "--certificate-oidc-issuer", "http://127.0.0.1:8765"];
+
+#[test]
+fn a_file_is_verified_and_each_check_is_told() {
+    let (code, said, errors) = run(&mut verify("py-v2", &ALICE));
+    assert_eq!((code, errors.as_str()), (0, ""), "{said}");
+    assert!(said.starts_with("verified "), "{said}");
+    assert!(
+        said.contains("signed by   \"alice@example.org\" of issuer \"http://127.0.0.1:8765\"\n"),
+        "{said}"
+    );
+    for check in
+        ["shape", "identity", "binding", "time", "certificate", "sct", "inclusion", "signature", "artifact"]
+    {
+        assert!(said.lines().any(|line| line.starts_with(&format!("  {check:<11} ok"))), "{check}: {said}");
+    }
+    let (code, said, _) = run(verify("py-v2", &ALICE).args(["--output", "json"]));
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((code, &said["schema"], &said["verdict"]), (0, &json!("bulla.verify/v1"), &json!("verified")));
+    assert_eq!(said["signatures"][0]["signer"]["subject"], "alice@example.org");
+    assert_eq!(said["signatures"][0]["checks"].as_array().expect("a list").len(), 14);
+}
+
+#[test]
+fn whoever_may_not_sign_is_refused_and_explained() {
+    let mallory = [
+        "--certificate-identity",
+        "mallory@example.org",
+        "--certificate-oidc-issuer",
+        "http://127.0.0.1:8765",
+    ];
+    let (code, said, errors) = run(verify("py-v2", &mallory).arg("--explain"));
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        errors.ends_with("identity: certificate is of \"alice@example.org\" of issuer \"http://127.0.0.1:8765\", who may not sign\n"),
+        "{errors}"
+    );
+    let explained = said.lines().find_map(|line| line.strip_prefix("explain     ")).expect("explains");
+    assert!(explained.ends_with(&ALICE.join(" ")), "{explained}");
+    // It is an attestation, which consents to nothing.
+    let (code, said, errors) = run(verify("py-att-v2", &ALICE).arg("--explain"));
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        errors.contains("content: it is an attestation of type https://slsa.dev/provenance/v1"),
+        "{errors}"
+    );
+    assert!(
+        said.contains("bulla verify-attestation ") && said.contains("--type https://slsa.dev/provenance/v1 "),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_asked_must_make_sense() {
+    for (more, expected) in [
+        (
+            vec![],
+            "bulla: nobody may have signed: say who with --key REF, or with --certificate-identity SUBJECT and --certificate-oidc-issuer URL\n",
+        ),
+        (
+            vec!["--certificate-identity", "a"],
+            "bulla: --certificate-identity without --certificate-oidc-issuer: anybody could vouch for the name\n",
+        ),
+        (
+            vec![
+                "--certificate-identity-regexp",
+                "https://github.com/org/",
+                "--certificate-oidc-issuer",
+                "i",
+            ],
+            "bulla: --certificate-identity-regexp: pattern \"https://github.com/org/\" matches parts of a value, the whole is meant: write ^https://github.com/org/$\n",
+        ),
+        (
+            vec!["--identity", "alice"],
+            "bulla: --identity alice: SUBJECT=ISSUER was expected, such as alice@example.org=https://accounts.example.org\n",
+        ),
+        (
+            vec!["--identity", "a=b", "--require", "2"],
+            "bulla: --require 2: 2 of 1 are required, 1 to 1 of at most 64 were expected\n",
+        ),
+    ] {
+        let (code, _, errors) = run(&mut verify("py-v2", &more));
+        assert_eq!((code, errors.as_str()), (2, expected));
+    }
+    let (code, _, errors) = run(bulla()
+        .args(["verify", "registry.example/a", "--offline", "--identity", "a=b", "--trusted-root"])
+        .arg(format!("{BUNDLES}/trusted_root.json")));
+    assert_eq!(
+        (code, errors.as_str()),
+        (
+            2,
+            "bulla: \"registry.example/a\" is neither a file nor oci:DIR, and with --offline no registry is asked\n"
+        )
+    );
+}
+
+#[test]
+fn offline_asks_no_keeper_of_keys_either() {
+    let (code, _, errors) = run(&mut verify("py-v2", &["--offline", "--key", "awskms:///alias/release"]));
+    assert_eq!(code, 2);
+    assert_eq!(
+        errors,
+        "bulla: --key awskms:///alias/release: with --offline nobody is asked for it, name a file with the public key\n"
+    );
+}
+
+/// An image in a directory, with the files that its verification needs.
+struct Image {
+    dir: TempDir,
+    digest: Hash,
+    maker: Maker,
+    listed: Vec<Value>,
+}
+
+impl Image {
+    fn new() -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let maker = Maker::new();
+        fs::write(dir.path().join("root.json"), maker.trusted_root(&[])).expect("writes");
+        fs::write(dir.path().join("key.pub"), maker.pem()).expect("writes");
+        fs::create_dir_all(dir.path().join("image/blobs/sha256")).expect("makes");
+        fs::write(dir.path().join("image/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("writes");
+        let mut image = Self { dir, digest: Hash([0; 32]), maker, listed: Vec::new() };
+        let config = image.blob(MANIFEST, b"{}");
+        let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [] });
+        image.digest = sha256(manifest.to_string().as_bytes());
+        image.list(&manifest, "1.0");
+        image
+    }
+
+    fn layout(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    fn blob(&self, media_type: &str, bytes: &[u8]) -> Value {
+        let digest = sha256(bytes);
+        fs::write(self.layout().join(format!("blobs/sha256/{digest}")), bytes).expect("writes");
+        json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": bytes.len() })
+    }
+
+    fn list(&mut self, manifest: &Value, tag: &str) {
+        let mut entry = self.blob(MANIFEST, manifest.to_string().as_bytes());
+        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
+        self.listed.push(entry);
+        let index = json!({ "schemaVersion": 2, "manifests": self.listed });
+        fs::write(self.layout().join("index.json"), index.to_string()).expect("writes");
+    }
+
+    /// A bundle that refers to it.
+    fn refer(&self, bundle: &Value) {
+        let layer = self.blob(BUNDLE, bundle.to_string().as_bytes());
+        let config = self.blob("application/vnd.oci.empty.v1+json", b"{}");
+        let subject =
+            json!({ "mediaType": MANIFEST, "digest": format!("sha256:{}", self.digest), "size": 1 });
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": BUNDLE, "config": config, "layers": [layer], "subject": subject,
+        });
+        self.blob(MANIFEST, manifest.to_string().as_bytes());
+    }
+
+    /// Signatures of before bundles: the same one so many times.
+    fn tag(&mut self, times: usize) {
+        let payload = simple_signing::payload("r", &format!("sha256:{}", self.digest), &BTreeMap::new())
+            .expect("is one");
+        let signature = self.maker.key.sign(&payload).expect("signs");
+        let body = made::body(&sha256(&payload), &signature, &self.maker.pem());
+        let mut layer = self.blob(simple_signing::MEDIA_TYPE, &payload);
+        layer["annotations"] = json!(self.maker.annotations(&signature, &body));
+        let config = self.blob("application/vnd.oci.image.config.v1+json", b"{}");
+        let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": vec![layer; times] });
+        let tag = format!("sha256-{}.sig", self.digest);
+        self.list(&manifest, &tag);
+    }
+
+    fn command(&self, verb: &str, subject: &str) -> Command {
+        let mut command = bulla();
+        command.current_dir(self.dir.path()).args([
+            verb,
+            subject,
+            "--trusted-root",
+            "root.json",
+            "--key",
+            "key.pub",
+        ]);
+        command
+    }
+
+    fn statement(&self, predicate_type: &str, predicate: &Value) -> Value {
+        self.maker.statement(&self.digest, predicate_type, predicate)
+    }
+}
+
+#[test]
+fn an_image_is_verified_by_either_form() {
+    let image = Image::new();
+    let (code, _, errors) = run(image.command("verify", "oci:image:1.0").arg("--offline"));
+    assert_eq!(
+        (code, errors.as_str()),
+        (1, "bulla: oci:image:1.0: not verified: it has no signatures, a signature was expected\n")
+    );
+    image.refer(&image.statement(SIGN, &json!({})));
+    let (code, said, errors) = run(image.command("verify", "oci:image:1.0").arg("--offline"));
+    assert_eq!((code, errors.as_str()), (0, ""), "{said}");
+    assert!(said.contains("signature   referrer sha256:"), "{said}");
+
+    let mut image = Image::new();
+    image.tag(1);
+    let (code, said, errors) = run(image.command("verify", "oci:image:1.0").arg("--offline"));
+    assert_eq!((code, errors.as_str()), (0, ""), "{said}");
+    assert!(said.contains(&format!("of sha256-{}.sig", image.digest)), "{said}");
+    // One signer is one, however often he signs.
+    let (code, _, errors) =
+        run(image.command("verify", "oci:image:1.0").args(["--identity", "a=b", "--require", "2"]));
+    assert_eq!(code, 1, "{errors}");
+}
+
+#[test]
+fn an_attestation_is_judged_by_type_and_printed_only_if_it_is_verified() {
+    let image = Image::new();
+    let predicate = json!({ "scanner": { "uri": "a" } });
+    image.refer(&image.statement("https://example.org/scan", &predicate));
+    let mut forged = image.statement("https://example.org/scan", &json!({ "forged": true }));
+    forged["dsseEnvelope"]["signatures"][0]["sig"] = json!("MEUCIQ==");
+    image.refer(&forged);
+    let command = |verb: &str, more: &[&str]| {
+        let (code, said, errors) =
+            run(image.command(verb, "oci:image:1.0").args(more).args(["--output", "json"]));
+        (code, serde_json::from_str::<Value>(&said).expect("JSON"), errors)
+    };
+    let (code, said, errors) = command("verify-attestation", &["--type", "https://example.org/scan"]);
+    assert_eq!(code, 0, "{errors}");
+    let shown: Vec<_> =
+        said["signatures"].as_array().expect("a list").iter().map(|one| &one["predicate"]).collect();
+    assert!(shown.contains(&&predicate) && shown.contains(&&Value::Null), "{said}");
+    assert!(!said.to_string().contains("forged"));
+    assert_eq!(command("verify-attestation", &["--type", "vuln"]).0, 1);
+    assert_eq!(command("verify", &[]).0, 1, "an attestation is no signature");
+}
+
+#[test]
+fn lesson_4_signatures_without_end_are_not_read_to_their_end() {
+    let mut image = Image::new();
+    image.tag(1001);
+    let (_, said, _) = run(image.command("verify", "oci:image:1.0").args(["--offline", "--output", "json"]));
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said["unread"][0]["problem"], "there are 1001 signatures, the first 1000 were read");
+    assert_eq!(said["signatures"].as_array().expect("a list").len(), 1000);
+}
+
+#[test]
+fn offline_opens_no_socket() {
+    let image = Image::new();
+    image.refer(&image.statement(SIGN, &json!({})));
+    let file = verify("py-v2", &ALICE);
+    for command in [file, image.command("verify", "oci:image:1.0")] {
+        // No network at all: not even the loopback interface is up.
+        let mut alone = Command::new("unshare");
+        alone
+            .args(["--net", "--map-root-user"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .arg("--offline");
+        if let Some(dir) = command.get_current_dir() {
+            alone.current_dir(dir);
+        }
+        let (code, said, errors) = run(&mut alone);
+        assert_eq!((code, errors.as_str()), (0, ""), "{said}");
+    }
+}
+
+/// A registry of one answer, for as long as the test runs.
+fn registry(answer: impl Fn(&str) -> (u16, &'static str, Vec<u8>) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head);
+            let (status, media_type, body) = answer(head.split(' ').nth(1).unwrap_or_default());
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+            );
+            // Whoever hangs up has heard enough.
+            let _gone = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    host
+}
+
+fn manifest_of(image: &Image) -> Vec<u8> {
+    fs::read(image.layout().join(format!("blobs/sha256/{}", image.digest))).expect("is there")
+}
+
+#[test]
+fn lesson_12_a_throttled_registry_is_not_one_without_signatures() {
+    let image = Image::new();
+    let manifest = manifest_of(&image);
+    let host = registry(move |path| match path {
+        path if path.contains("/manifests/1.0") => (200, MANIFEST, manifest.clone()),
+        path if path.contains("/referrers/") => (429, "application/json", b"{}".to_vec()),
+        _ => (404, "application/json", b"{}".to_vec()),
+    });
+    let (code, said, errors) = run(&mut image.command("verify", &format!("{host}/team/app:1.0")));
+    assert_eq!(code, 3, "{said}{errors}");
+    assert!(
+        said.starts_with("undetermined ") && said.contains("not read    what refers to sha256:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn lesson_9_a_tag_that_moved_is_told_and_the_digest_counts() {
+    let mut image = Image::new();
+    image.tag(1);
+    let (manifest, layout, digest) = (manifest_of(&image), image.layout(), image.digest);
+    let signatures = image.listed[1]["digest"].as_str().expect("text").replacen(':', "/", 1);
+    let host = registry(move |path| {
+        let blob =
+            |name: &str| fs::read(layout.join("blobs").join(name.replacen(':', "/", 1))).unwrap_or_default();
+        match path {
+            path if path.contains("/manifests/1.0") => (200, MANIFEST, [&manifest[..], b"\n"].concat()),
+            path if path.contains(".sig") => (200, MANIFEST, blob(&signatures)),
+            path if path.contains(&format!("/manifests/sha256:{digest}")) => {
+                (200, MANIFEST, manifest.clone())
+            }
+            path if path.contains("/blobs/") => {
+                (200, "application/octet-stream", blob(path.rsplit('/').next().unwrap_or_default()))
+            }
+            _ => (404, "application/json", b"{}".to_vec()),
+        }
+    });
+    let (code, said, errors) =
+        run(&mut image.command("verify", &format!("{host}/team/app:1.0@sha256:{digest}")));
+    assert_eq!(code, 0, "{said}{errors}");
+    assert!(said.contains("note        tag 1.0 is another image now, sha256:"), "{said}");
+    assert!(said.contains(&format!("digest      sha256:{digest}\n")), "{said}");
+}
+
+#[test]
+fn a_bundle_that_is_not_there_is_a_wrong_option() {
+    let missing = Path::new(BUNDLES).join("none.json");
+    let (code, _, errors) = run(&mut verify("none", &ALICE));
+    assert_eq!(code, 2);
+    assert!(errors.starts_with(&format!("bulla: {}: ", missing.display())), "{errors}");
+}

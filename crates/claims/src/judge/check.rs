@@ -1,0 +1,175 @@
+//! What was checked and what came of it.
+
+use crate::attestation::Statement;
+use crate::identity::{Identity, LoggedAs, Signer};
+
+/// One step of a judgement.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Check {
+    /// Which, one of [`Check::NAMES`].
+    pub name: &'static str,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What was seen: names and values, for people and for records.
+    pub evidence: Vec<(&'static str, String)>,
+}
+
+/// What came of a check.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It holds.
+    Passed,
+    /// It does not, and why.
+    Failed(String),
+    /// It was not made, and why.
+    Skipped(String),
+}
+
+impl Check {
+    /// All checks, in the order in which they are told.
+    pub const NAMES: [&'static str; 14] = [
+        SHAPE,
+        KEY,
+        CONTENT,
+        IDENTITY,
+        PROFILE,
+        LOG,
+        BINDING,
+        TIME,
+        CERTIFICATE,
+        SCT,
+        INCLUSION,
+        PROMISE,
+        SIGNATURE,
+        ARTIFACT,
+    ];
+}
+
+/// Sizes, JSON, versions, counts: whether it can be read in one way only.
+pub(super) const SHAPE: &str = "shape";
+/// Whether there is a key or a certificate of the kind that was asked for.
+pub(super) const KEY: &str = "key";
+/// Whether what is signed says what was asked for.
+pub(super) const CONTENT: &str = "content";
+/// Whether the certificate names who was asked for.
+pub(super) const IDENTITY: &str = "identity";
+/// Whether the certificate is for signing code, and is no authority's.
+pub(super) const PROFILE: &str = "profile";
+/// Whether each entry is of a trusted log, whose own key signed its checkpoint.
+pub(super) const LOG: &str = "log";
+/// Whether each entry is about this signature, by this key, over this content.
+pub(super) const BINDING: &str = "binding";
+/// Whether a trusted clock saw the signature, and none saw it outside its time.
+pub(super) const TIME: &str = "time";
+/// Whether the certificate was issued by a trusted authority and valid at each of these times.
+pub(super) const CERTIFICATE: &str = "certificate";
+/// Whether the certificate is promised to a trusted certificate transparency log.
+pub(super) const SCT: &str = "sct";
+/// Whether each entry is in the tree of its checkpoint.
+pub(super) const INCLUSION: &str = "inclusion";
+/// Whether the promises of logs that take an entry at a time are theirs.
+pub(super) const PROMISE: &str = "promise";
+/// Whether the signature is that key's.
+pub(super) const SIGNATURE: &str = "signature";
+/// Whether it is over the artifact.
+pub(super) const ARTIFACT: &str = "artifact";
+
+/// What was judged of one signature.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Judged {
+    /// All of [`Check::NAMES`], in that order.
+    pub checks: Vec<Check>,
+    /// Who signed. Of a signature that is not verified this is what it claims.
+    pub signed: Option<Signed>,
+    /// The statement that is signed, if it is one.
+    pub statement: Option<Statement>,
+}
+
+/// By whom something was signed, and where that is written down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Signed {
+    /// The public key, DER `SubjectPublicKeyInfo`.
+    pub spki: Vec<u8>,
+    /// Whom the certificate names.
+    pub identity: Option<Identity>,
+    /// The first entry of a log.
+    pub entry: Option<LoggedAs>,
+}
+
+impl Signed {
+    /// The same, lent.
+    pub fn signer(&self) -> Signer<'_> {
+        Signer { spki: &self.spki, identity: self.identity.as_ref(), entry: self.entry }
+    }
+}
+
+impl Judged {
+    /// Whether everything that had to hold does.
+    pub fn verified(&self) -> bool {
+        self.checks.iter().all(|check| !matches!(check.outcome, Outcome::Failed(_)))
+    }
+
+    /// The check that failed first.
+    pub fn failed(&self) -> Option<&Check> {
+        self.checks.iter().find(|check| matches!(check.outcome, Outcome::Failed(_)))
+    }
+
+    /// What came of one check.
+    pub fn check(&self, name: &str) -> Option<&Check> {
+        self.checks.iter().find(|check| check.name == name)
+    }
+}
+
+/// Checks as they are made. One that nobody made is skipped, and the first failure is why.
+#[derive(Default)]
+pub(super) struct Checks {
+    made: Vec<Check>,
+}
+
+impl Checks {
+    /// Notes what came of a check. A failure stays one, whatever is noted later.
+    pub(super) fn note(&mut self, name: &'static str, came: Result<Vec<(&'static str, String)>, String>) {
+        let (outcome, evidence) = match came {
+            Ok(evidence) => (Outcome::Passed, evidence),
+            Err(problem) => (Outcome::Failed(problem), Vec::new()),
+        };
+        self.put(Check { name, outcome, evidence });
+    }
+
+    /// Notes that a check does not apply.
+    pub(super) fn skip(&mut self, name: &'static str, why: &str) {
+        self.put(Check { name, outcome: Outcome::Skipped(why.to_owned()), evidence: Vec::new() });
+    }
+
+    fn put(&mut self, check: Check) {
+        match self.made.iter_mut().find(|made| made.name == check.name) {
+            Some(made) if matches!(made.outcome, Outcome::Failed(_)) => {}
+            Some(made) => {
+                let mut evidence = std::mem::take(&mut made.evidence);
+                evidence.extend(check.evidence);
+                *made = Check { evidence, ..check };
+            }
+            None => self.made.push(check),
+        }
+    }
+
+    /// All of them, in their order. If a check is missing and none failed, nothing was judged, which is a failure.
+    pub(super) fn finish(mut self, signed: Option<Signed>, statement: Option<Statement>) -> Judged {
+        let first = Check::NAMES.iter().find(|name| {
+            self.made.iter().any(|check| check.name == **name && matches!(check.outcome, Outcome::Failed(_)))
+        });
+        let checks = Check::NAMES.iter().map(|name| {
+            let made =
+                self.made.iter().position(|check| check.name == *name).map(|at| self.made.swap_remove(at));
+            made.unwrap_or_else(|| Check {
+                name,
+                outcome: match first {
+                    Some(first) => Outcome::Skipped(format!("not reached, {first} failed")),
+                    None => Outcome::Failed("was not made".to_owned()),
+                },
+                evidence: Vec::new(),
+            })
+        });
+        Judged { checks: checks.collect(), signed, statement }
+    }
+}
