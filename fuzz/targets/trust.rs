@@ -8,9 +8,9 @@ use jiff::Timestamp;
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let mut authorities = Authorities::default();
     let merged = authorities.merge_trusted_root(text).is_ok();
-    let _any = authorities.add_certificate_authority(text, "https://ca.example.org");
-    let _any = authorities.add_timestamp_authority(text, "https://tsa.example.org");
-    let _any = authorities.add_ct_log(text, "https://ct.example.org", Timestamp::UNIX_EPOCH);
+    let _any = authorities.add_certificate_authority(text, "https://ca.example.org", None);
+    let _any = authorities.add_timestamp_authority(text, "https://tsa.example.org", None);
+    let _any = authorities.add_ct_log(text, "https://ct.example.org", Timestamp::UNIX_EPOCH, None);
     let log = LogIdentity {
         origin: "log.example.org".to_owned(),
         base_url: "https://log.example.org".to_owned(),
