@@ -16,6 +16,10 @@ use common::{Served, bulla, exchange, get, new_data, run};
 use serde_json::{Value, json};
 
 fn up(data: &Path) -> Served {
+    up_with(data, &[])
+}
+
+fn up_with(data: &Path, more: &[&str]) -> Served {
     let mut command = bulla();
     command.args([
         "up",
@@ -28,7 +32,7 @@ fn up(data: &Path) -> Served {
         "127.0.0.1:0",
         "--data",
     ]);
-    command.arg(data).env("BULLA_DISK_RESERVE", "0");
+    command.arg(data).args(more).env("BULLA_DISK_RESERVE", "0");
     Served::start(&mut command)
 }
 
@@ -566,20 +570,7 @@ fn a_log_is_rotated_beside_a_key_that_is_kept_elsewhere() {
     assert_eq!(up(&data).stop().0, Some(0));
     let elsewhere = work.join("ca.key");
     fs::rename(data.join("ca/ca.key"), &elsewhere).expect("moves");
-    let mut command = bulla();
-    command.args([
-        "up",
-        "--dev",
-        "--http",
-        "127.0.0.1:0",
-        "--grpc",
-        "off",
-        "--metrics",
-        "127.0.0.1:0",
-        "--data",
-    ]);
-    command.arg(&data).arg("--ca-key").arg(&elsewhere).env("BULLA_DISK_RESERVE", "0");
-    let served = Served::start(&mut command);
+    let served = up_with(&data, &["--ca-key", elsewhere.to_str().expect("text")]);
     rotated(&data, &["ct", "--overlap", "0s"]);
     assert!(data.join("ct/ended").exists());
     certificate(&served, &work);

@@ -58,6 +58,12 @@ pub(super) fn wait(planned: Duration, asked: Option<Duration>) -> Duration {
     asked.unwrap_or_default().clamp(planned.min(LONGEST_WAIT), LONGEST_WAIT)
 }
 
+/// Waits after an attempt that failed, the first of which is number 0.
+pub(super) async fn pause(attempt: u32, asked: Option<Duration>) {
+    let planned = WAITS[(attempt as usize).min(WAITS.len() - 1)];
+    tokio::time::sleep(wait(planned, asked)).await;
+}
+
 /// Where a redirect leads, for the message of a client that does not follow it.
 pub(super) fn redirect(response: &Response) -> Option<String> {
     let to = response.headers().get(http::header::LOCATION)?;

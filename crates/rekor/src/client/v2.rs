@@ -15,7 +15,7 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::exchange::{self, BodyError, CONNECT, WAITS, chain};
+use super::exchange::{self, BodyError, CONNECT, chain};
 use super::tiles::{OpenError, Remote};
 use super::v1::{ClientError, Options, message};
 use crate::wire::v2::request;
@@ -165,8 +165,7 @@ impl RekorV2 {
             if attempt == self.retries {
                 return Err(ClientError::Unavailable { url: url.to_string(), cause });
             }
-            let planned = WAITS[(attempt as usize).min(WAITS.len() - 1)];
-            tokio::time::sleep(exchange::wait(planned, asked)).await;
+            exchange::pause(attempt, asked).await;
             attempt += 1;
         };
         let answer: Answer = serde_json::from_slice(&body)

@@ -24,7 +24,7 @@ pub use propose::{
 };
 pub use verify::{Head, LogKey, Unsound};
 
-use super::exchange::{self, BodyError, CONNECT, WAITS, chain};
+use super::exchange::{self, BodyError, CONNECT, chain};
 
 /// How a client asks.
 #[derive(Clone, Debug)]
@@ -329,8 +329,7 @@ impl RekorV1 {
             if attempt == self.retries {
                 return Err(ClientError::Unavailable { url: url.to_string(), cause });
             }
-            let planned = WAITS[(attempt as usize).min(WAITS.len() - 1)];
-            tokio::time::sleep(exchange::wait(planned, asked)).await;
+            exchange::pause(attempt, asked).await;
             attempt += 1;
         }
     }
