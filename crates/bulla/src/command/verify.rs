@@ -45,7 +45,7 @@ pub(crate) async fn attestation(args: AttestationArgs) -> Result<ExitCode, Failu
 async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> {
     let asked = args.read(content).await?;
     let file = Path::new(&args.subject);
-    let (found, digest, notes) = if args.bundle.is_some() || file.is_file() {
+    let (mut found, digest, notes) = if args.bundle.is_some() || file.is_file() {
         let (found, hash) = of_file(&args, file, &asked)?;
         (found, format!("sha256:{hash}"), Vec::new())
     } else {
@@ -55,6 +55,7 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
         let notes = moved(&args.subject, &image, client.as_ref()).await;
         (Found::of_image(&image, &manifest, &asked, unix_now()).await, manifest.digest.to_string(), notes)
     };
+    asked.revocations.weigh(&mut found, &asked.root).await;
     let judged = found.candidates.iter().map(|candidate| &candidate.judged);
     let verdict = verdict(&asked.requires, judged, found.unread.len());
     let report = Report {

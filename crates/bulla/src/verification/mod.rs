@@ -4,6 +4,8 @@
 mod asked;
 mod found;
 mod report;
+mod revocations;
+mod searched;
 
 pub(crate) use asked::{Args, Asked};
 pub(crate) use found::{Candidate, Found};
