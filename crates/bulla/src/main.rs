@@ -20,6 +20,7 @@ mod service;
 mod signing;
 mod target;
 mod text;
+mod trust;
 mod verification;
 mod whole_file;
 

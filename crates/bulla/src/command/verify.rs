@@ -45,15 +45,15 @@ pub(crate) async fn attestation(args: AttestationArgs) -> Result<ExitCode, Failu
 async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> {
     let asked = args.read(content).await?;
     let file = Path::new(&args.subject);
-    let (mut found, digest, notes) = if args.bundle.is_some() || file.is_file() {
+    let (mut found, digest, moved) = if args.bundle.is_some() || file.is_file() {
         let (found, hash) = of_file(&args, file, &asked)?;
         (found, format!("sha256:{hash}"), Vec::new())
     } else {
         let client = if args.offline { None } else { Some(args.registry.client().map_err(Failure::usage)?) };
         let image = open(&args.subject, client.as_ref())?;
         let manifest = image.manifest().await.map_err(failure)?;
-        let notes = moved(&args.subject, &image, client.as_ref()).await;
-        (Found::of_image(&image, &manifest, &asked, unix_now()).await, manifest.digest.to_string(), notes)
+        let moved = moved(&args.subject, &image, client.as_ref()).await;
+        (Found::of_image(&image, &manifest, &asked, unix_now()).await, manifest.digest.to_string(), moved)
     };
     asked.revocations.weigh(&mut found, &asked.root).await;
     let judged = found.candidates.iter().map(|candidate| &candidate.judged);
@@ -65,7 +65,7 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
         need: asked.need,
         verdict,
         found: &found,
-        notes,
+        notes: asked.notes.iter().cloned().chain(moved).collect(),
         explain: args.explain,
     };
     say(&match args.output {

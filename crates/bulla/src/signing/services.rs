@@ -17,15 +17,20 @@ use serde::de::DeserializeOwned;
 
 use crate::command::Failure;
 use crate::materials::read;
+use crate::trust::{self, Network, Pinned, Purpose, Whom};
 
 /// Options that say where to sign.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
     /// Address of a `bulla up`, which says where to sign and whom to believe [default: `http://localhost:3000`, unless
-    /// files or addresses say it]
+    /// files, addresses or a trust repository say it]
     #[arg(long, value_name = "URL", conflicts_with = "signing_config", help_heading = "Where to sign")]
     url: Option<String>,
+    /// Trust repository that says both, one that was added with `bulla trust add` [default: what is configured, or the
+    /// only one that was added]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["url", "signing_config"], help_heading = "Where to sign")]
+    instance: Option<String>,
     /// Where to sign: `signing_config.v0.2.json`
     #[arg(long, value_name = "FILE", help_heading = "Where to sign")]
     signing_config: Option<PathBuf>,
@@ -164,16 +169,18 @@ struct TlogKey {
 impl Args {
     /// Reads what there is to read, from files or from the server; `now` is when services and keys must be valid.
     pub(crate) async fn services(&self, now: Timestamp, prefer: Prefer) -> Result<Services, Failure> {
-        let named = self.rekor_url.is_some() || self.signing_config.is_some();
+        let instance = self.instance()?;
+        let named = self.rekor_url.is_some() || self.signing_config.is_some() || instance.is_some();
         let server = match &self.url {
             Some(url) => Some(url.as_str()),
             None if named || !self.tlog_upload => None,
             None => Some(DEFAULT_SERVER),
         };
-        let config = match (&self.signing_config, server) {
-            (Some(file), _) => from_file(file).await?,
-            (None, Some(server)) => from_server(server, "signing_config.v0.2.json").await?,
-            (None, None) => Config::default(),
+        let config = match (&self.signing_config, server, &instance) {
+            (Some(file), ..) => from_file(file).await?,
+            (None, Some(server), _) => from_server(server, trust::SIGNING_CONFIG).await?,
+            (None, None, Some(instance)) => from_repository(instance, trust::SIGNING_CONFIG, now).await?,
+            (None, None, None) => Config::default(),
         };
         config.check()?;
         let choose = |given: &Option<String>, list: &[Service]| {
@@ -191,16 +198,29 @@ impl Args {
             return Ok(services);
         }
         let (url, api) = self.log(&config, now, prefer)?;
-        let root: Root = match (&self.trusted_root, server) {
-            (Some(file), _) => from_file(file).await?,
-            (None, Some(server)) => from_server(server, "trusted_root.json").await?,
-            (None, None) => {
+        let root: Root = match (&self.trusted_root, server, &instance) {
+            (Some(file), ..) => from_file(file).await?,
+            (None, Some(server), _) => from_server(server, trust::TRUSTED_ROOT).await?,
+            (None, None, Some(instance)) => from_repository(instance, trust::TRUSTED_ROOT, now).await?,
+            (None, None, None) => {
                 let problem = "--trusted-root is missing: a log's answer is believed by the keys in it";
                 return Err(Failure::usage(problem));
             }
         };
         services.log = Some(Log { url, api, trusted: root.trusted(now)? });
         Ok(services)
+    }
+
+    /// The trust repository that is asked, if one is: what is configured counts only where nothing is said.
+    fn instance(&self) -> Result<Option<Pinned>, Failure> {
+        let said = self.url.is_some() || self.signing_config.is_some() || self.rekor_url.is_some();
+        if self.instance.is_none() && (said || !self.tlog_upload) {
+            return Ok(None);
+        }
+        Ok(match trust::whom(Purpose::Sign, None, self.instance.as_deref())? {
+            Some(Whom::Repository(pinned)) => Some(pinned),
+            Some(Whom::File(_)) | None => None,
+        })
     }
 
     fn log(&self, config: &Config, now: Timestamp, prefer: Prefer) -> Result<(String, Api), Failure> {
@@ -324,6 +344,18 @@ async fn from_server<T: DeserializeOwned>(server: &str, name: &str) -> Result<T,
     let silent = |_| Failure::unavailable(format!("{url}: no answer in {} s", PATIENCE.as_secs()));
     let bytes = asked.map_err(silent)??;
     parse(&url, &bytes)
+}
+
+async fn from_repository<T: DeserializeOwned>(
+    instance: &Pinned,
+    name: &str,
+    now: Timestamp,
+) -> Result<T, Failure> {
+    let found = instance.target(name, Network::IfNeeded, now).await?;
+    if let Some(note) = &found.note {
+        eprintln!("{note}");
+    }
+    parse(&format!("{name} of {}", instance.url), &found.bytes)
 }
 
 fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, Failure> {

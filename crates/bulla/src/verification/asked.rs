@@ -7,12 +7,15 @@ use bulla_claims::identity::{IdentityPattern, Pattern, PatternError, Requires, W
 use bulla_claims::judge::{Content, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot};
 use bulla_tlog::sha256;
 
+use jiff::Timestamp;
+
 use super::revocations::{self, Revocations};
 use crate::command::{Failure, Output};
 use crate::keys::{Passwords, verification_key};
 use crate::registry::Args as RegistryArgs;
 use crate::target::read_small;
 use crate::text::subject_and_issuer;
+use crate::trust::{self, Network, Purpose, Whom};
 
 /// Options of every command that verifies signatures.
 #[derive(clap::Args)]
@@ -80,6 +83,10 @@ struct Trust {
     /// Whom to believe: logs, and authorities for certificates and timestamps, as `bulla trust` and TUF repositories have it
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
+    /// Trust repository that says so, one that was added with `bulla trust add` [default: what is configured, or the only one
+    /// that was added]
+    #[arg(long, value_name = "URL", conflicts_with = "trusted_root")]
+    instance: Option<String>,
     /// Accept what no log has; a stolen key goes unseen then
     #[arg(long, alias = "insecure-ignore-tlog")]
     skip_log_unsafe: bool,
@@ -95,6 +102,8 @@ pub(crate) struct Asked {
     pub(crate) need: usize,
     pub(crate) root: TrustedRoot,
     pub(crate) revocations: Revocations,
+    /// What should be known of all this.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Args {
@@ -117,17 +126,38 @@ impl Args {
         let need = self.signers.require;
         let requires =
             Requires::new(need, of).map_err(|error| Failure::usage(format!("--require {need}: {error}")))?;
-        let path = self.trust.trusted_root.as_deref().ok_or_else(|| {
-            Failure::usage("nobody is believed: name a trusted root with --trusted-root FILE; `bulla trust root` prints that of a log")
-        })?;
-        let bytes = read_small(path, MAX_TRUSTED_ROOT as u64)?;
-        let root = TrustedRoot::parse(&bytes)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        let (root, note) = self.trust.root(self.offline).await?;
         let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
         let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
         let policy = Policy { keys, identities, content, log, sct };
         let revocations = self.revocations.read(&policy, &root, self.offline).await?;
-        Ok(Asked { policy, requires, need, root, revocations })
+        let notes = note.into_iter().collect();
+        Ok(Asked { policy, requires, need, root, revocations, notes })
+    }
+}
+
+impl Trust {
+    /// The trusted root, and what should be known of it.
+    async fn root(&self, offline: bool) -> Result<(TrustedRoot, Option<String>), Failure> {
+        let whom = trust::whom(Purpose::Verify, self.trusted_root.as_deref(), self.instance.as_deref())?;
+        let (place, bytes, note) = match whom {
+            None => {
+                return Err(Failure::usage(
+                    "nobody is believed: name a trusted root with --trusted-root FILE, as `bulla trust root` prints that of \
+                     a log, or add a trust repository with `bulla trust add URL --root FILE`",
+                ));
+            }
+            Some(Whom::File(path)) => {
+                (path.display().to_string(), read_small(&path, MAX_TRUSTED_ROOT as u64)?, None)
+            }
+            Some(Whom::Repository(pinned)) => {
+                let network = if offline { Network::Never } else { Network::IfNeeded };
+                let found = pinned.target(trust::TRUSTED_ROOT, network, Timestamp::now()).await?;
+                (pinned.url.to_string(), found.bytes, found.note)
+            }
+        };
+        let root = TrustedRoot::parse(&bytes).map_err(|error| Failure::usage(format!("{place}: {error}")))?;
+        Ok((root, note))
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) fn bulla() -> Command {
     {
         command.env_remove(name);
     }
+    // What the tester believes is not what is tested.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 
