@@ -55,6 +55,7 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
         let moved = moved(&args.subject, &image, client.as_ref()).await;
         (Found::of_image(&image, &manifest, &asked, unix_now()).await, manifest.digest.to_string(), moved)
     };
+    let unproved = asked.heads.weigh(&mut found, &asked.root).await?;
     asked.revocations.weigh(&mut found, &asked.root).await;
     let judged = found.candidates.iter().map(|candidate| &candidate.judged);
     let verdict = verdict(&asked.requires, judged, found.unread.len());
@@ -65,7 +66,7 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
         need: asked.need,
         verdict,
         found: &found,
-        notes: asked.notes.iter().cloned().chain(moved).collect(),
+        notes: asked.notes.iter().cloned().chain(moved).chain(unproved).collect(),
         explain: args.explain,
     };
     say(&match args.output {

@@ -9,6 +9,7 @@ use bulla_tlog::sha256;
 
 use jiff::Timestamp;
 
+use super::heads::{self, Heads};
 use super::revocations::{self, Revocations};
 use crate::command::{Failure, Output};
 use crate::keys::{Passwords, verification_key};
@@ -33,6 +34,8 @@ pub(crate) struct Args {
     signers: Signers,
     #[command(flatten)]
     revocations: revocations::Args,
+    #[command(flatten)]
+    heads: heads::Args,
     /// Open no connection: files and image layouts only
     #[arg(long)]
     pub(crate) offline: bool,
@@ -102,6 +105,7 @@ pub(crate) struct Asked {
     pub(crate) need: usize,
     pub(crate) root: TrustedRoot,
     pub(crate) revocations: Revocations,
+    pub(crate) heads: Heads,
     /// What should be known of all this.
     pub(crate) notes: Vec<String>,
 }
@@ -131,8 +135,9 @@ impl Args {
         let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
         let policy = Policy { keys, identities, content, log, sct };
         let revocations = self.revocations.read(&policy, &root, self.offline).await?;
+        let heads = self.heads.read(&root, self.offline, self.revocations.rekor_url())?;
         let notes = note.into_iter().collect();
-        Ok(Asked { policy, requires, need, root, revocations, notes })
+        Ok(Asked { policy, requires, need, root, revocations, heads, notes })
     }
 }
 

@@ -2,7 +2,9 @@
 //! itself is `bulla_claims::judge`, which asks nobody.
 
 mod asked;
+mod continuity;
 mod found;
+mod heads;
 mod report;
 mod revocations;
 mod searched;

@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// Name and issuer of who may revoke what others signed; the last = divides them
     #[arg(long, value_name = "SUBJECT=ISSUER", help_heading = "Revocations")]
     revoked_by_identity: Vec<String>,
-    /// Log to search for revocations, through its v1 API
+    /// Log to search for revocations through its v1 API, and to ask whether it keeps to its past
     #[arg(long, value_name = "URL", conflicts_with = "offline", help_heading = "Revocations")]
     rekor_url: Option<String>,
 }
@@ -50,6 +50,11 @@ pub(crate) struct Revocations {
 }
 
 impl Args {
+    /// The log that is asked.
+    pub(super) fn rekor_url(&self) -> Option<&str> {
+        self.rekor_url.as_deref()
+    }
+
     /// Reads the files, each of which must be a revocation whose signature holds.
     pub(super) async fn read(
         &self,
