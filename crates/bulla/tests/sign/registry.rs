@@ -112,6 +112,16 @@ impl Registry {
         self.content(&format!("{}{suffix}", self.index.replace(':', "-"))).expect("is there")
     }
 
+    /// Changes what the log promised about the signature that is stored so.
+    pub(crate) fn spoil(&self, suffix: &str) {
+        let mut manifest = self.tagged(suffix);
+        let promise = &mut manifest["layers"][0]["annotations"]["dev.sigstore.cosign/bundle"];
+        *promise = promise.as_str().expect("text").replace("\"logIndex\":", "\"logIndex\":1").into();
+        let name = format!("{}{suffix}", self.index.replace(':', "-"));
+        let content = (MANIFEST.to_owned(), Bytes::from(manifest.to_string()));
+        self.state.lock().expect("lock").content.insert(name, content);
+    }
+
     /// What refers to the image.
     pub(crate) fn referrers(&self) -> Vec<Value> {
         let list = self.content(&self.index.replace(':', "-"));
