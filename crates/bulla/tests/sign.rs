@@ -383,7 +383,9 @@ fn several_services_sign_together() {
     let theirs = two.json("data/clients/signing_config.v0.2.json");
     for list in ["rekorTlogUrls", "tsaUrls"] {
         let mut more = theirs[list].as_array().expect("a list").clone();
-        more.iter_mut().for_each(|service| service["operator"] = "two.example".into());
+        for service in &mut more {
+            service["operator"] = "two.example".into();
+        }
         config[list].as_array_mut().expect("a list").extend(more);
     }
     fs::write(one.path("root.json"), root.to_string()).expect("is written");

@@ -56,7 +56,8 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
         (Found::of_image(&image, &manifest, &asked, unix_now()).await, manifest.digest.to_string(), moved)
     };
     let unproved = asked.heads.weigh(&mut found, &asked.root).await?;
-    asked.revocations.weigh(&mut found, &asked.root).await;
+    let about = digest.strip_prefix("sha256:").and_then(Hash::from_hex);
+    let unseen = asked.revocations.weigh(&mut found, about, &asked.policy, &asked.root).await;
     let judged = found.candidates.iter().map(|candidate| &candidate.judged);
     let verdict = verdict(&asked.requires, judged, found.unread.len());
     let report = Report {
@@ -66,7 +67,7 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
         need: asked.need,
         verdict,
         found: &found,
-        notes: asked.notes.iter().cloned().chain(moved).chain(unproved).collect(),
+        notes: asked.notes.iter().cloned().chain(moved).chain(unproved).chain(unseen).collect(),
         explain: args.explain,
     };
     say(&match args.output {

@@ -8,12 +8,12 @@ use bulla_claims::judge::{
     Judged, MAX_BUNDLE, Need, Policy, Revocations as Known, Signed, SignedRevocation, TrustedRoot,
 };
 use bulla_rekor::client::v1::{Options, RekorV1};
-use bulla_tlog::sha256;
+use bulla_tlog::{Hash, sha256};
 use jiff::Timestamp;
 
 use super::asked::{exactly, public_key};
 use super::found::{Candidate, Found, Unread};
-use super::searched::Searched;
+use super::searched::{Searched, unseen};
 use crate::command::Failure;
 use crate::home::unix_now;
 use crate::keys::Passwords;
@@ -95,9 +95,16 @@ impl Args {
 
 impl Revocations {
     /// Weighs every signature that is verified. What could not be asked makes it unknown, never good.
-    pub(crate) async fn weigh(&self, found: &mut Found, root: &TrustedRoot) {
+    /// `about` is the hash of what was signed: what the log has about it and is not shown is returned, for people to read.
+    pub(crate) async fn weigh(
+        &self,
+        found: &mut Found,
+        about: Option<Hash>,
+        policy: &Policy,
+        root: &TrustedRoot,
+    ) -> Option<String> {
         if self.log.is_none() && self.signed.is_empty() {
-            return;
+            return None;
         }
         let now = Timestamp::now();
         let verified =
@@ -116,6 +123,10 @@ impl Revocations {
                 judged.revocations_unknown(&problem);
                 found.unread.push(Unread { place: format!("revocations of {place}"), problem });
             }
+        }
+        match (&self.log, about) {
+            (Some((url, log)), Some(about)) => unseen(log, url, about, found, policy).await,
+            _ => None,
         }
     }
 

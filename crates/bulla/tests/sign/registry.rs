@@ -1,5 +1,6 @@
 //! A registry in memory, with one image for one platform, that a test can keep from taking anything. It has no list of
 //! referrers of its own, as docker-registry has none.
+#![allow(dead_code, reason = "each test program uses the part it needs")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
