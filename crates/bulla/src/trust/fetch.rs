@@ -36,6 +36,11 @@ enum From {
     Cache(PathBuf),
 }
 
+/// Why a server gave no answer; what is wrong with an answer is said by who judges it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NoAnswer(String);
+
 impl Fetch {
     /// From its server.
     pub(super) fn server(base: &Url) -> Result<Self, String> {
@@ -121,7 +126,8 @@ impl Transport for Fetch {
 }
 
 async fn download(client: &Client, url: &Url) -> Result<Bytes, TransportError> {
-    let other = |cause: String| TransportError::new_with_cause(TransportErrorKind::Other, url, cause);
+    let other =
+        |cause: String| TransportError::new_with_cause(TransportErrorKind::Other, url, NoAnswer(cause));
     let mut response = client.get(url.clone()).send().await.map_err(|error| other(chain(&error)))?;
     match response.status() {
         StatusCode::OK => {}

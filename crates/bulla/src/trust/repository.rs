@@ -14,7 +14,7 @@ use tough::schema::RoleType;
 use tough::{IntoVec as _, Limits, RepositoryLoader, TargetName, TransportErrorKind};
 
 use super::Pinned;
-use super::fetch::{Fetch, TIMESTAMP};
+use super::fetch::{Fetch, NoAnswer, TIMESTAMP};
 use super::pinned::LARGEST_ROOT;
 use crate::command::Failure;
 use crate::known::replace;
@@ -189,11 +189,10 @@ fn problem(error: Error) -> Problem {
                 url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default().to_owned(),
             )
         }
-        Error::Transport { url, source, .. } => {
-            let cause =
-                std::error::Error::source(&source).map_or_else(|| source.to_string(), ToString::to_string);
-            Problem::Silent(format!("{url}: {cause}"))
-        }
+        Error::Transport { url, source, .. } => match std::error::Error::source(&source) {
+            Some(cause) if cause.is::<NoAnswer>() => Problem::Silent(format!("{url}: {cause}")),
+            cause => Problem::Wrong(cause.map_or_else(|| source.to_string(), ToString::to_string)),
+        },
         other => Problem::Wrong(other.to_string()),
     }
 }
