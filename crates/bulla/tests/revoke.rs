@@ -6,6 +6,7 @@ mod stack;
 use std::fs;
 use std::net::TcpListener;
 
+use bulla_claims::SigningKey;
 use common::{exchange, run};
 use serde_json::Value;
 use stack::{Stack, done};
@@ -193,6 +194,11 @@ fn base64(text: &str) -> Vec<u8> {
     base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
 }
 
+fn encoded(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
 #[test]
 fn what_is_no_revocation_that_holds_is_an_error_that_is_seen() {
     let stack = Stack::start();
@@ -203,10 +209,7 @@ fn what_is_no_revocation_that_holds_is_an_error_that_is_seen() {
     let mut forged = good.clone();
     let payload = forged["dsseEnvelope"]["payload"].as_str().expect("text").to_owned();
     let payload = String::from_utf8(base64(&payload)).expect("text").replace("2020", "2021");
-    forged["dsseEnvelope"]["payload"] = {
-        use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD.encode(payload).into()
-    };
+    forged["dsseEnvelope"]["payload"] = encoded(payload.as_bytes()).into();
     let mut unlogged = good.clone();
     unlogged["verificationMaterial"]["tlogEntries"] = serde_json::json!([]);
     for (name, bundle, check) in [
@@ -299,4 +302,64 @@ fn what_is_to_be_revoked_must_make_sense() {
     let (code, _, errors) = revoke(&stack, None, &["--from", LONG_AGO]);
     assert!(code == 2 && errors.contains("--revoked-key"), "{errors}");
     assert_eq!(stack.entries(), 0);
+}
+
+/// Logs a statement about something, with a certificate that its owner wrote: a kind of which the log keeps no text.
+fn log_as_anybody(stack: &Stack, name: &str, issuer: &str, about: &str, own_authority: bool) {
+    let pem = SigningKey::generate_ecdsa_p256_pem();
+    let key = SigningKey::from_pem(&pem, None).expect("a key");
+    let mut params = rcgen::CertificateParams::default();
+    params.subject_alt_names = vec![rcgen::SanType::Rfc822Name(name.try_into().expect("a name"))];
+    params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::CodeSigning];
+    let issuer = rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 57264, 1, 1], issuer.into());
+    params.custom_extensions = vec![issuer];
+    let subject = rcgen::KeyPair::from_pem(&pem).expect("a key");
+    let certificate = if own_authority {
+        let authority = rcgen::KeyPair::generate().expect("a key");
+        let mut of_authority = rcgen::CertificateParams::default();
+        of_authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.signed_by(&subject, &rcgen::Issuer::new(of_authority, authority))
+    } else {
+        params.self_signed(&subject)
+    };
+    let certificate = certificate.expect("a certificate");
+    let statement = serde_json::json!({
+        "_type": "https://in-toto.io/Statement/v1", "subject": [{ "digest": { "sha256": about } }],
+        "predicateType": "urn:bulla:revocation:v1", "predicate": {},
+    });
+    let (kind, payload) = ("application/vnd.in-toto+json", statement.to_string().into_bytes());
+    let signature = key.sign(&bulla_claims::attestation::encoding(kind, &payload)).expect("signs");
+    let envelope = serde_json::json!({
+        "payload": encoded(&payload), "payloadType": kind, "signatures": [{ "sig": encoded(&signature) }],
+    });
+    let verifiers = [encoded(certificate.pem().as_bytes())];
+    let proposed = serde_json::json!({ "kind": "dsse", "apiVersion": "0.0.1", "spec": {
+        "proposedContent": { "envelope": envelope.to_string(), "verifiers": verifiers },
+    } });
+    let mut post = std::process::Command::new("curl");
+    post.args([
+        "-sS",
+        "--fail-with-body",
+        "-H",
+        "content-type: application/json",
+        "--data-binary",
+        &proposed.to_string(),
+    ]);
+    let (code, out, errors) = run(post.arg(format!("{}/api/v1/log/entries", stack.url())));
+    assert_eq!(code, 0, "{out}{errors}");
+}
+
+#[test]
+fn who_writes_a_certificate_with_somebodys_name_makes_nothing_undetermined() {
+    let stack = Stack::start();
+    sign(&stack, Some("alice@example.org"), "signed.json");
+    let (url, issuer) = (stack.url(), format!("{}/oidc", stack.url()));
+    let identity = bulla_tlog::sha256(format!("{issuer}\nalice@example.org").as_bytes()).to_string();
+    for (own_authority, entries) in [(false, 2), (true, 3)] {
+        log_as_anybody(&stack, "alice@example.org", &issuer, &identity, own_authority);
+        assert_eq!(stack.entries(), entries);
+        let (code, check, errors) = verify(&stack, "signed.json", &["--rekor-url", &url]);
+        assert_eq!((code, check["outcome"].as_str()), (0, Some("passed")), "{errors}");
+    }
 }

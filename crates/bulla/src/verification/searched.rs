@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bulla_claims::attestation::PAYLOAD_TYPE;
+use bulla_claims::attestation::{PAYLOAD_TYPE, REVOCATION};
 use bulla_claims::judge::{Policy, Revocations as Known, Signed, SignedRevocation, TrustedRoot};
 use bulla_claims::{Material, describe};
 use bulla_rekor::client::v1::{Entry, EntryId, RekorV1, Retrieve, Search};
 use bulla_tlog::{Hash, sha256};
 use futures_util::stream::{StreamExt as _, iter};
+use serde_json::json;
 use sigstore_types::{
     Bundle, CertificateContent, DsseEnvelope, DsseSignature, KeyId, KindVersion, MediaType, PayloadBytes,
     PublicKeyIdentifier, SignatureBytes, SignatureContent, VerificationMaterial, VerificationMaterialContent,
@@ -183,6 +184,12 @@ fn lead(
     }
     let place = format!("entry {} of {url}", entry.id);
     let Some(payload) = &entry.attestation else {
+        let textless = bundle(entry, kind, &signature.material, &signature.bytes, &in_its_place(digest));
+        let is_by_nobody =
+            |text: &String| SignedRevocation::is_by_nobody(text.as_bytes(), root, asked.sct, unix_now());
+        if by.identity.is_some() && textless.as_ref().is_ok_and(is_by_nobody) {
+            return Lead::Nothing;
+        }
         let problem =
             format!("{place} is a statement by {by} that the log does not hand out: name its bundle");
         return Lead::Unread(by, format!("{problem} with --revocations"));
@@ -197,6 +204,16 @@ fn lead(
         Err(error) if WHO_AND_WHAT.contains(&error.check) => Lead::Nothing,
         Err(error) => Lead::Unread(by, format!("{place}: {error}")),
     }
+}
+
+/// A statement of the form that a revocation found by that digest has. Nobody signed it; it is for what is judged of a bundle
+/// before its text is.
+fn in_its_place(digest: Hash) -> Vec<u8> {
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1", "subject": [{ "digest": { "sha256": digest.to_string() } }],
+        "predicateType": REVOCATION, "predicate": {},
+    });
+    statement.to_string().into_bytes()
 }
 
 /// The entry as the bundle that its signer has.

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::check::{CONTENT, REVOCATION};
+use super::check::{CERTIFICATE, CONTENT, IDENTITY, PROFILE, REVOCATION, SCT, SHAPE};
 use super::{
     Artifact, Check, Content, Judged, Need, Outcome, Policy, Signed, TrustedRoot, judge_bundle, shape,
 };
@@ -58,17 +58,7 @@ impl SignedRevocation {
         sct: Need,
         now: u64,
     ) -> Result<Self, NoRevocation> {
-        let content = WantedType::Exact(PREDICATE.to_owned());
-        let policy = Policy {
-            keys: keys.to_vec(),
-            identities: anybody(),
-            content: Content::Attestation(content),
-            log: Need::Required,
-            sct,
-        };
-        // Believed by nobody yet: if it is another subject, the judgement finds that out.
-        let about = claimed(bundle).unwrap_or(Hash([0; 32]));
-        let judged = judge_bundle(bundle, &Artifact::Sha256(about), root, &policy, now);
+        let judged = judged(bundle, keys, root, sct, now);
         if let Some(Check { name, outcome: Outcome::Failed(problem), .. }) = judged.failed() {
             return Err(NoRevocation { check: name, problem: problem.clone() });
         }
@@ -78,6 +68,15 @@ impl SignedRevocation {
         };
         let revocation = Revocation::of(&statement).map_err(|refusal| refused(refusal.to_string()))?;
         Ok(Self { revocation, by, place: place.to_owned() })
+    }
+
+    /// Whether a bundle, whatever is in its envelope, has a certificate by which nobody could have signed: anybody can make
+    /// one with anybody's name, and a log takes it.
+    pub fn is_by_nobody(bundle: &[u8], root: &TrustedRoot, sct: Need, now: u64) -> bool {
+        let judged = judged(bundle, &[], root, sct, now);
+        [SHAPE, IDENTITY, PROFILE, CERTIFICATE, SCT]
+            .iter()
+            .any(|name| judged.check(name).is_some_and(|check| matches!(check.outcome, Outcome::Failed(_))))
     }
 
     /// Whether it is about that signature.
@@ -142,6 +141,20 @@ impl Judged {
         let outcome = Outcome::Failed(format!("it is not known whether it is revoked: {problem}"));
         self.put(Check { name: REVOCATION, outcome, evidence: Vec::new() });
     }
+}
+
+fn judged(bundle: &[u8], keys: &[Vec<u8>], root: &TrustedRoot, sct: Need, now: u64) -> Judged {
+    let content = WantedType::Exact(PREDICATE.to_owned());
+    let policy = Policy {
+        keys: keys.to_vec(),
+        identities: anybody(),
+        content: Content::Attestation(content),
+        log: Need::Required,
+        sct,
+    };
+    // Believed by nobody yet: if it is another subject, the judgement finds that out.
+    let about = claimed(bundle).unwrap_or(Hash([0; 32]));
+    judge_bundle(bundle, &Artifact::Sha256(about), root, &policy, now)
 }
 
 fn anybody() -> Vec<IdentityPattern> {
