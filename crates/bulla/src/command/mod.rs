@@ -14,6 +14,7 @@ mod inspect;
 mod key;
 mod log;
 mod reindex;
+mod report;
 mod rotate;
 mod serve;
 mod shard;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Verify(Box<verify::Args>),
     /// Judge the attestations of one type of a file or an image, and print what they state
     VerifyAttestation(Box<verify::AttestationArgs>),
+    /// Report what many images have: who signed them, and what is stated of them; or judge such a report again
+    Report(Box<report::Args>),
     /// Run a witness that cosigns the checkpoints of logs it has followed
     Witness(witness::Args),
     /// Measure a log under load
@@ -91,6 +94,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Attest(args) => attest::run(*args).await,
         Command::Verify(args) => verify::signature(*args).await,
         Command::VerifyAttestation(args) => verify::attestation(*args).await,
+        Command::Report(args) => report::run(*args).await,
         Command::Witness(args) => witness::run(args).await,
         Command::Bench(args) => bench::run(args).await,
     }

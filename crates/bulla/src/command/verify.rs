@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -11,6 +11,7 @@ use bulla_claims::judge::{Artifact, Content, MAX_BUNDLE, Verdict, verdict};
 use bulla_tlog::{Hash, sha256};
 
 use super::image::{failure, open_failure};
+use super::sign::beside;
 use super::{Failure, Output, say};
 use crate::home::unix_now;
 use crate::registry::{Client, Image, Name, Reference, Source, present};
@@ -46,7 +47,7 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
     let asked = args.read(content).await?;
     let file = Path::new(&args.subject);
     let (found, digest, notes) = if args.bundle.is_some() || file.is_file() {
-        let (found, hash) = of_file(&args, file, &asked)?;
+        let (found, hash) = of_file(args.bundle.as_deref(), file, &asked)?;
         (found, format!("sha256:{hash}"), Vec::new())
     } else {
         let client = if args.offline { None } else { Some(args.registry.client().map_err(Failure::usage)?) };
@@ -106,9 +107,13 @@ async fn moved(text: &str, image: &Image, client: Option<&Client>) -> Vec<String
     }
 }
 
-fn of_file(args: &Verification, file: &Path, asked: &Asked) -> Result<(Found, Hash), Failure> {
-    let bundle =
-        args.bundle.clone().unwrap_or_else(|| PathBuf::from(format!("{}.sigstore.json", args.subject)));
+/// Judges the bundle of a file, which lies beside it unless another is named.
+pub(super) fn of_file(
+    bundle: Option<&Path>,
+    file: &Path,
+    asked: &Asked,
+) -> Result<(Found, Hash), Failure> {
+    let bundle = beside(file, bundle, ".sigstore.json");
     let bytes = read_small(&bundle, MAX_BUNDLE as u64)?;
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", file.display()));
     let mut content = Vec::new();

@@ -5,6 +5,6 @@ mod asked;
 mod found;
 mod report;
 
-pub(crate) use asked::{Args, Asked};
-pub(crate) use found::{Candidate, Found};
+pub(crate) use asked::{Args, Asked, Terms};
+pub(crate) use found::{Candidate, Form, Found, Unread};
 pub(crate) use report::Report;

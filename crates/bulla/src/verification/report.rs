@@ -32,7 +32,7 @@ impl Report<'_> {
         let mut text = String::new();
         line(&mut text, self.verdict(), printable(self.subject));
         line(&mut text, "digest", &self.digest);
-        for Candidate { place, judged } in &self.found.candidates {
+        for Candidate { place, judged, .. } in &self.found.candidates {
             line(&mut text, "signature", place);
             if let Some(signed) = judged.signed.as_ref().filter(|_| judged.verified()) {
                 line(&mut text, "signed by", signer(signed));
@@ -114,7 +114,7 @@ impl Report<'_> {
         }
     }
 
-    fn signature(&self, Candidate { place, judged }: &Candidate) -> Value {
+    fn signature(&self, Candidate { place, judged, .. }: &Candidate) -> Value {
         let signed = judged.signed.as_ref();
         let statement = judged.statement.as_ref();
         let shown = statement.filter(|_| judged.verified() && *self.content != Content::Signature);
