@@ -79,7 +79,13 @@ struct Sign {
     #[arg(long, value_name = "KEY", requires = "sign", help_heading = "The report's signature")]
     sign_key: Option<String>,
     /// Address of a `bulla up` to sign with [default: `http://localhost:3000`]
-    #[arg(long, value_name = "URL", requires = "sign", conflicts_with = "sign_config", help_heading = "The report's signature")]
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "sign",
+        conflicts_with = "sign_config",
+        help_heading = "The report's signature"
+    )]
     sign_url: Option<String>,
     /// Where to sign it: `signing_config.v0.2.json`
     #[arg(long, value_name = "FILE", requires = "sign", help_heading = "The report's signature")]
@@ -146,7 +152,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn make(args: &Make) -> Result<ExitCode, Failure> {
-    let forms = args.out.iter().map(|file| Ok((file.as_path(), form_of(file)?))).collect::<Result<Vec<_>, Failure>>()?;
+    let forms = args
+        .out
+        .iter()
+        .map(|file| Ok((file.as_path(), form_of(file)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
     let signed = forms.iter().find(|(_, form)| *form == Form::Json).map(|(file, _)| *file);
     if args.sign.sign && signed.is_none() {
         return Err(Failure::usage("--sign signs the JSON report: name its file with --out FILE.json"));
@@ -157,7 +167,8 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
     let now = unix_now();
     let is_json = forms.iter().any(|(_, form)| *form == Form::Json) || args.output == Some(Form::Json);
     let keep = if is_json && !args.without_evidence { Keep::Evidence } else { Keep::Findings };
-    let unwritable = |error: io::Error| Failure::unavailable(format!("the report cannot be written: {error}"));
+    let unwritable =
+        |error: io::Error| Failure::unavailable(format!("the report cannot be written: {error}"));
     let dir = forms.first().and_then(|(file, _)| file.parent()).filter(|dir| !dir.as_os_str().is_empty());
     let mut spool = Spool::new(dir).map_err(unwritable)?;
     let mut stock = Stock::default();
@@ -175,8 +186,13 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
     let report = Report { generated_at, sources: args.named.sources(), asked: &asked, summary: &summary };
     let mut evidence = None;
     // The evidence first: what is made of it names it.
-    for (file, form) in forms.iter().filter(|(_, form)| *form == Form::Json).chain(forms.iter().filter(|(_, form)| *form != Form::Json)) {
-        let written = reporting::atomically(file, |out| report.write(*form, out, &mut spool, evidence.clone()));
+    for (file, form) in forms
+        .iter()
+        .filter(|(_, form)| *form == Form::Json)
+        .chain(forms.iter().filter(|(_, form)| *form != Form::Json))
+    {
+        let written =
+            reporting::atomically(file, |out| report.write(*form, out, &mut spool, evidence.clone()));
         let failed = |error: io::Error| Failure::unavailable(format!("{}: {error}", file.display()));
         written.map_err(failed)?;
         if *form == Form::Json {
@@ -186,7 +202,9 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
     }
     let mut out = BufWriter::new(stdout().lock());
     // A reader that went away wants no more.
-    let _gone = report.write(args.output.unwrap_or(Form::Human), &mut out, &mut spool, evidence).and_then(|()| out.flush());
+    let _gone = report
+        .write(args.output.unwrap_or(Form::Human), &mut out, &mut spool, evidence)
+        .and_then(|()| out.flush());
     drop(out);
     if let Some(file) = signed.filter(|_| args.sign.sign) {
         let bundle = sign(file, &args.sign, args.terms.trust.file()).await?;
@@ -270,7 +288,10 @@ fn judge(summary: &Summary, fail_on: &[FailOn]) -> Result<ExitCode, Failure> {
     let coverage = &totals.coverage;
     let contradictions = summary.logs.iter().filter(|log| log.contradiction.is_some()).count() as u64;
     if contradictions > 0 {
-        tracing::error!(logs = contradictions, "a log contradicts itself: it shows different histories to different people");
+        tracing::error!(
+            logs = contradictions,
+            "a log contradicts itself: it shows different histories to different people"
+        );
     }
     let counts = fail_on.iter().map(|what| match what {
         FailOn::Unsigned => (totals.unsigned, Status::Unsigned.name()),
@@ -313,7 +334,8 @@ async fn sign(file: &Path, args: &Sign, trusted_root: Option<&Path>) -> Result<P
     // A `bulla up` says itself whom to believe; of other logs the answers are believed by the keys that the images are.
     let elsewhere = args.sign_config.is_some() || std::env::var_os("COSIGN_REKOR_URL").is_some();
     say("--trusted-root", trusted_root.filter(|_| elsewhere && args.sign_url.is_none()).map(Into::into));
-    let words = SigningWords::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim_end()))?;
+    let words =
+        SigningWords::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim_end()))?;
     let mut signing = words.signing.open().await?;
     let failed = |file: &Path, error: io::Error| Failure::unavailable(format!("{}: {error}", file.display()));
     let bytes = std::fs::read(file).map_err(|error| failed(file, error))?;
@@ -370,11 +392,15 @@ impl Checked {
         let bundle = beside(&args.file, args.bundle.as_deref(), ".sigstore.json");
         if !bundle.exists() {
             let fix = "sign reports with --sign, or judge what is in this one with --skip-signature-unsafe";
-            return Err(Failure::usage(format!("{}: there is no signature of the report: {fix}", bundle.display())));
+            return Err(Failure::usage(format!(
+                "{}: there is no signature of the report: {fix}",
+                bundle.display()
+            )));
         }
         let (found, _) = of_file(Some(&bundle), &args.file, asked)?;
         let judged = found.candidates.iter().map(|candidate| &candidate.judged);
-        let signed = judged.clone().find(|judged| judged.verified()).and_then(|judged| judged.signed.as_ref());
+        let signed =
+            judged.clone().find(|judged| judged.verified()).and_then(|judged| judged.signed.as_ref());
         self.signed_by = signed.map(|signed| match &signed.identity {
             Some(identity) => identity.to_string(),
             None => format!("the key of sha256 {}", bulla_tlog::sha256(&signed.spki)),
@@ -405,14 +431,30 @@ impl Checked {
         if let Some(again) = &self.again {
             line(&mut text, "made", printable(&again.generated_at));
             let (images, judged) = (again.images, again.judged);
-            line(&mut text, "judged", format_args!("{judged} signatures and statements of {images} images again, under your trusted root"));
+            line(
+                &mut text,
+                "judged",
+                format_args!(
+                    "{judged} signatures and statements of {images} images again, under your trusted root"
+                ),
+            );
             if again.without_evidence > 0 {
-                line(&mut text, "not judged", format_args!("{}, the report does not carry them along", again.without_evidence));
+                line(
+                    &mut text,
+                    "not judged",
+                    format_args!("{}, the report does not carry them along", again.without_evidence),
+                );
             }
             again.terms.iter().for_each(|term| line(&mut text, "accepted", printable(term)));
             if let Some(Summary { totals, .. }) = &again.summary {
-                let counts = [(totals.verified, Status::Verified), (totals.not_verified, Status::NotVerified), (totals.unsigned, Status::Unsigned), (totals.undetermined, Status::Undetermined)];
-                let counts: Vec<_> = counts.iter().map(|(count, status)| format!("{count} {}", status.name())).collect();
+                let counts = [
+                    (totals.verified, Status::Verified),
+                    (totals.not_verified, Status::NotVerified),
+                    (totals.unsigned, Status::Unsigned),
+                    (totals.undetermined, Status::Undetermined),
+                ];
+                let counts: Vec<_> =
+                    counts.iter().map(|(count, status)| format!("{count} {}", status.name())).collect();
                 line(&mut text, "says", counts.join(", "));
             }
             again.notes.iter().for_each(|note| line(&mut text, "note", printable(note)));
@@ -425,7 +467,10 @@ impl Checked {
 
     fn machine(&self, file: &Path) -> String {
         let again = self.again.as_ref();
-        let findings = self.findings.iter().map(|Finding { member, problem }| json!({ "member": member, "problem": problem }));
+        let findings = self
+            .findings
+            .iter()
+            .map(|Finding { member, problem }| json!({ "member": member, "problem": problem }));
         let document = json!({
             "schema": "bulla.report-verify/v1",
             "verdict": self.verdict(),

@@ -108,11 +108,7 @@ async fn moved(text: &str, image: &Image, client: Option<&Client>) -> Vec<String
 }
 
 /// Judges the bundle of a file, which lies beside it unless another is named.
-pub(super) fn of_file(
-    bundle: Option<&Path>,
-    file: &Path,
-    asked: &Asked,
-) -> Result<(Found, Hash), Failure> {
+pub(super) fn of_file(bundle: Option<&Path>, file: &Path, asked: &Asked) -> Result<(Found, Hash), Failure> {
     let bundle = beside(file, bundle, ".sigstore.json");
     let bytes = read_small(&bundle, MAX_BUNDLE as u64)?;
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", file.display()));

@@ -223,9 +223,8 @@ impl Client {
             }
             next = next_page(&response)?;
             let page = answer::read(response, LARGEST_MANIFEST).await?;
-            let page = serde_json::from_slice(&page).map_err(|error| {
-                Problem::Invalid(format!("its list of {what} is not readable: {error}"))
-            })?;
+            let page = serde_json::from_slice(&page)
+                .map_err(|error| Problem::Invalid(format!("its list of {what} is not readable: {error}")))?;
             all.extend(names(page).unwrap_or_default());
             if all.len() > MOST_TAGS {
                 return Err(Problem::Invalid(format!("it lists more than {MOST_TAGS} {what}")));

@@ -55,7 +55,8 @@ impl Layout {
         let mut seen = HashSet::new();
         let images = survey.entries.iter().filter_map(|entry| {
             let tag = tag_of(entry);
-            let is_image = !signatures.contains(&entry.digest) && !tag.as_deref().is_some_and(is_made_of_digest);
+            let is_image =
+                !signatures.contains(&entry.digest) && !tag.as_deref().is_some_and(is_made_of_digest);
             // Of two images of one tag each is named by its digest, of which there is one.
             let tag = tag.filter(|tag| survey.tags.get(tag).is_some_and(|places| places.len() == 1));
             let dir = dir.display();
@@ -87,7 +88,9 @@ fn survey(layout: &Layout) -> Result<Survey, Error> {
     for (seen, file) in fs::read_dir(&blobs).map_err(broken)?.enumerate() {
         let file = file.map_err(broken)?;
         let name = file.file_name();
-        let Some(digest) = name.to_str().and_then(|hex| format!("sha256:{hex}").parse().ok()) else { continue };
+        let Some(digest) = name.to_str().and_then(|hex| format!("sha256:{hex}").parse().ok()) else {
+            continue;
+        };
         match layout.maybe_manifest(&digest) {
             Ok(Some(manifest)) => {
                 let Some(subject) = &manifest.subject else { continue };
@@ -119,8 +122,7 @@ fn entries(layout: &Layout) -> Result<Vec<Descriptor>, Problem> {
         manifests: Option<Vec<Descriptor>>,
     }
     let bytes = Bytes::from(read(&layout.index_path(), LARGEST_INDEX)?);
-    let index: Index =
-        serde_json::from_slice(&bytes).map_err(|error| Problem::Invalid(error.to_string()))?;
+    let index: Index = serde_json::from_slice(&bytes).map_err(|error| Problem::Invalid(error.to_string()))?;
     Ok(index.manifests.unwrap_or_default())
 }
 

@@ -51,7 +51,8 @@ enum Must {
 impl AskedFor {
     /// Writes them down.
     pub(crate) fn of(asked: &Asked) -> Self {
-        let pattern = |pattern: &Pattern| BTreeMap::from([(pattern.form().to_owned(), pattern.text().to_owned())]);
+        let pattern =
+            |pattern: &Pattern| BTreeMap::from([(pattern.form().to_owned(), pattern.text().to_owned())]);
         let key = |spki: &Vec<u8>| Key { sha256: sha256(spki).to_string(), spki: STANDARD.encode(spki) };
         let identity = |identity: &IdentityPattern| Identity {
             subject: pattern(&identity.subject),
@@ -69,7 +70,9 @@ impl AskedFor {
 
     /// Reads them again, with whom to believe.
     pub(crate) fn asked(&self, (root, root_json): (TrustedRoot, Vec<u8>)) -> Result<Asked, String> {
-        let key = |key: &Key| STANDARD.decode(&key.spki).map_err(|_| format!("asked.keys: {} is not base64", key.sha256));
+        let key = |key: &Key| {
+            STANDARD.decode(&key.spki).map_err(|_| format!("asked.keys: {} is not base64", key.sha256))
+        };
         let keys = self.keys.iter().map(key).collect::<Result<Vec<_>, _>>()?;
         let identity = |identity: &Identity| {
             Ok::<_, String>(IdentityPattern {
@@ -97,11 +100,13 @@ impl AskedFor {
             });
             said.collect::<Vec<_>>().join(", ")
         };
-        let identities = self
-            .identities
-            .iter()
-            .map(|identity| format!("{}, vouched for by {}", said(&identity.subject), said(&identity.issuer)));
-        let without = [(self.log, "what no log has is accepted"), (self.sct, "certificates that no certificate transparency log has are accepted")];
+        let identities = self.identities.iter().map(|identity| {
+            format!("{}, vouched for by {}", said(&identity.subject), said(&identity.issuer))
+        });
+        let without = [
+            (self.log, "what no log has is accepted"),
+            (self.sct, "certificates that no certificate transparency log has are accepted"),
+        ];
         let without = without.into_iter().filter(|(must, _)| *must == Must::NotRequired);
         let mut lines: Vec<String> = keys.chain(identities).collect();
         if self.require > 1 {

@@ -36,10 +36,8 @@ pub(super) fn coverage(coverage: &Coverage<Having>) -> Markup {
 
 /// When each signer signed: a line from the first signature to the last.
 pub(super) fn signers(signers: &[SignerSeen]) -> Markup {
-    let mut shown: Vec<(&SignerSeen, Timestamp, Timestamp)> = signers
-        .iter()
-        .filter_map(|signer| Some((signer, signer.first_seen?, signer.last_seen?)))
-        .collect();
+    let mut shown: Vec<(&SignerSeen, Timestamp, Timestamp)> =
+        signers.iter().filter_map(|signer| Some((signer, signer.first_seen?, signer.last_seen?))).collect();
     shown.sort_by_key(|(signer, ..)| std::cmp::Reverse(signer.valid_entries));
     let hidden = shown.len().saturating_sub(MOST_SIGNERS);
     shown.truncate(MOST_SIGNERS);
@@ -53,7 +51,9 @@ pub(super) fn signers(signers: &[SignerSeen]) -> Markup {
     };
     let (row, top) = (24_u64, 24_u64);
     let height = top + row * shown.len() as u64 + 4;
-    let day = |seconds: i64| Timestamp::from_second(seconds).map(|time| time.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
+    let day = |seconds: i64| {
+        Timestamp::from_second(seconds).map(|time| time.strftime("%Y-%m-%d").to_string()).unwrap_or_default()
+    };
     html! {
         @if shown.is_empty() {
             p { "No signature has a time that somebody vouches for." }
@@ -77,7 +77,11 @@ pub(super) fn signers(signers: &[SignerSeen]) -> Markup {
 
 fn shortened(name: &str) -> String {
     let most = 30;
-    if name.chars().count() <= most { name.to_owned() } else { format!("{}…", name.chars().take(most - 1).collect::<String>()) }
+    if name.chars().count() <= most {
+        name.to_owned()
+    } else {
+        format!("{}…", name.chars().take(most - 1).collect::<String>())
+    }
 }
 
 const WIDTH: u64 = 900;

@@ -46,12 +46,17 @@ pub(crate) async fn prove(logs: &mut [LogMet], trusted_root: &[u8]) {
             Some(known) => tokio::time::timeout(PATIENCE, ask(&known.base_url, log, from, to)).await,
             None => Ok(Err("the trusted root does not say where it is".to_owned())),
         };
-        log.consistency = match asked.unwrap_or_else(|_| Err(format!("no answer in {} s", PATIENCE.as_secs()))) {
-            Ok(proof) => Consistency { status: PROVED.to_owned(), proof: proof.iter().map(Hash::to_base64).collect(), problem: None },
-            Err(problem) => {
-                Consistency { status: "not proved".to_owned(), proof: Vec::new(), problem: Some(problem) }
-            }
-        };
+        log.consistency =
+            match asked.unwrap_or_else(|_| Err(format!("no answer in {} s", PATIENCE.as_secs()))) {
+                Ok(proof) => Consistency {
+                    status: PROVED.to_owned(),
+                    proof: proof.iter().map(Hash::to_base64).collect(),
+                    problem: None,
+                },
+                Err(problem) => {
+                    Consistency { status: "not proved".to_owned(), proof: Vec::new(), problem: Some(problem) }
+                }
+            };
     }
 }
 
@@ -69,13 +74,15 @@ async fn ask(url: &str, log: &LogMet, from: &Head, to: &Head) -> Result<Vec<Hash
     let tree = log.origin.as_deref().and_then(|origin| origin.rsplit_once(" - ")?.1.parse().ok());
     let Some(tree) = tree else { return Err(problem) };
     let client = RekorV1::new(url, &Options::default()).map_err(|error| error.to_string())?;
-    let proof = client.proof(from.tree_size, to.tree_size, Some(tree)).await.map_err(|error| error.to_string())?;
+    let proof =
+        client.proof(from.tree_size, to.tree_size, Some(tree)).await.map_err(|error| error.to_string())?;
     holds(from, to, &proof.hashes)?;
     Ok(proof.hashes)
 }
 
 async fn tiles(source: &dyn Source, from: &Head, to: &Head) -> Result<Vec<Hash>, String> {
-    let plan = Plan::consistency(from.tree_size, to.tree_size).ok_or("there is no proof between these sizes")?;
+    let plan =
+        Plan::consistency(from.tree_size, to.tree_size).ok_or("there is no proof between these sizes")?;
     let read = Objects::new(source).proof(&plan, to.tree_size).await.map_err(|error| error.to_string())?;
     Ok(read)
 }
@@ -94,7 +101,9 @@ pub(super) fn recheck(log: &LogMet) -> Result<(), String> {
     if log.consistency.status != PROVED {
         return Ok(());
     }
-    let (Some(from), Some(to)) = (&log.from, &log.to) else { return Err("there are no two trees".to_owned()) };
+    let (Some(from), Some(to)) = (&log.from, &log.to) else {
+        return Err("there are no two trees".to_owned());
+    };
     let hash = |text: &String| STANDARD.decode(text).ok().and_then(|bytes| Hash::from_slice(&bytes));
     let proof: Option<Vec<_>> = log.consistency.proof.iter().map(hash).collect();
     holds(from, to, &proof.ok_or("its hashes are not base64")?)
@@ -123,10 +132,18 @@ mod tests {
             checkpoints: 2,
             contradiction: None,
             witnesses: Default::default(),
-            consistency: Consistency { status: PROVED.to_owned(), proof: vec![proof.to_base64()], problem: None },
+            consistency: Consistency {
+                status: PROVED.to_owned(),
+                proof: vec![proof.to_base64()],
+                problem: None,
+            },
         };
         assert_eq!(recheck(&log(&two)), Ok(()));
-        assert!(recheck(&log(&one)).expect_err("does not hold").starts_with("the log gave a proof that does not hold"));
+        assert!(
+            recheck(&log(&one))
+                .expect_err("does not hold")
+                .starts_with("the log gave a proof that does not hold")
+        );
         let mut cut = log(&two);
         cut.consistency.proof.clear();
         assert!(recheck(&cut).is_err());

@@ -140,7 +140,8 @@ impl Contents {
                 break;
             }
             if line.len() as u64 > LONGEST_LINE || digests.len() > MOST_LINES {
-                let problem = format!("a line has more than {LONGEST_LINE} bytes, or there are more than {MOST_LINES}");
+                let problem =
+                    format!("a line has more than {LONGEST_LINE} bytes, or there are more than {MOST_LINES}");
                 return Ok(Err(vec![Broken { member: name_of(digests.len(), usize::MAX, ""), problem }]));
             }
             ended = line.pop_if(|byte| *byte == b'\n').is_some();
@@ -150,22 +151,36 @@ impl Contents {
                 last.remove(0);
             }
         }
-        let short = || vec![Broken { member: "the end".to_owned(), problem: "is missing: the report is cut short".to_owned() }];
+        let short = || {
+            vec![Broken {
+                member: "the end".to_owned(),
+                problem: "is missing: the report is cut short".to_owned(),
+            }]
+        };
         let [written, seal, end] = last.as_slice() else { return Ok(Err(short())) };
         let mut broken = Vec::new();
-        let mut wrong = |member: &str, problem: String| broken.push(Broken { member: member.to_owned(), problem });
+        let mut wrong =
+            |member: &str, problem: String| broken.push(Broken { member: member.to_owned(), problem });
         let lines = digests.len() - 3;
         if !ended || end != b"}" {
-            wrong("the end", "is not the line that ends a report: it was changed, or the report is cut short".to_owned());
+            wrong(
+                "the end",
+                "is not the line that ends a report: it was changed, or the report is cut short".to_owned(),
+            );
         }
         let text = |line: &Vec<u8>| String::from_utf8_lossy(line).into_owned();
         let sealed = text(seal);
-        let sealed = sealed.strip_prefix(SEAL).and_then(|rest| Hash::from_hex(rest.strip_prefix('"')?.strip_suffix('"')?));
+        let sealed = sealed
+            .strip_prefix(SEAL)
+            .and_then(|rest| Hash::from_hex(rest.strip_prefix('"')?.strip_suffix('"')?));
         let is = sha256(written);
         match sealed {
             None => wrong("seal", "is not a SHA-256 in hexadecimal, as it was written".to_owned()),
             Some(sealed) if sealed != is => {
-                wrong("digests", format!("have the SHA-256 {is}, the seal says {sealed}: one of both was changed"));
+                wrong(
+                    "digests",
+                    format!("have the SHA-256 {is}, the seal says {sealed}: one of both was changed"),
+                );
             }
             Some(_) => {}
         }
@@ -201,17 +216,26 @@ impl Contents {
     pub(crate) fn head(&self) -> io::Result<Result<Vec<Value>, Broken>> {
         let mut values = Vec::new();
         let mut lines = self.lines()?;
-        let wrong = |at: usize, problem: &str| Broken { member: name_of(at, usize::MAX, ""), problem: problem.to_owned() };
+        let wrong = |at: usize, problem: &str| Broken {
+            member: name_of(at, usize::MAX, ""),
+            problem: problem.to_owned(),
+        };
         match lines.next().transpose()? {
             Some((_, line)) if line == "{" => {}
             _ => return Ok(Err(wrong(0, "is not the line that begins a report"))),
         }
         for (at, name) in HEAD.iter().enumerate() {
             let line = lines.next().transpose()?.map(|(_, line)| line).unwrap_or_default();
-            let value = line.strip_prefix(&format!("{}:", json!(name))).and_then(|rest| rest.strip_suffix(','));
+            let value =
+                line.strip_prefix(&format!("{}:", json!(name))).and_then(|rest| rest.strip_suffix(','));
             match value.and_then(|value| serde_json::from_str(value).ok()) {
                 Some(value) => values.push(value),
-                None => return Ok(Err(wrong(at + 1, "is not where it was expected: a report of another version?"))),
+                None => {
+                    return Ok(Err(wrong(
+                        at + 1,
+                        "is not where it was expected: a report of another version?",
+                    )));
+                }
             }
         }
         Ok(Ok(values))
@@ -226,8 +250,10 @@ impl Contents {
         for line in self.lines()?.skip(first).take(self.images) {
             let (at, line) = line?;
             let line = line.strip_suffix(',').unwrap_or(&line);
-            let row = serde_json::from_str(line)
-                .map_err(|error| Broken { member: format!("images[{}]", at - first), problem: error.to_string() });
+            let row = serde_json::from_str(line).map_err(|error| Broken {
+                member: format!("images[{}]", at - first),
+                problem: error.to_string(),
+            });
             each(at - first, row)?;
         }
         Ok(())

@@ -23,7 +23,10 @@ pub(crate) fn human(summary: &Summary, spool: &mut Spool) -> io::Result<String> 
     line(
         &mut text,
         "entries",
-        format_args!("{}, {} valid, {} invalid", totals.total_entries, totals.valid_entries, totals.invalid_entries),
+        format_args!(
+            "{}, {} valid, {} invalid",
+            totals.total_entries, totals.valid_entries, totals.invalid_entries
+        ),
     );
     for (name, having) in totals.coverage.each() {
         line(&mut text, "coverage", format_args!("{name}: {}", share(having)));
@@ -54,7 +57,11 @@ pub(crate) fn human(summary: &Summary, spool: &mut Spool) -> io::Result<String> 
 pub(super) fn share(having: &Having) -> String {
     let all = having.yes + having.no + having.undetermined;
     let percent = (having.yes * 100).checked_div(all).unwrap_or(0);
-    let unknown = if having.undetermined > 0 { format!(", {} undetermined", having.undetermined) } else { String::new() };
+    let unknown = if having.undetermined > 0 {
+        format!(", {} undetermined", having.undetermined)
+    } else {
+        String::new()
+    };
     format!("{} of {all} ({percent}%){unknown}", having.yes)
 }
 
@@ -64,7 +71,9 @@ fn why(row: &Row) -> String {
 }
 
 fn seen(signer: &SignerSeen) -> String {
-    let time = |time: Option<jiff::Timestamp>| time.map_or_else(|| "at no known time".to_owned(), |time| time.to_string());
+    let time = |time: Option<jiff::Timestamp>| {
+        time.map_or_else(|| "at no known time".to_owned(), |time| time.to_string())
+    };
     let when = format!("{} to {}", time(signer.first_seen), time(signer.last_seen));
     printable(&format!("{}: {} in {} images, {when}", signer.name(), signer.valid_entries, signer.images))
 }

@@ -81,9 +81,13 @@ pub(crate) async fn named(args: &NamedArgs, client: Option<&Client>) -> Result<V
     for file in &args.cluster_dump {
         let dump = BufReader::new(open_file(file)?.take(LARGEST_DUMP));
         let dump: Dump = serde_json::from_reader(dump).map_err(|error| {
-            Failure::usage(format!("{}: {error}: what kubectl get pods -A -o json prints was expected", file.display()))
+            Failure::usage(format!(
+                "{}: {error}: what kubectl get pods -A -o json prints was expected",
+                file.display()
+            ))
         })?;
-        all.cluster(dump, client).map_err(|problem| Failure::usage(format!("{}: {problem}", file.display())))?;
+        all.cluster(dump, client)
+            .map_err(|problem| Failure::usage(format!("{}: {problem}", file.display())))?;
     }
     for name in &args.registry {
         let Some(client) = client else {
@@ -108,7 +112,9 @@ struct All {
 impl All {
     /// An image, or all of a directory.
     fn word(&mut self, text: &str, client: Option<&Client>) -> Result<(), Failure> {
-        if let Some(dir) = text.strip_prefix("oci:").map(Path::new).filter(|dir| dir.join("oci-layout").is_file()) {
+        if let Some(dir) =
+            text.strip_prefix("oci:").map(Path::new).filter(|dir| dir.join("oci-layout").is_file())
+        {
             for image in Layout::images(dir).map_err(failure)? {
                 self.add(image.text.clone(), Ok(image), None)?;
             }
@@ -118,7 +124,12 @@ impl All {
         self.add(image.text.clone(), Ok(image), None)
     }
 
-    fn add(&mut self, text: String, image: Result<Image, String>, used_by: Option<String>) -> Result<(), Failure> {
+    fn add(
+        &mut self,
+        text: String,
+        image: Result<Image, String>,
+        used_by: Option<String>,
+    ) -> Result<(), Failure> {
         let uses = u64::from(used_by.is_some());
         if let Some(place) = self.places.get(&text) {
             let named = &mut self.named[*place];
@@ -150,7 +161,9 @@ impl All {
             }
         }
         if found == 0 {
-            return Err(Failure::usage("has no pods with containers, what kubectl get pods -A -o json prints was expected"));
+            return Err(Failure::usage(
+                "has no pods with containers, what kubectl get pods -A -o json prints was expected",
+            ));
         }
         Ok(())
     }
@@ -159,16 +172,20 @@ impl All {
         let globs = only.iter().map(|glob| Pattern::glob(glob)).collect::<Result<Vec<_>, _>>();
         let globs = globs.map_err(|error| Failure::usage(format!("--only: {error}")))?;
         let refused = |error: &dyn std::fmt::Display| Failure::usage(format!("--registry {text}: {error}"));
-        let (host, namespace) = text.trim_end_matches('/').split_once('/').unwrap_or((text.trim_end_matches('/'), ""));
+        let (host, namespace) =
+            text.trim_end_matches('/').split_once('/').unwrap_or((text.trim_end_matches('/'), ""));
         // A registry is asked in the name of a repository; of the whole registry none is meant.
-        let asked = if namespace.is_empty() { format!("{host}/catalog") } else { format!("{host}/{namespace}") };
+        let asked =
+            if namespace.is_empty() { format!("{host}/catalog") } else { format!("{host}/{namespace}") };
         let asked = Repository::parse(&asked).map_err(|error| refused(&error))?;
         let all = client.repositories(&asked).await.map_err(|error| {
             let fix = "not every registry lists its repositories: name the images with --images FILE";
             Failure::with_code(failure_code(&error), format!("--registry {text}: {error}; {fix}"))
         })?;
         let below = format!("{namespace}/");
-        let wanted = all.into_iter().filter(|name| namespace.is_empty() || name == namespace || name.starts_with(&below));
+        let wanted = all
+            .into_iter()
+            .filter(|name| namespace.is_empty() || name == namespace || name.starts_with(&below));
         let mut tags = iter(wanted.collect::<Vec<_>>()).map(|name| async move {
             let repository = Repository::parse(&format!("{host}/{name}"));
             let listed = match &repository {
@@ -192,8 +209,10 @@ impl All {
                 if !globs.is_empty() && !globs.iter().any(|glob| glob.matches(&short)) {
                     continue;
                 }
-                let opened = open(&format!("{host}/{short}"), Some(client)).map_err(|error| error.to_string());
-                let text = opened.as_ref().map_or_else(|_| format!("{host}/{short}"), |image| image.text.clone());
+                let opened =
+                    open(&format!("{host}/{short}"), Some(client)).map_err(|error| error.to_string());
+                let text =
+                    opened.as_ref().map_or_else(|_| format!("{host}/{short}"), |image| image.text.clone());
                 self.add(text, opened, None)?;
             }
         }
@@ -212,7 +231,9 @@ fn open(text: &str, client: Option<&Client>) -> Result<Image, Failure> {
     match client {
         Some(client) => Image::open(text, client).map_err(open_failure),
         None => Image::in_layout(text).map_err(open_failure)?.ok_or_else(|| {
-            Failure::usage(format!("{text:?} is not in a directory, oci:DIR, and with --offline no registry is asked"))
+            Failure::usage(format!(
+                "{text:?} is not in a directory, oci:DIR, and with --offline no registry is asked"
+            ))
         }),
     }
 }

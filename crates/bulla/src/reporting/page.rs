@@ -26,13 +26,17 @@ pub(crate) struct Page<'a> {
 /// Writes the page, row by row.
 pub(crate) fn page(out: &mut impl Write, page: &Page<'_>, spool: &mut Spool) -> io::Result<()> {
     let mut write = |markup: Markup| out.write_all(markup.into_string().as_bytes());
-    write(html! { (DOCTYPE) (PreEscaped("<html lang=\"en\">")) (head()) (PreEscaped("<body><main>")) (top(page)) })?;
+    write(
+        html! { (DOCTYPE) (PreEscaped("<html lang=\"en\">")) (head()) (PreEscaped("<body><main>")) (top(page)) },
+    )?;
     write(PreEscaped(
         "<section><h2>Images</h2><table class=\"images\"><thead><tr><th>Image</th><th>Verdict</th><th>Has</th><th>Signed by</th></tr></thead><tbody>"
             .to_owned(),
     ))?;
     spool.rows(|row| write(image(&row)))?;
-    write(html! { (PreEscaped("</tbody></table></section>")) (bottom(page)) (PreEscaped("</main></body></html>\n")) })
+    write(
+        html! { (PreEscaped("</tbody></table></section>")) (bottom(page)) (PreEscaped("</main></body></html>\n")) },
+    )
 }
 
 fn head() -> Markup {
@@ -95,7 +99,12 @@ fn image(row: &Row) -> Markup {
         .iter()
         .filter(|entry| entry.status == Validity::Valid)
         .filter_map(|entry| entry.signer.as_ref())
-        .map(|signer| signer.subject.clone().unwrap_or_else(|| format!("key {}", &signer.key_sha256.get(..16).unwrap_or_default())))
+        .map(|signer| {
+            signer
+                .subject
+                .clone()
+                .unwrap_or_else(|| format!("key {}", &signer.key_sha256.get(..16).unwrap_or_default()))
+        })
         .collect();
     signers.sort_unstable();
     signers.dedup();

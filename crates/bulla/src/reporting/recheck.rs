@@ -61,7 +61,8 @@ pub(crate) fn recheck(contents: &Contents, own: (TrustedRoot, Vec<u8>), now: u64
             return Ok(recheck);
         }
     };
-    let member = |name: &str| HEAD.iter().position(|known| *known == name).map_or(&Value::Null, |at| &head[at]);
+    let member =
+        |name: &str| HEAD.iter().position(|known| *known == name).map_or(&Value::Null, |at| &head[at]);
     if member("schema") != SCHEMA {
         recheck.found("schema", format!("is {}, {SCHEMA:?} was expected", member("schema")));
         return Ok(recheck);
@@ -70,11 +71,15 @@ pub(crate) fn recheck(contents: &Contents, own: (TrustedRoot, Vec<u8>), now: u64
     let made = recheck.generated_at.parse::<jiff::Timestamp>().ok();
     let made = made.and_then(|time| u64::try_from(time.as_second()).ok());
     let Some(made) = made.filter(|made| *made <= now) else {
-        recheck.found("generated_at", format!("is {}, a time that has been was expected", member("generated_at")));
+        recheck.found(
+            "generated_at",
+            format!("is {}, a time that has been was expected", member("generated_at")),
+        );
         return Ok(recheck);
     };
     recheck.roots(member("trusted_root"), &own.1);
-    let asked = serde_json::from_value::<AskedFor>(member("asked").clone()).map_err(|error| error.to_string());
+    let asked =
+        serde_json::from_value::<AskedFor>(member("asked").clone()).map_err(|error| error.to_string());
     let asked = match asked.and_then(|asked| Ok((asked.lines(), asked.asked(own)?))) {
         Ok((lines, asked)) => {
             recheck.terms = lines;
@@ -198,7 +203,9 @@ fn judged_again(written: &Row, asked: &Asked, now: u64) -> Again {
             continue;
         };
         let (Some(hash), Ok(form)) = (&hash, evidence.form()) else {
-            again.problems.push(format!("entries[{at}] cannot be judged: its evidence or the image's digest is not readable"));
+            again.problems.push(format!(
+                "entries[{at}] cannot be judged: its evidence or the image's digest is not readable"
+            ));
             continue;
         };
         let found = form.judge(hash, asked, now);
@@ -239,7 +246,11 @@ fn difference(written: &Value, again: &Value, at: &str) -> Option<String> {
 
 fn short(value: &Value) -> String {
     let text = value.to_string();
-    if text.chars().count() <= 200 { text } else { format!("{}…", text.chars().take(200).collect::<String>()) }
+    if text.chars().count() <= 200 {
+        text
+    } else {
+        format!("{}…", text.chars().take(200).collect::<String>())
+    }
 }
 
 const AT_ONCE: usize = 256;
@@ -255,8 +266,14 @@ mod tests {
     fn the_first_difference_is_named_with_both_values() {
         let (one, two) = (json!({"a": [1, {"b": "x"}], "c": 1}), json!({"a": [1, {"b": "y"}], "c": 2}));
         assert_eq!(difference(&one, &two, "").as_deref(), Some("a[1].b is \"x\", judged again it is \"y\""));
-        assert_eq!(difference(&one, &json!({"a": [1], "c": 1}), "").expect("differs"), "a is [1,{\"b\":\"x\"}], judged again it is [1]");
+        assert_eq!(
+            difference(&one, &json!({"a": [1], "c": 1}), "").expect("differs"),
+            "a is [1,{\"b\":\"x\"}], judged again it is [1]"
+        );
         assert_eq!(difference(&one, &one, ""), None);
-        assert_eq!(difference(&json!({}), &json!({"d": true}), "").as_deref(), Some("d is null, judged again it is true"));
+        assert_eq!(
+            difference(&json!({}), &json!({"d": true}), "").as_deref(),
+            Some("d is null, judged again it is true")
+        );
     }
 }

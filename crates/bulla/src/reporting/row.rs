@@ -100,13 +100,7 @@ impl<T> Coverage<T> {
 
     /// The same, to be changed.
     pub(crate) fn each_mut(&mut self) -> [&mut T; 5] {
-        [
-            &mut self.signed,
-            &mut self.provenance,
-            &mut self.sbom,
-            &mut self.vex,
-            &mut self.vulnerability_scan,
-        ]
+        [&mut self.signed, &mut self.provenance, &mut self.sbom, &mut self.vex, &mut self.vulnerability_scan]
     }
 }
 
@@ -264,9 +258,10 @@ impl Row {
                 self.unread.first().map(|unread| format!("{}: {}", unread.place, unread.problem))
             }
             Status::NotVerified => {
-                let failed = self.entries.iter().filter(|entry| {
-                    matches!(entry.kind, Kind::Signature | Kind::Unreadable)
-                });
+                let failed = self
+                    .entries
+                    .iter()
+                    .filter(|entry| matches!(entry.kind, Kind::Signature | Kind::Unreadable));
                 let first = failed.filter_map(|entry| entry.problem.clone()).next();
                 Some(first.unwrap_or_else(|| format!("{} different signers must have signed", asked.need)))
             }
@@ -361,7 +356,8 @@ fn logged_in(judged: &Judged, form: &Form) -> Vec<LoggedIn> {
 /// Who beside the log signed the checkpoint of each entry of a bundle.
 fn cosigners(form: &Form) -> Vec<Vec<String>> {
     let Form::Bundle(bytes) = form else { return Vec::new() };
-    let Ok(bundle) = std::str::from_utf8(bytes).map_err(drop).and_then(|text| Bundle::from_json(text).map_err(drop))
+    let Ok(bundle) =
+        std::str::from_utf8(bytes).map_err(drop).and_then(|text| Bundle::from_json(text).map_err(drop))
     else {
         return Vec::new();
     };
@@ -369,11 +365,13 @@ fn cosigners(form: &Form) -> Vec<Vec<String>> {
         let Ok(note) = Note::parse(envelope) else { return Vec::new() };
         let origin = note.text.lines().next().unwrap_or_default();
         let own = origin.split_once(" - ").map_or(origin, |(host, _)| host);
-        let others = note.signatures.iter().map(|line| &line.name).filter(|name| *name != own && *name != origin);
+        let others =
+            note.signatures.iter().map(|line| &line.name).filter(|name| *name != own && *name != origin);
         others.cloned().collect::<BTreeSet<_>>().into_iter().collect()
     };
     let entries = bundle.verification_material.tlog_entries.iter();
-    let envelope =
-        |entry: &sigstore_types::TransparencyLogEntry| entry.inclusion_proof.as_ref().map(|proof| of_entry(proof.checkpoint.envelope()));
+    let envelope = |entry: &sigstore_types::TransparencyLogEntry| {
+        entry.inclusion_proof.as_ref().map(|proof| of_entry(proof.checkpoint.envelope()))
+    };
     entries.map(|entry| envelope(entry).unwrap_or_default()).collect()
 }

@@ -169,7 +169,9 @@ impl Stock {
         let mut of_image = BTreeSet::new();
         for entry in &row.entries {
             entry.logs.iter().for_each(|log| self.met(log));
-            let Some(signer) = entry.signer.as_ref().filter(|_| entry.status == Validity::Valid) else { continue };
+            let Some(signer) = entry.signer.as_ref().filter(|_| entry.status == Validity::Valid) else {
+                continue;
+            };
             self.signed(signer, entry.timestamp.as_deref(), of_image.insert(signer));
         }
     }

@@ -40,7 +40,9 @@ pub(crate) async fn survey(
     });
     let mut rows = iter(work).buffered(jobs);
     while let Some(row) = rows.next().await {
-        sink(row.map_err(|error| Failure::unavailable(format!("an image was not judged to its end: {error}")))?)?;
+        sink(row.map_err(|error| {
+            Failure::unavailable(format!("an image was not judged to its end: {error}"))
+        })?)?;
         progress.step();
     }
     progress.end();
@@ -101,7 +103,8 @@ impl Progress {
     fn of(of: usize) -> Self {
         // Drawn on standard error, and only if that is a terminal.
         let bar = ProgressBar::new(of as u64);
-        let style = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} images, {per_sec}, {eta} left");
+        let style =
+            ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} images, {per_sec}, {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { bar, of, done: 0, said: Instant::now() }
     }

@@ -45,9 +45,11 @@ fn record(row: &Row) -> [String; COLUMNS.len()] {
     };
     let coverage = &row.coverage;
     let valid: Vec<_> = row.entries.iter().filter(|entry| entry.status == Validity::Valid).collect();
-    let mut signers: Vec<_> = valid.iter().filter_map(|entry| entry.signer.as_ref()).map(|signer| {
-        signer.subject.clone().unwrap_or_else(|| format!("key {}", signer.key_sha256))
-    }).collect();
+    let mut signers: Vec<_> = valid
+        .iter()
+        .filter_map(|entry| entry.signer.as_ref())
+        .map(|signer| signer.subject.clone().unwrap_or_else(|| format!("key {}", signer.key_sha256)))
+        .collect();
     signers.sort_unstable();
     signers.dedup();
     let times = || valid.iter().filter_map(|entry| entry.timestamp.as_deref()?.parse::<Timestamp>().ok());
@@ -76,7 +78,11 @@ fn record(row: &Row) -> [String; COLUMNS.len()] {
 
 /// A cell that no spreadsheet takes for a formula: names and reasons are what strangers wrote.
 fn harmless(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell.to_owned() }
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        format!("'{cell}")
+    } else {
+        cell.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -85,7 +91,13 @@ mod tests {
 
     #[test]
     fn a_formula_is_made_a_text() {
-        for (cell, expected) in [("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"), ("@SUM(1)", "'@SUM(1)"), ("-1", "'-1"), ("a=b", "a=b"), ("", "")] {
+        for (cell, expected) in [
+            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+            ("@SUM(1)", "'@SUM(1)"),
+            ("-1", "'-1"),
+            ("a=b", "a=b"),
+            ("", ""),
+        ] {
             assert_eq!(harmless(cell), expected);
         }
     }
