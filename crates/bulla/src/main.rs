@@ -15,6 +15,7 @@ mod materials;
 mod registry;
 mod rekor_cli;
 mod rekor_environment;
+mod sarif;
 mod server;
 mod service;
 mod signing;

@@ -11,11 +11,11 @@ use bulla_claims::judge::{Artifact, Content, MAX_BUNDLE, Verdict, verdict};
 use bulla_tlog::{Hash, sha256};
 
 use super::image::{failure, open_failure};
-use super::{Failure, Output, say};
+use super::{Failure, say};
 use crate::home::unix_now;
 use crate::registry::{Client, Image, Name, Reference, Source, present};
 use crate::target::read_small;
-use crate::verification::{Args as Verification, Asked, Found, Report};
+use crate::verification::{Args as Verification, Asked, Form, Found, Report};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -47,13 +47,22 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
     let file = Path::new(&args.subject);
     let (found, digest, notes) = if args.bundle.is_some() || file.is_file() {
         let (found, hash) = of_file(&args, file, &asked)?;
-        (found, format!("sha256:{hash}"), Vec::new())
+        (found, Some(format!("sha256:{hash}")), Vec::new())
     } else {
         let client = if args.offline { None } else { Some(args.registry.client().map_err(Failure::usage)?) };
         let image = open(&args.subject, client.as_ref())?;
-        let manifest = image.manifest().await.map_err(failure)?;
-        let notes = moved(&args.subject, &image, client.as_ref()).await;
-        (Found::of_image(&image, &manifest, &asked, unix_now()).await, manifest.digest.to_string(), notes)
+        match image.manifest().await.map_err(failure) {
+            Ok(manifest) => {
+                let notes = moved(&args.subject, &image, client.as_ref()).await;
+                let found = Found::of_image(&image, &manifest, &asked, unix_now()).await;
+                (found, Some(manifest.digest.to_string()), notes)
+            }
+            // Whoever reads an answer shall find one.
+            Err(busy) if busy.is_unavailable() && args.output != Form::Human => {
+                (Found::nothing(args.subject.clone(), busy.to_string()), None, Vec::new())
+            }
+            Err(failure) => return Err(failure),
+        }
     };
     let judged = found.candidates.iter().map(|candidate| &candidate.judged);
     let verdict = verdict(&asked.requires, judged, found.unread.len());
@@ -68,8 +77,10 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
         explain: args.explain,
     };
     say(&match args.output {
-        Output::Human => report.human(),
-        Output::Json => report.machine(),
+        Form::Human => report.human(),
+        Form::Json => report.machine(),
+        Form::Sarif => report.sarif(),
+        Form::Junit => report.junit(),
     });
     match verdict {
         Verdict::Verified => Ok(ExitCode::SUCCESS),

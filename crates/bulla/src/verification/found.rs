@@ -113,6 +113,11 @@ impl Found {
         found
     }
 
+    /// Nothing, because the image itself could not be read.
+    pub(crate) fn nothing(place: String, problem: String) -> Self {
+        Self { unread: vec![Unread { place, problem }], ..Self::default() }
+    }
+
     fn unread(&mut self, place: String, error: &Error) {
         self.unread.push(Unread { place, problem: error.to_string() });
     }
