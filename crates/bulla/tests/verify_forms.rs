@@ -88,6 +88,82 @@ fn what_is_not_known_is_an_error_and_there_is_an_answer_even_if_nothing_could_be
     assert_eq!((json.0, &said["verdict"], &said["digest"]), (3, &json!("undetermined"), &Value::Null));
 }
 
+fn cosign(image: &Image, verb: &str, more: &[&str]) -> (i32, String, String) {
+    run(image.command(verb, "oci:image:1.0").args(["--offline", "--output", "cosign"]).args(more))
+}
+
+#[test]
+fn cosign_s_payloads_are_those_that_were_signed() {
+    let mut image = Image::new();
+    image.tag(1);
+    let mut statement = image.statement(SIGN, &json!({}));
+    image.refer(&statement);
+    statement["dsseEnvelope"]["signatures"][0]["sig"] = json!("MEUCIQ==");
+    image.refer(&statement);
+    let (code, said, errors) = cosign(&image, "verify", &[]);
+    assert_eq!(code, 0, "{said}{errors}");
+    assert!(
+        said.starts_with("\n[{\"critical\":{\"identity\":{\"docker-reference\":") && said.ends_with("]\n"),
+        "{said}"
+    );
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let said = said.as_array().expect("a list");
+    assert_eq!(said.len(), 2, "{said:?}");
+    let digest = json!(format!("sha256:{}", image.digest));
+    assert!(said.iter().all(|one| one["critical"]["image"]["docker-manifest-digest"] == digest), "{said:?}");
+    let legacy = said.iter().find(|one| one["critical"]["type"] == "cosign container image signature");
+    let legacy = legacy.expect("is there");
+    assert_eq!(legacy["critical"]["identity"]["docker-reference"], "r");
+    assert!(legacy["optional"]["Bundle"]["Payload"]["logIndex"].is_u64(), "{legacy}");
+    assert!(said.iter().any(|one| one["critical"]["type"] == SIGN && one["optional"].is_null()), "{said:?}");
+}
+
+#[test]
+fn cosign_s_exit_codes_say_why() {
+    let mut image = Image::new();
+    let code = |image: &Image, more: &[&str]| cosign(image, "verify", more).0;
+    assert_eq!(code(&image, &[]), 10, "no signatures");
+    assert_eq!(run(image.command("verify", "oci:image:2").args(["--offline", "--output", "cosign"])).0, 11);
+    assert_eq!(code(&image, &["--require", "7"]), 1, "a wrong option");
+    assert_eq!(cosign(&image, "verify-attestation", &["--type", "vuln"]).0, 1);
+    image.maker = Maker::new();
+    image.tag(1);
+    assert_eq!(code(&image, &[]), 12, "none by the key");
+    let by_identity = run(bulla()
+        .current_dir(image.dir.path())
+        .args(["verify", "oci:image:1.0", "--offline", "--output", "cosign", "--trusted-root", "root.json"])
+        .args(["--identity", "a=b"]));
+    assert_eq!(by_identity.0, 13, "none with a certificate");
+    let (code, _, errors) = run(bulla().current_dir(image.dir.path()).args([
+        "verify",
+        "key.pub",
+        "--output",
+        "cosign",
+        "--key",
+        "key.pub",
+        "--trusted-root",
+        "root.json",
+    ]));
+    assert_eq!(
+        (code, errors.as_str()),
+        (1, "bulla: --output cosign is for images: of files cosign prints nothing\n")
+    );
+}
+
+#[test]
+fn cosign_s_attestations_are_envelopes_a_line_each() {
+    let image = Image::new();
+    let bundle = image.statement("https://example.org/scan", &json!({ "clean": true }));
+    image.refer(&bundle);
+    let (code, said, errors) = cosign(&image, "verify-attestation", &["--type", "https://example.org/scan"]);
+    assert_eq!(code, 0, "{said}{errors}");
+    assert_eq!(said.lines().count(), 1);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let signed = &bundle["dsseEnvelope"];
+    assert_eq!((&said["payload"], &said["payloadType"]), (&signed["payload"], &signed["payloadType"]));
+    assert_eq!(said["signatures"][0]["sig"], signed["signatures"][0]["sig"]);
+}
+
 #[test]
 fn what_strangers_wrote_stays_in_its_place() {
     let name = "a\"><failure>&\u{1b}[31m.txt";

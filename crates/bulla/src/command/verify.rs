@@ -15,7 +15,7 @@ use super::{Failure, say};
 use crate::home::unix_now;
 use crate::registry::{Client, Image, Name, Reference, Source, present};
 use crate::target::read_small;
-use crate::verification::{Args as Verification, Asked, Form, Found, Report};
+use crate::verification::{Answer, Args as Verification, Asked, Found, NO_IMAGE, OTHER, Report};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -43,10 +43,23 @@ pub(crate) async fn attestation(args: AttestationArgs) -> Result<ExitCode, Failu
 }
 
 async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> {
+    if args.output != Answer::Cosign {
+        return answered(&args, content).await;
+    }
+    answered(&args, content).await.map_err(|failure| {
+        let code = if failure.code() > 3 { failure.code() } else { OTHER };
+        Failure::with_code(code, failure.to_string())
+    })
+}
+
+async fn answered(args: &Verification, content: Content) -> Result<ExitCode, Failure> {
     let asked = args.read(content).await?;
     let file = Path::new(&args.subject);
     let (found, digest, notes) = if args.bundle.is_some() || file.is_file() {
-        let (found, hash) = of_file(&args, file, &asked)?;
+        if args.output == Answer::Cosign {
+            return Err(Failure::usage("--output cosign is for images: of files cosign prints nothing"));
+        }
+        let (found, hash) = of_file(args, file, &asked)?;
         (found, Some(format!("sha256:{hash}")), Vec::new())
     } else {
         let client = if args.offline { None } else { Some(args.registry.client().map_err(Failure::usage)?) };
@@ -58,8 +71,12 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
                 (found, Some(manifest.digest.to_string()), notes)
             }
             // Whoever reads an answer shall find one.
-            Err(busy) if busy.is_unavailable() && args.output != Form::Human => {
+            Err(busy) if busy.is_unavailable() && args.output != Answer::Human => {
                 (Found::nothing(args.subject.clone(), busy.to_string()), None, Vec::new())
+            }
+            Err(missing) if missing.is_check() && asked.policy.content == Content::Signature => {
+                let code = if args.output == Answer::Cosign { NO_IMAGE } else { missing.code() };
+                return Err(Failure::with_code(code, missing.to_string()));
             }
             Err(failure) => return Err(failure),
         }
@@ -77,11 +94,16 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
         explain: args.explain,
     };
     say(&match args.output {
-        Form::Human => report.human(),
-        Form::Json => report.machine(),
-        Form::Sarif => report.sarif(),
-        Form::Junit => report.junit(),
+        Answer::Human => report.human(),
+        Answer::Json => report.machine(),
+        Answer::Sarif => report.sarif(),
+        Answer::Junit => report.junit(),
+        Answer::Cosign => report.cosign(),
     });
+    if args.output == Answer::Cosign && verdict != Verdict::Verified {
+        let code = report.cosign_code(!asked.policy.keys.is_empty());
+        return Err(Failure::with_code(code, report.problem()));
+    }
     match verdict {
         Verdict::Verified => Ok(ExitCode::SUCCESS),
         Verdict::NotVerified => Err(Failure::check(report.problem())),

@@ -11,7 +11,7 @@ use crate::command::Failure;
 use crate::keys::{Passwords, verification_key};
 use crate::registry::Args as RegistryArgs;
 use crate::target::read_small;
-use crate::verification::Form;
+use crate::verification::Answer;
 
 /// Options of every command that verifies signatures.
 #[derive(clap::Args)]
@@ -36,8 +36,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) explain: bool,
     /// What the answer looks like; docs/reference-verify.md describes each
-    #[arg(long, value_enum, default_value_t = Form::Human)]
-    pub(crate) output: Form,
+    #[arg(long, value_enum, default_value_t = Answer::Human)]
+    pub(crate) output: Answer,
 }
 
 /// Who may have signed.

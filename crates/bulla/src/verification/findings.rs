@@ -77,7 +77,7 @@ impl Report<'_> {
         let signatures: Vec<Value> = all.iter().map(|candidate| signature(candidate, self.content)).collect();
         let mut findings = vec![self.finding(rule, level, text, "", json!({ "signatures": signatures }))];
         let refused = all.iter().filter_map(|candidate| Some((candidate, candidate.judged.failed()?)));
-        for (Candidate { place, judged }, Check { name, outcome, .. }) in refused {
+        for (Candidate { place, judged, .. }, Check { name, outcome, .. }) in refused {
             let Outcome::Failed(problem) = outcome else { continue };
             let level = if self.verdict == Verdict::Verified { Level::Note } else { Level::Error };
             let text = format!("{place}: not accepted: {name}: {problem}");

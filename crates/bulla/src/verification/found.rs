@@ -23,6 +23,8 @@ pub(crate) struct Candidate {
     pub(crate) place: String,
     /// What was judged.
     pub(crate) judged: Judged,
+    /// The same, as it was fetched.
+    pub(crate) form: Form,
 }
 
 /// A signature, or a list of them, that could not be read.
@@ -43,9 +45,18 @@ pub(crate) struct Found {
 }
 
 /// Something to judge, as it was fetched.
-enum Form {
+pub(crate) enum Form {
+    /// A bundle.
     Bundle(Bytes),
-    Layer { media_type: String, payload: Bytes, annotations: BTreeMap<String, String> },
+    /// A layer of what lies under a tag.
+    Layer {
+        /// Whether it is an attestation, and what if not.
+        media_type: String,
+        /// Its bytes.
+        payload: Bytes,
+        /// What else it came with.
+        annotations: BTreeMap<String, String>,
+    },
 }
 
 impl Found {
@@ -58,7 +69,8 @@ impl Found {
         now: u64,
     ) -> Self {
         let judged = judge_bundle(bundle, artifact, &asked.root, &asked.policy, now);
-        Self { candidates: vec![Candidate { place, judged }], ..Self::default() }
+        let form = Form::Bundle(Bytes::copy_from_slice(bundle));
+        Self { candidates: vec![Candidate { place, judged, form }], ..Self::default() }
     }
 
     /// Everything that an image has.
@@ -105,7 +117,7 @@ impl Found {
                         break;
                     }
                     let judged = form.judge(&hash, asked, now);
-                    found.candidates.push(Candidate { place, judged });
+                    found.candidates.push(Candidate { place, judged, form });
                 }
                 Err(error) => found.unread(place, &error),
             }
@@ -215,7 +227,7 @@ fn sha256_of(digest: &Digest) -> Option<Hash> {
 }
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
-const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+pub(super) const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 /// The most signatures of one image that are read, and how many at a time.
 const MOST: usize = 1000;
 const AT_ONCE: usize = 8;

@@ -34,7 +34,7 @@ impl Report<'_> {
         if let Some(digest) = &self.digest {
             line(&mut text, "digest", digest);
         }
-        for Candidate { place, judged } in &self.found.candidates {
+        for Candidate { place, judged, .. } in &self.found.candidates {
             line(&mut text, "signature", place);
             if let Some(signed) = judged.signed.as_ref().filter(|_| judged.verified()) {
                 line(&mut text, "signed by", signer(signed));
@@ -161,7 +161,7 @@ impl Report<'_> {
 }
 
 /// A signature for a program. The predicate of an attestation is shown if it was asked for and is verified.
-pub(super) fn signature(Candidate { place, judged }: &Candidate, content: &Content) -> Value {
+pub(super) fn signature(Candidate { place, judged, .. }: &Candidate, content: &Content) -> Value {
     let signed = judged.signed.as_ref();
     let statement = judged.statement.as_ref();
     let shown = statement.filter(|_| judged.verified() && *content != Content::Signature);

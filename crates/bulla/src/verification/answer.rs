@@ -2,7 +2,7 @@
 
 /// For whom, or for which page, the answer is written.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Form {
+pub(crate) enum Answer {
     /// for a person
     Human,
     /// one JSON object
@@ -11,4 +11,6 @@ pub(crate) enum Form {
     Sarif,
     /// `JUnit` XML, for pages of tests
     Junit,
+    /// what cosign prints of an image, with its exit codes
+    Cosign,
 }
