@@ -143,6 +143,11 @@ impl Failure {
         self.code == 1
     }
 
+    /// Whether trying again later may help.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.code == 3
+    }
+
     /// What another process ended with.
     pub(crate) fn with_code(code: u8, message: String) -> Self {
         Self { code, message }

@@ -7,10 +7,11 @@ use bulla_claims::identity::{IdentityPattern, Pattern, PatternError, Requires, W
 use bulla_claims::judge::{Content, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot};
 use bulla_tlog::sha256;
 
-use crate::command::{Failure, Output};
+use crate::command::Failure;
 use crate::keys::{Passwords, verification_key};
 use crate::registry::Args as RegistryArgs;
 use crate::target::read_small;
+use crate::verification::Answer;
 
 /// Options of every command that verifies signatures.
 #[derive(clap::Args)]
@@ -32,9 +33,9 @@ pub(crate) struct Args {
     /// Say with which options each signature would have been accepted
     #[arg(long)]
     pub(crate) explain: bool,
-    /// What it looks like; the JSON is described in docs/reference-verify.md
-    #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub(crate) output: Output,
+    /// What the answer looks like; docs/reference-verify.md describes each
+    #[arg(long, value_enum, default_value_t = Answer::Human)]
+    pub(crate) output: Answer,
 }
 
 /// On which terms a signature is accepted.

@@ -24,7 +24,7 @@ pub(crate) struct Candidate {
     pub(crate) place: String,
     /// What was judged.
     pub(crate) judged: Judged,
-    /// As it was fetched, to be judged again by others.
+    /// The same, as it was fetched.
     pub(crate) form: Form,
 }
 
@@ -48,10 +48,17 @@ pub(crate) struct Found {
 /// Something to judge, as it was fetched.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Form {
-    /// A Sigstore bundle.
+    /// A bundle.
     Bundle(Bytes),
-    /// A layer of before bundles.
-    Layer { media_type: String, payload: Bytes, annotations: BTreeMap<String, String> },
+    /// A layer of what lies under a tag.
+    Layer {
+        /// Whether it is an attestation, and what if not.
+        media_type: String,
+        /// Its bytes.
+        payload: Bytes,
+        /// What else it came with.
+        annotations: BTreeMap<String, String>,
+    },
 }
 
 impl Found {
@@ -128,6 +135,11 @@ impl Found {
             }
         }
         found
+    }
+
+    /// Nothing, because the image itself could not be read.
+    pub(crate) fn nothing(place: String, problem: String) -> Self {
+        Self { unread: vec![Unread { place, problem }], ..Self::default() }
     }
 
     fn unread(&mut self, place: String, error: &Error) {
@@ -229,7 +241,7 @@ fn sha256_of(digest: &Digest) -> Option<Hash> {
 }
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
-const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+pub(super) const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 /// The most signatures of one image that are read, and how many at a time.
 const MOST: usize = 1000;
 const AT_ONCE: usize = 8;
