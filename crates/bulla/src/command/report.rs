@@ -275,6 +275,7 @@ impl Report<'_> {
             json!(totals),
             json!(signers),
             json!(logs),
+            json!(reporting::revocations(self.asked)),
             json!(reporting::pointers(self.summary)),
         ];
         let mut members = members.into_iter();
@@ -336,7 +337,7 @@ async fn sign(file: &Path, args: &Sign, trusted_root: Option<&Path>) -> Result<P
     say("--trusted-root", trusted_root.filter(|_| elsewhere && args.sign_url.is_none()).map(Into::into));
     let words =
         SigningWords::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim_end()))?;
-    let mut signing = words.signing.open().await?;
+    let mut signing = words.signing.open(signing::Prefer::Newest).await?;
     let failed = |file: &Path, error: io::Error| Failure::unavailable(format!("{}: {error}", file.display()));
     let bytes = std::fs::read(file).map_err(|error| failed(file, error))?;
     let bundle = beside(file, None, ".sigstore.json");

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Row;
 
 /// The members before the images, in their order.
-pub(crate) const HEAD: [&str; 11] = [
+pub(crate) const HEAD: [&str; 12] = [
     "schema",
     "generated_at",
     "generator",
@@ -25,6 +25,7 @@ pub(crate) const HEAD: [&str; 11] = [
     "totals",
     "signers",
     "logs",
+    "revocations",
     "controls",
 ];
 

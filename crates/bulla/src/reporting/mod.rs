@@ -32,7 +32,7 @@ mod stock;
 mod survey;
 mod table;
 
-pub(crate) use asked::AskedFor;
+pub(crate) use asked::{AskedFor, revocations};
 pub(crate) use consistency::prove;
 pub(crate) use controls::{ABOUT, pointers};
 pub(crate) use file::{Contents, HEAD, Spool, write as write_json};

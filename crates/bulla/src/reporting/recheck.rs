@@ -6,9 +6,10 @@ use std::num::NonZero;
 
 use bulla_claims::judge::TrustedRoot;
 use bulla_tlog::{Hash, sha256};
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
-use super::asked::AskedFor;
+use super::asked::{AskedFor, Revoked, revocations};
 use super::file::{Broken, Contents, HEAD};
 use super::row::{Entry, Row};
 use super::stock::{Consistency, LogMet, Stock, Summary};
@@ -68,7 +69,7 @@ pub(crate) fn recheck(contents: &Contents, own: (TrustedRoot, Vec<u8>), now: u64
         return Ok(recheck);
     }
     recheck.generated_at = member("generated_at").as_str().unwrap_or_default().to_owned();
-    let made = recheck.generated_at.parse::<jiff::Timestamp>().ok();
+    let made = recheck.generated_at.parse::<Timestamp>().ok();
     let made = made.and_then(|time| u64::try_from(time.as_second()).ok());
     let Some(made) = made.filter(|made| *made <= now) else {
         recheck.found(
@@ -80,7 +81,15 @@ pub(crate) fn recheck(contents: &Contents, own: (TrustedRoot, Vec<u8>), now: u64
     recheck.roots(member("trusted_root"), &own.1);
     let asked =
         serde_json::from_value::<AskedFor>(member("asked").clone()).map_err(|error| error.to_string());
-    let asked = match asked.and_then(|asked| Ok((asked.lines(), asked.asked(own)?))) {
+    let revoked = serde_json::from_value::<Vec<Revoked>>(member("revocations").clone());
+    let revoked = revoked.map_err(|error| format!("revocations: {error}"));
+    let asked = asked.and_then(|asked| Ok((asked.lines(), asked.asked(own, &revoked?, made)?)));
+    let asked = match asked {
+        // What is said of the revocations follows from them.
+        Ok((_, asked)) if json!(revocations(&asked)) != *member("revocations") => {
+            recheck.found("revocations", "are not what the signed statements in them say");
+            return Ok(recheck);
+        }
         Ok((lines, asked)) => {
             recheck.terms = lines;
             asked
@@ -208,8 +217,16 @@ fn judged_again(written: &Row, asked: &Asked, now: u64) -> Again {
             ));
             continue;
         };
-        let found = form.judge(hash, asked, now);
+        let mut found = form.judge(hash, asked, now);
+        let time = i64::try_from(now).ok().and_then(|now| Timestamp::from_second(now).ok()).unwrap_or_default();
+        found.weigh_revocations(&asked.revocations.known(), time);
+        // What a log was asked is not in the report. It can only have made things worse, and stays as it was written.
+        let searched = entry.problem.take().filter(|problem| problem.starts_with(REVOKED) && found.verified());
+        if let Some(problem) = &searched {
+            found.revocations_unknown(problem);
+        }
         *entry = Entry::of(std::mem::take(&mut entry.place), &found, &form);
+        entry.problem = searched.or(entry.problem.take());
         again.judged += 1;
         judged.push(found);
     }
@@ -253,13 +270,13 @@ fn short(value: &Value) -> String {
     }
 }
 
+/// How the problem of something that was revoked begins.
+const REVOKED: &str = "revocation: ";
 const AT_ONCE: usize = 256;
 const MOST_FINDINGS: usize = 1000;
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
