@@ -40,13 +40,13 @@ struct Revoking {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Revoked {
     /// What is revoked.
-    revoked: String,
+    pub(super) revoked: String,
     /// Since when: what was signed before is not touched.
-    from: String,
+    pub(super) from: String,
     /// Why, as who revoked it says.
-    reason: String,
+    pub(super) reason: String,
     /// Who that is.
-    by: String,
+    pub(super) by: String,
     /// Where it was read.
     place: String,
     /// The signed statement, to be judged again.
@@ -129,7 +129,8 @@ impl AskedFor {
                 subject: pattern(&identity.subject)?,
             })
         };
-        let identities = |identities: &[Identity]| identities.iter().map(identity).collect::<Result<Vec<_>, _>>();
+        let identities =
+            |identities: &[Identity]| identities.iter().map(identity).collect::<Result<Vec<_>, _>>();
         let revokers = Revokers {
             keys: keys(&self.revoked_by.keys)?,
             identities: identities(&self.revoked_by.identities)?,

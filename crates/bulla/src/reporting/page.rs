@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::asked::Revoked;
 use super::controls::{ABOUT, Pointer};
 use super::file::Spool;
 use super::row::{Row, Status, Validity};
@@ -18,6 +19,7 @@ pub(crate) struct Page<'a> {
     /// On which terms it was judged, a line each.
     pub(crate) terms: &'a [String],
     pub(crate) summary: &'a Summary,
+    pub(crate) revocations: &'a [Revoked],
     pub(crate) controls: &'a [Pointer],
     /// Name and SHA-256 of the JSON report that the page was made with, which has the evidence.
     pub(crate) evidence: Option<(String, String)>,
@@ -155,6 +157,12 @@ fn bottom(page: &Page<'_>) -> Markup {
                     }
                 }
             }
+        }
+        section { h2 { "Revocations" }
+            @if page.revocations.is_empty() { p { "None were named." } }
+            ul { @for revoked in page.revocations {
+                li { (revoked.revoked) ", since " (revoked.from) ", by " (revoked.by) ": " (revoked.reason) }
+            } }
         }
         section { h2 { "Logs" }
             ul { @for log in &page.summary.logs { li { (human::health(log)) } } }

@@ -109,9 +109,7 @@ impl Revocations {
         let mut signed = Vec::new();
         for (place, bytes) in &bundles {
             let judged = SignedRevocation::judge(bytes, place, &keys, root, policy.sct, now);
-            signed.push(
-                judged.map_err(|problem| format!("{place} is no revocation that holds: {problem}"))?,
-            );
+            signed.push(judged.map_err(|problem| format!("{place} is no revocation that holds: {problem}"))?);
         }
         let named = revokers.keys.iter().map(|key| Who::Key(sha256(key)));
         let named = named.chain(revokers.identities.iter().cloned().map(Who::Identity)).collect();
