@@ -600,3 +600,23 @@ fn what_was_taken_back_counts_no_more() {
         "{said}"
     );
 }
+
+/// Not a test: makes what `bench/report` measures, in `BULLA_BENCH_DIR`, of `BULLA_BENCH_IMAGES` images.
+#[test]
+#[ignore = "makes many images for bench/report"]
+fn many_images_for_the_benchmark() {
+    let set = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by bench/report"));
+    let dir = tempfile::Builder::new().disable_cleanup(true).tempdir_in(set("BULLA_BENCH_DIR")).expect("a directory");
+    let mut layout = Layout::inside(dir);
+    for number in 0..set("BULLA_BENCH_IMAGES").parse::<u32>().expect("a number") {
+        let image = layout.unlisted(&number.to_string());
+        // As things are: nearly all are signed, most have provenance, some a bill of materials.
+        for (every, statement) in [(1, SIGN), (2, PROVENANCE), (4, SBOM)] {
+            if number % every == 0 && number % 100 != 7 {
+                layout.state(&image, statement);
+            }
+        }
+    }
+    layout.write_index();
+    println!("{}", layout.path().display());
+}
