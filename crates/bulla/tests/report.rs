@@ -158,17 +158,39 @@ fn one_judgement_is_written_in_every_form() {
     assert!(errors.contains("--out report.pdf: the form of a report is what its name ends with"), "{errors}");
 }
 
+const HOSTILE: &str = "<script>alert(1)</script>";
+
+/// A cluster whose images nobody would name so who means well.
+fn hostile_pods(layout: &Layout) {
+    let pods = json!({ "kind": "List", "items": [{
+        "metadata": { "namespace": "<img src=x onerror=alert(2)>", "name": "p" },
+        "spec": { "containers": [
+            { "name": "c", "image": HOSTILE }, { "name": "d", "image": "=cmd|' /C calc'!A0" }, { "name": "e", "image": "\u{1b}[2Joci:x" },
+        ] },
+    }] });
+    fs::write(layout.file("pods.json"), pods.to_string()).expect("writes");
+}
+
+/// Not a test: writes every form for `tests/report`, in `BULLA_FORMS_DIR`.
+#[test]
+#[ignore = "writes reports for tests/report"]
+fn forms_for_other_readers() {
+    let (layout, _) = four();
+    hostile_pods(&layout);
+    let folder = std::env::var("BULLA_FORMS_DIR").expect("BULLA_FORMS_DIR is set by tests/report/run");
+    let mut command = report(&layout, &["oci:images", "--cluster-dump", "pods.json", "--offline"]);
+    for form in ["json", "html", "csv", "sarif"] {
+        command.arg("--out").arg(format!("{folder}/r.{form}"));
+    }
+    let (code, said, errors) = run(&mut command);
+    assert_eq!(code, 0, "{said}{errors}");
+}
+
 #[test]
 fn what_strangers_write_is_text_in_every_form() {
     let mut layout = Layout::new();
     layout.image("a");
-    let hostile = "<script>alert(1)</script>";
-    let pods = json!({ "kind": "List", "items": [{
-        "metadata": { "namespace": "<img src=x onerror=alert(2)>", "name": "p" },
-        "spec": { "containers": [{ "name": "c", "image": hostile }, { "name": "d", "image": "=cmd|' /C calc'!A0" },
-                                 { "name": "e", "image": "\u{1b}[2Joci:x" }] },
-    }] });
-    fs::write(layout.file("pods.json"), pods.to_string()).expect("writes");
+    hostile_pods(&layout);
     let forms =
         ["--cluster-dump", "pods.json", "--out", "r.html", "--out", "r.csv", "--out", "r.json", "--offline"];
     let (code, said, errors) = run(&mut report(&layout, &forms));
@@ -185,7 +207,7 @@ fn what_strangers_write_is_text_in_every_form() {
     let json: Value =
         serde_json::from_slice(&fs::read(layout.file("r.json")).expect("is there")).expect("JSON");
     assert_eq!(json["totals"]["undetermined"], 3, "a name that cannot be read says nothing about an image");
-    assert_eq!(json["images"][0]["image_ref"], hostile);
+    assert_eq!(json["images"][0]["image_ref"], HOSTILE);
     assert_eq!(json["images"][0]["used_by"], json!(["<img src=x onerror=alert(2)>/p/c"]));
 }
 
@@ -606,7 +628,10 @@ fn what_was_taken_back_counts_no_more() {
 #[ignore = "makes many images for bench/report"]
 fn many_images_for_the_benchmark() {
     let set = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by bench/report"));
-    let dir = tempfile::Builder::new().disable_cleanup(true).tempdir_in(set("BULLA_BENCH_DIR")).expect("a directory");
+    let dir = tempfile::Builder::new()
+        .disable_cleanup(true)
+        .tempdir_in(set("BULLA_BENCH_DIR"))
+        .expect("a directory");
     let mut layout = Layout::inside(dir);
     for number in 0..set("BULLA_BENCH_IMAGES").parse::<u32>().expect("a number") {
         let image = layout.unlisted(&number.to_string());

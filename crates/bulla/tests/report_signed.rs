@@ -64,7 +64,17 @@ fn a_report_is_signed_logged_and_judged_again_without_network() {
     let issuer = issuer(&stack);
     let identity = format!("alice@example.org={issuer}");
     let before = stack.entries();
-    let made = ["oci:images", "--key", "signer.pub", "--identity", &identity, "--out", "report.json", "--out", "report.html"];
+    let made = [
+        "oci:images",
+        "--key",
+        "signer.pub",
+        "--identity",
+        &identity,
+        "--out",
+        "report.json",
+        "--out",
+        "report.html",
+    ];
     let signed = ["--sign", "--sign-key", "signer.key", "--sign-url"];
     let (code, said, errors) = run(report(&stack, &made).args(signed).arg(stack.url()));
     assert_eq!(code, 0, "{said}{errors}");
@@ -110,12 +120,18 @@ fn a_report_is_signed_logged_and_judged_again_without_network() {
     let (code, said, errors) = run(&mut command);
     assert_eq!(code, 0, "{said}{errors}");
     let said: Value = serde_json::from_str(&said).expect("JSON");
-    assert!(said["signed_by"].as_str().expect("text").starts_with("\"alice@example.org\" of issuer "), "{said}");
+    assert!(
+        said["signed_by"].as_str().expect("text").starts_with("\"alice@example.org\" of issuer "),
+        "{said}"
+    );
 }
 
 /// Who vouches in this stack: what the certificate of a signature says.
 fn issuer(stack: &Stack) -> String {
-    let (_, said, _) = run(&mut report(stack, &["oci:images:b", "--identity", "nobody=nowhere", "--output", "json", "--offline"]));
+    let (_, said, _) = run(&mut report(
+        stack,
+        &["oci:images:b", "--identity", "nobody=nowhere", "--output", "json", "--offline"],
+    ));
     let said: Value = serde_json::from_str(&said).expect("JSON");
     said["images"][0]["entries"][0]["signer"]["issuer"].as_str().expect("is claimed").to_owned()
 }

@@ -11,6 +11,7 @@ use super::file::Spool;
 use super::row::{Row, Status, Validity};
 use super::stock::Summary;
 use super::{chart, human};
+use crate::text::printable;
 
 /// What stands on the page beside the rows.
 pub(crate) struct Page<'a> {
@@ -27,7 +28,8 @@ pub(crate) struct Page<'a> {
 
 /// Writes the page, row by row.
 pub(crate) fn page(out: &mut impl Write, page: &Page<'_>, spool: &mut Spool) -> io::Result<()> {
-    let mut write = |markup: Markup| out.write_all(markup.into_string().as_bytes());
+    // Escaping is the library's; characters that HTML does not have at all are not its business.
+    let mut write = |markup: Markup| out.write_all(printable(&markup.into_string()).as_bytes());
     write(
         html! { (DOCTYPE) (PreEscaped("<html lang=\"en\">")) (head()) (PreEscaped("<body><main>")) (top(page)) },
     )?;
@@ -37,7 +39,7 @@ pub(crate) fn page(out: &mut impl Write, page: &Page<'_>, spool: &mut Spool) -> 
     ))?;
     spool.rows(|row| write(image(&row)))?;
     write(
-        html! { (PreEscaped("</tbody></table></section>")) (bottom(page)) (PreEscaped("</main></body></html>\n")) },
+        html! { (PreEscaped("</tbody></table></section>")) (bottom(page)) (PreEscaped("</main></body></html>")) },
     )
 }
 

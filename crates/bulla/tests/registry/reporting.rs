@@ -56,14 +56,24 @@ async fn everything_below_a_name_is_reported_and_nothing_else() {
 
     let report = |more: &[&str]| {
         let mut command = bulla();
-        command.current_dir(dir.path()).args(["report", "--trusted-root", "root.json", "--key", "key.pub", "--output", "json"]);
+        command.current_dir(dir.path()).args([
+            "report",
+            "--trusted-root",
+            "root.json",
+            "--key",
+            "key.pub",
+            "--output",
+            "json",
+        ]);
         let (code, said, errors) = run(command.args(more));
         assert_eq!(code, 0, "{said}{errors}");
         let said: Value = serde_json::from_str(&said).expect("JSON");
         let images = said["images"].as_array().expect("a list").iter();
         let host = format!("{}/", registry.host);
         let name = |image: &Value| image["image_ref"].as_str().expect("text").replacen(&host, "", 1);
-        images.map(|image| (name(image), image["status"].as_str().expect("text").to_owned())).collect::<Vec<_>>()
+        images
+            .map(|image| (name(image), image["status"].as_str().expect("text").to_owned()))
+            .collect::<Vec<_>>()
     };
     let expected = |rows: &[(&str, &str)]| {
         rows.iter().map(|(name, status)| ((*name).to_owned(), (*status).to_owned())).collect::<Vec<_>>()
@@ -71,7 +81,11 @@ async fn everything_below_a_name_is_reported_and_nothing_else() {
     // The list of what refers to an image is a tag here, and is no image.
     assert_eq!(
         report(&["--registry", &format!("{}/team", registry.host)]),
-        expected(&[("team/app:1.0", "verified"), ("team/app:rc-1", "unsigned"), ("team/web/front:2.0", "unsigned")])
+        expected(&[
+            ("team/app:1.0", "verified"),
+            ("team/app:rc-1", "unsigned"),
+            ("team/web/front:2.0", "unsigned")
+        ])
     );
     assert_eq!(report(&["--registry", &registry.host]).len(), 4);
     assert_eq!(
