@@ -15,6 +15,7 @@ mod materials;
 mod registry;
 mod rekor_cli;
 mod rekor_environment;
+mod remembered;
 mod reporting;
 mod sarif;
 mod server;
@@ -22,6 +23,7 @@ mod service;
 mod signing;
 mod target;
 mod text;
+mod trust;
 mod verification;
 mod whole_file;
 
