@@ -2,6 +2,7 @@
 
 mod command;
 mod config;
+mod conformance;
 mod home;
 mod keys;
 mod known;
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
     let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
     if rekor_cli::is_invoked() {
         return rekor_cli::main();
+    }
+    if conformance::is_invoked() {
+        return conformance::main();
     }
     match config::parse::<Cli>(std::env::args_os()) {
         Ok(config::Parsed::Run(cli, honoured)) => finish(run(cli, &honoured)),
