@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bulla_authority::key;
 use bulla_claims::identity::{IdentityPattern, Pattern, PatternError, Requires, Who};
 use bulla_claims::judge::{Content, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot};
+use bulla_claims::policy::PredicatePolicy;
 use bulla_tlog::sha256;
 
 use crate::command::Failure;
@@ -91,6 +92,8 @@ pub(crate) struct Asked {
     pub(crate) requires: Requires,
     pub(crate) need: usize,
     pub(crate) root: TrustedRoot,
+    /// What attestations must say beside being verified.
+    pub(crate) policies: Vec<PredicatePolicy>,
 }
 
 impl Args {
@@ -127,7 +130,7 @@ impl Args {
         let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
         let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
         let policy = Policy { keys, identities, content, log, sct };
-        Ok(Asked { policy, requires, need, root })
+        Ok(Asked { policy, requires, need, root, policies: Vec::new() })
     }
 }
 

@@ -7,10 +7,12 @@ mod cosign;
 mod findings;
 mod found;
 mod junit;
+mod policies;
 mod report;
 
 pub(crate) use answer::Answer;
 pub(crate) use asked::{Args, Asked};
 pub(crate) use cosign::{NO_IMAGE, OTHER};
 pub(crate) use found::{Candidate, Form, Found};
+pub(crate) use policies::Policies;
 pub(crate) use report::Report;
