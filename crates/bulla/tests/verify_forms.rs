@@ -50,7 +50,7 @@ fn tests_are_red_only_if_it_is_not_verified() {
     image.refer(&Maker::new().statement(&image.digest, SIGN, &json!({})));
     let (code, said, _) = verify(&image, "junit");
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains(r#"<testsuite name="oci:image:1.0" tests="15" failures="#), "{said}");
+    assert!(said.contains(r#"<testsuite name="oci:image:1.0" tests="17" failures="#), "{said}");
     assert!(
         said.contains(
             r#"classname="oci:image:1.0" name="verdict"><failure message="oci:image:1.0: not verified: "#

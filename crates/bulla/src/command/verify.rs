@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use aws_lc_rs::digest::{Context, SHA256};
 use bulla_claims::attestation::WantedType;
 use bulla_claims::judge::{Artifact, Content, MAX_BUNDLE, Verdict, verdict};
+use bulla_claims::policy::PredicatePolicy;
 use bulla_tlog::{Hash, sha256};
 
 use super::image::{failure, open_failure};
@@ -16,7 +17,7 @@ use super::{Failure, say};
 use crate::home::unix_now;
 use crate::registry::{Client, Image, Name, Reference, Source, present};
 use crate::target::read_small;
-use crate::verification::{Answer, Args as Verification, Asked, Found, NO_IMAGE, OTHER, Report};
+use crate::verification::{Answer, Args as Verification, Asked, Found, NO_IMAGE, OTHER, Policies, Report};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,31 +31,42 @@ pub(crate) struct AttestationArgs {
     #[arg(long = "type", value_name = "TYPE")]
     predicate_type: String,
     #[command(flatten)]
+    policies: Policies,
+    #[command(flatten)]
     verification: Verification,
 }
 
 pub(crate) async fn signature(args: Args) -> Result<ExitCode, Failure> {
-    run(args.verification, Content::Signature).await
+    run(args.verification, Content::Signature, Vec::new()).await
 }
 
 pub(crate) async fn attestation(args: AttestationArgs) -> Result<ExitCode, Failure> {
     let wanted = WantedType::parse(&args.predicate_type)
         .map_err(|error| Failure::usage(format!("--type: {error}")))?;
-    run(args.verification, Content::Attestation(wanted)).await
+    let policies = args.policies.read()?;
+    run(args.verification, Content::Attestation(wanted), policies).await
 }
 
-async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> {
+async fn run(
+    args: Verification,
+    content: Content,
+    policies: Vec<PredicatePolicy>,
+) -> Result<ExitCode, Failure> {
     if args.output != Answer::Cosign {
-        return answered(&args, content).await;
+        return answered(&args, content, policies).await;
     }
-    answered(&args, content).await.map_err(|failure| {
+    answered(&args, content, policies).await.map_err(|failure| {
         let code = if failure.code() > 3 { failure.code() } else { OTHER };
         Failure::with_code(code, failure.to_string())
     })
 }
 
-async fn answered(args: &Verification, content: Content) -> Result<ExitCode, Failure> {
-    let asked = args.read(content).await?;
+async fn answered(
+    args: &Verification,
+    content: Content,
+    policies: Vec<PredicatePolicy>,
+) -> Result<ExitCode, Failure> {
+    let asked = Asked { policies, ..args.read(content).await? };
     let file = Path::new(&args.subject);
     let (mut found, digest, moved) = if args.bundle.is_some() || file.is_file() {
         if args.output == Answer::Cosign {

@@ -150,8 +150,18 @@ impl AskedFor {
         let bundles = bundles.collect::<Result<Vec<_>, String>>()?;
         let revocations = Revocations::judge(bundles, revokers, &policy, &root, now)
             .map_err(|problem| format!("revocations: {problem}"))?;
-        let (heads, notes) = (Heads::default(), Vec::new());
-        Ok(Asked { policy, requires, need: self.require, root, root_json, revocations, heads, notes })
+        let (heads, notes, policies) = (Heads::default(), Vec::new(), Vec::new());
+        Ok(Asked {
+            policy,
+            requires,
+            need: self.require,
+            root,
+            root_json,
+            revocations,
+            heads,
+            notes,
+            policies,
+        })
     }
 
     /// For a person, a line for each.

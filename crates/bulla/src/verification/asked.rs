@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bulla_authority::key;
 use bulla_claims::identity::{IdentityPattern, Pattern, PatternError, Requires, Who};
 use bulla_claims::judge::{Content, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot};
+use bulla_claims::policy::PredicatePolicy;
 use bulla_tlog::sha256;
 
 use jiff::Timestamp;
@@ -119,6 +120,8 @@ pub(crate) struct Asked {
     pub(crate) heads: Heads,
     /// What should be known of all this.
     pub(crate) notes: Vec<String>,
+    /// What attestations must say beside being verified.
+    pub(crate) policies: Vec<PredicatePolicy>,
 }
 
 impl Args {
@@ -157,7 +160,7 @@ impl Terms {
         let revocations = self.revocations.read(&policy, &root, offline).await?;
         let heads = Heads::default();
         let notes = note.into_iter().collect();
-        Ok(Asked { policy, requires, need, root, root_json, revocations, heads, notes })
+        Ok(Asked { policy, requires, need, root, root_json, revocations, heads, notes, policies: Vec::new() })
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bulla_claims::judge::{
     Artifact, Content as Wanted, Judged, Layer, MAX_BUNDLE, judge_bundle, judge_layer,
 };
+use bulla_claims::policy::apply;
 use bulla_claims::simple_signing;
 use bulla_tlog::Hash;
 use bytes::Bytes;
@@ -71,6 +72,7 @@ impl Found {
         now: u64,
     ) -> Self {
         let judged = judge_bundle(bundle, artifact, &asked.root, &asked.policy, now);
+        let judged = apply(&asked.policies, judged, now);
         let form = Form::Bundle(Bytes::copy_from_slice(bundle));
         Self { candidates: vec![Candidate { place, judged, form }], ..Self::default() }
     }
@@ -128,7 +130,7 @@ impl Found {
                         found.unread.push(Unread { place, problem });
                         break;
                     }
-                    let judged = form.judge(&hash, asked, now);
+                    let judged = apply(&asked.policies, form.judge(&hash, asked, now), now);
                     found.candidates.push(Candidate { place, judged, form });
                 }
                 Err(error) => found.unread(place, &error),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use bulla_claims::attestation::COSIGN_SIGN;
 use bulla_claims::judge::{Check, Content, Judged, Outcome, Signed, Verdict};
+use bulla_claims::policy;
 use bulla_tlog::sha256;
 use serde_json::{Map, Value, json};
 
@@ -127,7 +128,9 @@ impl Report<'_> {
     /// With which options it would have been accepted. What is wrong with the signature itself no option mends.
     fn explained(&self, judged: &Judged) -> String {
         let failed = judged.checks.iter().find_map(|check| match &check.outcome {
-            Outcome::Failed(problem) if !["key", "identity", "content"].contains(&check.name) => {
+            Outcome::Failed(problem)
+                if !["key", "identity", "content", policy::CHECK].contains(&check.name) =>
+            {
                 Some((check.name, problem))
             }
             _ => None,
@@ -137,6 +140,9 @@ impl Report<'_> {
         }
         if judged.verified() {
             return "it is accepted".to_owned();
+        }
+        if judged.failed().is_some_and(|check| check.name == policy::CHECK) {
+            return "it is verified, and accepted without the policy that denies it".to_owned();
         }
         let Some(signed) = &judged.signed else {
             return "the public key that signed it is needed: --key REF".to_owned();
