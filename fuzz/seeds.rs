@@ -141,6 +141,7 @@ fn claims() {
     write("statement", "image", image.to_string().as_bytes());
     write("simple_signing", "image", image.to_string().as_bytes());
     attestations();
+    policies();
     bundles();
     packages();
     for name in ["KEY0", "KEY2", "CERTIFICATE1"] {
@@ -156,6 +157,17 @@ fn claims() {
 fn bundles() {
     for name in ["py-v1", "py-v2", "py-att-v2", "jscli-att", "sigstore-js-5.0.1-rawkey-v1-messageSignature"] {
         write("judge", name, &read(&crates().join(format!("claims/tests/bundles/{name}.json"))));
+    }
+}
+
+fn policies() {
+    let predicate =
+        r#"{"scanner":"trivy","found":[{"id":"CVE-1","severity":"low"}],"at":"2026-11-20T00:00:00Z"}"#;
+    let rego = "package signature\ndefault allow = false\nallow { input.predicate.scanner == \"trivy\" }\ndeny[msg] { f := input.predicate.found[_]; f.severity == \"high\"; msg := concat(\" \", [f.id, \"is high\"]) }";
+    let new = "package signature\nimport rego.v1\nallow if { some f in input.predicate.found; not f.severity == \"high\" }";
+    let cel = "predicate.scanner == 'trivy' && predicate.found.all(f, f.severity != 'high') && now > timestamp(predicate.at)";
+    for (name, text) in [("rego", rego), ("rego-v1", new), ("cel", cel)] {
+        write("predicate_policy", name, format!("{text}\0{predicate}").as_bytes());
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod command;
 mod config;
+mod conformance;
 mod home;
 mod keys;
 mod known;
@@ -16,6 +17,8 @@ mod registry;
 mod rekor_cli;
 mod rekor_environment;
 mod remembered;
+mod reporting;
+mod sarif;
 mod server;
 mod service;
 mod signing;
@@ -51,6 +54,9 @@ fn main() -> ExitCode {
     let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
     if rekor_cli::is_invoked() {
         return rekor_cli::main();
+    }
+    if conformance::is_invoked() {
+        return conformance::main();
     }
     let args: Vec<_> = std::env::args_os().collect();
     if args.get(1).and_then(|name| name.to_str()).is_some_and(Tool::has_subcommand) {

@@ -37,6 +37,8 @@ const COMMANDS: &[&str] = &[
     "revoke",
     "verify",
     "verify-attestation",
+    "report",
+    "report verify",
     "witness",
     "bench",
     "",

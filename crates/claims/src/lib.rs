@@ -11,6 +11,7 @@ pub mod json;
 pub mod judge;
 pub mod keys;
 pub mod pki;
+pub mod policy;
 pub mod revocation;
 pub mod signing;
 pub mod simple_signing;

@@ -15,6 +15,7 @@ mod instances;
 mod key;
 mod log;
 mod reindex;
+mod report;
 mod revoke;
 mod rotate;
 mod serve;
@@ -75,6 +76,8 @@ pub(crate) enum Tool {
     Verify(Box<verify::Args>),
     /// Judge the attestations of one type of a file or an image, and print what they state
     VerifyAttestation(Box<verify::AttestationArgs>),
+    /// Report what many images have: who signed them, and what is stated of them; or judge such a report again
+    Report(Box<report::Args>),
     /// Log signatures, find them again, and check that they are in the log
     #[command(subcommand)]
     Entry(Box<entry::Command>),
@@ -130,6 +133,7 @@ impl Tool {
             Self::Revoke(args) => revoke::run(*args).await,
             Self::Verify(args) => verify::signature(*args).await,
             Self::VerifyAttestation(args) => verify::attestation(*args).await,
+            Self::Report(args) => report::run(*args).await,
             Self::Entry(command) => entry::run(*command).await,
             Self::Log(command) => log::run(command).await,
             Self::Fsck(args) => fsck::run(args).await,
@@ -181,6 +185,11 @@ impl Failure {
     /// Whether it is about what was examined.
     pub(crate) fn is_check(&self) -> bool {
         self.code == 1
+    }
+
+    /// Whether trying again later may help.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.code == 3
     }
 
     /// What another process ended with.

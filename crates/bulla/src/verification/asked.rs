@@ -1,22 +1,24 @@
 //! What can be said on a command line about who must have signed, and whom to believe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bulla_authority::key;
 use bulla_claims::identity::{IdentityPattern, Pattern, PatternError, Requires, Who};
 use bulla_claims::judge::{Content, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot};
+use bulla_claims::policy::PredicatePolicy;
 use bulla_tlog::sha256;
 
 use jiff::Timestamp;
 
 use super::heads::{self, Heads};
 use super::revocations::{self, Revocations};
-use crate::command::{Failure, Output};
+use crate::command::Failure;
 use crate::keys::{Passwords, verification_key};
 use crate::registry::Args as RegistryArgs;
 use crate::target::read_small;
 use crate::text::subject_and_issuer;
 use crate::trust::{self, Network, Purpose, Whom};
+use crate::verification::Answer;
 
 /// Options of every command that verifies signatures.
 #[derive(clap::Args)]
@@ -29,11 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
     #[command(flatten)]
-    trust: Trust,
-    #[command(flatten)]
-    signers: Signers,
-    #[command(flatten)]
-    revocations: revocations::Args,
+    terms: Terms,
     #[command(flatten)]
     heads: heads::Args,
     /// Open no connection: files and image layouts only
@@ -44,9 +42,21 @@ pub(crate) struct Args {
     /// Say with which options each signature would have been accepted
     #[arg(long)]
     pub(crate) explain: bool,
-    /// What it looks like; the JSON is described in docs/reference-verify.md
-    #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub(crate) output: Output,
+    /// What the answer looks like; docs/reference-verify.md describes each
+    #[arg(long, value_enum, default_value_t = Answer::Human)]
+    pub(crate) output: Answer,
+}
+
+/// On which terms a signature is accepted.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Terms {
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+    #[command(flatten)]
+    signers: Signers,
+    #[command(flatten)]
+    revocations: revocations::Args,
 }
 
 /// Who may have signed.
@@ -82,7 +92,7 @@ struct Signers {
 /// Whom to believe.
 #[derive(clap::Args)]
 #[group(skip)]
-struct Trust {
+pub(crate) struct Trust {
     /// Whom to believe: logs, and authorities for certificates and timestamps, as `bulla trust` and TUF repositories have it
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
@@ -104,20 +114,33 @@ pub(crate) struct Asked {
     pub(crate) requires: Requires,
     pub(crate) need: usize,
     pub(crate) root: TrustedRoot,
+    /// The bytes of the trusted root, for who hands on what was believed.
+    pub(crate) root_json: Vec<u8>,
     pub(crate) revocations: Revocations,
     pub(crate) heads: Heads,
     /// What should be known of all this.
     pub(crate) notes: Vec<String>,
+    /// What attestations must say beside being verified.
+    pub(crate) policies: Vec<PredicatePolicy>,
 }
 
 impl Args {
     /// Reads keys, patterns and the trusted root.
     pub(crate) async fn read(&self, content: Content) -> Result<Asked, Failure> {
+        let mut asked = self.terms.read(content, self.offline).await?;
+        asked.heads = self.heads.read(&asked.root, self.offline, self.terms.revocations.rekor_url())?;
+        Ok(asked)
+    }
+}
+
+impl Terms {
+    /// Reads keys, patterns and the trusted root.
+    pub(crate) async fn read(&self, content: Content, offline: bool) -> Result<Asked, Failure> {
         let identities = self.signers.identities()?;
         let passwords = Passwords::new(None);
         let mut keys = Vec::new();
         for reference in &self.signers.key {
-            keys.push(public_key("--key", reference, &passwords, self.offline).await?);
+            keys.push(public_key("--key", reference, &passwords, offline).await?);
         }
         if keys.is_empty() && identities.is_empty() {
             return Err(Failure::usage(
@@ -130,20 +153,28 @@ impl Args {
         let need = self.signers.require;
         let requires =
             Requires::new(need, of).map_err(|error| Failure::usage(format!("--require {need}: {error}")))?;
-        let (root, note) = self.trust.root(self.offline).await?;
+        let (root, root_json, note) = self.trust.root(offline).await?;
         let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
         let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
         let policy = Policy { keys, identities, content, log, sct };
-        let revocations = self.revocations.read(&policy, &root, self.offline).await?;
-        let heads = self.heads.read(&root, self.offline, self.revocations.rekor_url())?;
+        let revocations = self.revocations.read(&policy, &root, offline).await?;
+        let heads = Heads::default();
         let notes = note.into_iter().collect();
-        Ok(Asked { policy, requires, need, root, revocations, heads, notes })
+        Ok(Asked { policy, requires, need, root, root_json, revocations, heads, notes, policies: Vec::new() })
     }
 }
 
 impl Trust {
-    /// The trusted root, and what should be known of it.
-    async fn root(&self, offline: bool) -> Result<(TrustedRoot, Option<String>), Failure> {
+    /// The file that says whom to believe, if one was named.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.trusted_root.as_deref()
+    }
+
+    /// The trusted root, the bytes that say it, and what should be known of it.
+    pub(crate) async fn root(
+        &self,
+        offline: bool,
+    ) -> Result<(TrustedRoot, Vec<u8>, Option<String>), Failure> {
         let whom = trust::whom(Purpose::Verify, self.trusted_root.as_deref(), self.instance.as_deref())?;
         let (place, bytes, note) = match whom {
             None => {
@@ -162,7 +193,7 @@ impl Trust {
             }
         };
         let root = TrustedRoot::parse(&bytes).map_err(|error| Failure::usage(format!("{place}: {error}")))?;
-        Ok((root, note))
+        Ok((root, bytes, note))
     }
 }
 

@@ -27,7 +27,8 @@ pub(super) struct Args {
     witness_policy: Option<PathBuf>,
 }
 
-/// What is known of logs.
+/// What is known of logs. By default nothing is.
+#[derive(Default)]
 pub(crate) struct Heads {
     given: Option<(String, LogHead)>,
     policy: Option<Policy>,
@@ -82,7 +83,7 @@ impl Heads {
             return Ok(notes);
         }
         let mut remembered = Remembered::read()?;
-        for Candidate { place, judged } in &mut found.candidates {
+        for Candidate { place, judged, .. } in &mut found.candidates {
             let compared = self.compared(judged, &mut remembered, root).await?;
             let Compared { evidence, broken, unproved } = compared;
             notes.extend(unproved.iter().map(|problem| format!("{place}: {problem}")));

@@ -1,14 +1,25 @@
 //! Verification as a command does it: what was asked, where signatures are found, and what is said of them. The judgement
 //! itself is `bulla_claims::judge`, which asks nobody.
 
+mod answer;
 mod asked;
 mod continuity;
+mod cosign;
+mod findings;
 mod found;
 mod heads;
+mod junit;
+mod policies;
 mod report;
 mod revocations;
 mod searched;
 
-pub(crate) use asked::{Args, Asked};
-pub(crate) use found::{Candidate, Found};
+pub(crate) use answer::Answer;
+pub(crate) use asked::{Args, Asked, Terms};
+pub(crate) use cosign::{NO_IMAGE, OTHER};
+pub(crate) use findings::{NOT_VERIFIED, SIGNATURE_NOT_ACCEPTED, UNDETERMINED};
+pub(crate) use found::{Candidate, Form, Found, Unread};
+pub(crate) use heads::Heads;
+pub(crate) use policies::Policies;
 pub(crate) use report::Report;
+pub(crate) use revocations::{Revocations, Revokers};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bulla_claims::identity::Who;
+use bulla_claims::identity::{IdentityPattern, Who};
 use bulla_claims::judge::{
     Judged, MAX_BUNDLE, Need, Policy, Revocations as Known, Signed, SignedRevocation, TrustedRoot,
 };
@@ -47,6 +47,19 @@ pub(crate) struct Revocations {
     pub(super) keys: Vec<Vec<u8>>,
     pub(super) sct: Need,
     log: Option<(String, RekorV1)>,
+    /// Who may revoke what is not theirs, as it was said.
+    pub(crate) revokers: Revokers,
+    /// What was read, each with its place.
+    pub(crate) bundles: Vec<(String, Vec<u8>)>,
+}
+
+/// Who may revoke what is not theirs.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Revokers {
+    /// Their public keys, DER `SubjectPublicKeyInfo`.
+    pub(crate) keys: Vec<Vec<u8>>,
+    /// Whom certificates may name.
+    pub(crate) identities: Vec<IdentityPattern>,
 }
 
 impl Args {
@@ -63,37 +76,51 @@ impl Args {
         offline: bool,
     ) -> Result<Revocations, Failure> {
         let passwords = Passwords::new(None);
-        let (mut keys, mut named) = (policy.keys.clone(), Vec::new());
+        let mut revokers = Revokers::default();
         for reference in &self.revoked_by_key {
-            let key = public_key("--revoked-by-key", reference, &passwords, offline).await?;
-            named.push(Who::Key(sha256(&key)));
-            keys.push(key);
+            revokers.keys.push(public_key("--revoked-by-key", reference, &passwords, offline).await?);
         }
         for text in &self.revoked_by_identity {
             let refused = |problem| Failure::usage(format!("--revoked-by-identity {text}: {problem}"));
-            named.push(Who::Identity(exactly(text).map_err(refused)?));
+            revokers.identities.push(exactly(text).map_err(refused)?);
         }
-        let mut signed = Vec::new();
+        let mut bundles = Vec::new();
         for file in files(&self.revocations)? {
-            let bytes = read_small(&file, MAX_BUNDLE as u64)?;
-            let place = file.display().to_string();
-            let judged = SignedRevocation::judge(&bytes, &place, &keys, root, policy.sct, unix_now());
-            signed.push(judged.map_err(|problem| {
-                Failure::usage(format!(
-                    "{place} is no revocation that holds: {problem}: take it out of --revocations, or name its key with \
-                     --revoked-by-key"
-                ))
-            })?);
+            bundles.push((file.display().to_string(), read_small(&file, MAX_BUNDLE as u64)?));
         }
+        let read = Revocations::judge(bundles, revokers, policy, root, unix_now());
+        let read = read.map_err(|problem| {
+            let fix = "take it out of --revocations, or name its key with --revoked-by-key";
+            Failure::usage(format!("{problem}: {fix}"))
+        })?;
         let log = self.rekor_url.as_ref().map(|url| {
             let options = Options { timeout: PATIENCE, retries: 1, ..Options::default() };
             Ok((url.clone(), RekorV1::new(url, &options).map_err(failure)?))
         });
-        Ok(Revocations { signed, named, keys, sct: policy.sct, log: log.transpose()? })
+        Ok(Revocations { log: log.transpose()?, ..read })
     }
 }
 
 impl Revocations {
+    /// Judges bundles, each of which must be a revocation whose signature holds, as if it were `now` (Unix seconds).
+    pub(crate) fn judge(
+        bundles: Vec<(String, Vec<u8>)>,
+        revokers: Revokers,
+        policy: &Policy,
+        root: &TrustedRoot,
+        now: u64,
+    ) -> Result<Self, String> {
+        let keys: Vec<_> = policy.keys.iter().chain(&revokers.keys).cloned().collect();
+        let mut signed = Vec::new();
+        for (place, bytes) in &bundles {
+            let judged = SignedRevocation::judge(bytes, place, &keys, root, policy.sct, now);
+            signed.push(judged.map_err(|problem| format!("{place} is no revocation that holds: {problem}"))?);
+        }
+        let named = revokers.keys.iter().map(|key| Who::Key(sha256(key)));
+        let named = named.chain(revokers.identities.iter().cloned().map(Who::Identity)).collect();
+        Ok(Self { signed, named, keys, sct: policy.sct, log: None, revokers, bundles })
+    }
+
     /// Weighs every signature that is verified. What could not be asked makes it unknown, never good.
     /// `about` is the hash of what was signed: what the log has about it and is not shown is returned, for people to read.
     pub(crate) async fn weigh(
@@ -117,7 +144,7 @@ impl Revocations {
         let signed: Vec<_> = self.signed.iter().chain(&searched.signed).cloned().collect();
         let searched_at = self.log.as_ref().map(|(url, _)| url.as_str());
         let known = Known { signed: &signed, named: &self.named, searched: searched_at };
-        for Candidate { place, judged } in &mut found.candidates {
+        for Candidate { place, judged, .. } in &mut found.candidates {
             judged.weigh_revocations(&known, now);
             if let Some(problem) = unknown(judged, &searched, &known) {
                 judged.revocations_unknown(&problem);
@@ -131,7 +158,7 @@ impl Revocations {
     }
 
     /// Who may revoke what.
-    pub(super) fn known(&self) -> Known<'_> {
+    pub(crate) fn known(&self) -> Known<'_> {
         Known { signed: &self.signed, named: &self.named, searched: None }
     }
 }

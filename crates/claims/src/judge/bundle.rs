@@ -269,7 +269,7 @@ impl Judgement<'_> {
         let statement = self.statement()?;
         let found = statement.as_ref().map(|statement| statement.predicate_type.as_str());
         let fits = match (&self.policy.content, found) {
-            (Content::Signature, None) => true,
+            (Content::Signature, None) | (Content::Any, _) => true,
             (Content::Signature, Some(found)) => found == COSIGN_SIGN,
             (Content::Attestation(_), None) => false,
             (Content::Attestation(wanted), Some(found)) => wanted.matches(found),
