@@ -14,8 +14,9 @@ use bulla_claims::judge::{
 use bulla_tlog::Hash;
 use clap::Parser;
 
-use crate::command::Failure;
-use crate::config::{self, Parsed};
+use crate::Cli;
+use crate::command::{self, Command, Failure, Tool};
+use crate::config;
 use crate::home::unix_now;
 use crate::keys::{Passwords, verification_key};
 use crate::target::read_small;
@@ -101,7 +102,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let done = match asked {
         Asked::SignBundle(asked) => sign(&asked),
-        Asked::VerifyBundle(asked) => crate::complete(verify(asked)),
+        Asked::VerifyBundle(asked) => crate::complete_alone(verify(asked)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -138,9 +139,8 @@ fn sign(asked: &Sign) -> Result<(), Failure> {
     // A name alone is a file's, whatever it looks like.
     let artifact = std::path::absolute(&asked.artifact).map_err(Failure::usage)?;
     words.extend(["--identity-token".into(), asked.identity_token.clone().into(), artifact.into()]);
-    match config::parse::<crate::Cli>(words) {
-        Ok(Parsed::Run(cli, _)) => crate::complete(crate::command::run(cli.command)).map(drop),
-        Ok(Parsed::Show(_)) => Ok(()),
+    match config::flags::<Cli<Tool>>(&words) {
+        Ok(cli) => crate::complete(command::run(Command::Tool(cli.command))).map(drop),
         Err(refused) => Err(match refused.into_exit() {
             Err(failure) => failure,
             Ok(_) => Failure::usage("the options cannot be read"),
@@ -172,12 +172,11 @@ async fn verify(asked: Verify) -> Result<(), Failure> {
         policy.identities.push(IdentityPattern { issuer: exact(issuer)?, subject: exact(subject)? });
     }
     let bytes;
-    let artifact = match digest(&asked.artifact) {
-        Some(hash) => Artifact::Sha256(hash),
-        None => {
-            bytes = read_small(Path::new(&asked.artifact), LARGEST_FILE)?;
-            Artifact::Bytes(&bytes)
-        }
+    let artifact = if let Some(hash) = digest(&asked.artifact) {
+        Artifact::Sha256(hash)
+    } else {
+        bytes = read_small(Path::new(&asked.artifact), LARGEST_FILE)?;
+        Artifact::Bytes(&bytes)
     };
     let mut judged = judge_bundle(&bundle, &artifact, &root, &policy, unix_now());
     // Nobody says here whether a signature or a statement is meant, so it is whichever it is.

@@ -44,13 +44,18 @@ fn findings_are_errors_only_if_it_is_not_verified() {
     assert_eq!((code, findings(&said)), (0, (expected(&both), true)), "{said}");
 }
 
+fn tests(junit: &str) -> usize {
+    junit.matches("<testcase ").count()
+}
+
 #[test]
 fn tests_are_red_only_if_it_is_not_verified() {
     let image = Image::new();
     image.refer(&Maker::new().statement(&image.digest, SIGN, &json!({})));
     let (code, said, _) = verify(&image, "junit");
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains(r#"<testsuite name="oci:image:1.0" tests="17" failures="#), "{said}");
+    let suite = format!(r#"<testsuite name="oci:image:1.0" tests="{}" failures="#, tests(&said));
+    assert!(said.contains(&suite), "{said}");
     assert!(
         said.contains(
             r#"classname="oci:image:1.0" name="verdict"><failure message="oci:image:1.0: not verified: "#
@@ -64,7 +69,7 @@ fn tests_are_red_only_if_it_is_not_verified() {
     image.refer(&image.statement(SIGN, &json!({})));
     let (code, said, _) = verify(&image, "junit");
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains(r#"tests="29" failures="0" errors="0""#), "{said}");
+    assert!(said.contains(&format!(r#"tests="{}" failures="0" errors="0""#, tests(&said))), "{said}");
     assert!(said.contains("<skipped message=\"does not hold, and is not needed: "), "{said}");
 }
 

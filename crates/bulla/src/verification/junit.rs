@@ -1,4 +1,4 @@
-//! What verification says as JUnit XML, which pages of pipelines read as tests: a suite for what was verified, a test for the
+//! What verification says as `JUnit` XML, which pages of pipelines read as tests: a suite for what was verified, a test for the
 //! verdict, for each check of each signature, and for what could not be read. What is wrong is a failure; what is not known is
 //! an error.
 
