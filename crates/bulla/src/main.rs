@@ -2,6 +2,7 @@
 
 mod command;
 mod config;
+mod doctor;
 mod home;
 mod keys;
 mod known;

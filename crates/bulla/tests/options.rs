@@ -32,6 +32,7 @@ const COMMANDS: &[&str] = &[
     "attest",
     "verify",
     "verify-attestation",
+    "doctor",
     "witness",
     "bench",
     "",

@@ -6,6 +6,7 @@
 mod attest;
 mod bench;
 mod ceremony;
+mod doctor;
 mod entry;
 mod freeze;
 mod fsck;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Verify(Box<verify::Args>),
     /// Judge the attestations of one type of a file or an image, and print what they state
     VerifyAttestation(Box<verify::AttestationArgs>),
+    /// Look for what private deployments get wrong, and say what mends it
+    Doctor(Box<doctor::Args>),
     /// Run a witness that cosigns the checkpoints of logs it has followed
     Witness(witness::Args),
     /// Measure a log under load
@@ -91,6 +94,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Attest(args) => attest::run(*args).await,
         Command::Verify(args) => verify::signature(*args).await,
         Command::VerifyAttestation(args) => verify::attestation(*args).await,
+        Command::Doctor(args) => doctor::run(*args).await,
         Command::Witness(args) => witness::run(args).await,
         Command::Bench(args) => bench::run(args).await,
     }
