@@ -23,6 +23,9 @@ struct Stack {
     folder: tempfile::TempDir,
 }
 
+type Change<'a> = &'a dyn Fn(&mut Value);
+/// A check, variables that it does not like, and what is said.
+type Set<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 /// What a run found that is not well: the check, how it stands, and what mends it.
 type Found = (String, String, String);
 
@@ -182,11 +185,10 @@ fn what_is_wrong_in_a_trusted_root_is_found_and_printed_anew() {
     let url = stack.url();
     let past = json!({ "start": "2020-01-01T00:00:00Z", "end": "2020-02-01T00:00:00Z" });
     let id = json!({ "keyId": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" });
-    type Change<'a> = &'a dyn Fn(&mut Value);
     let cases: [(&str, Change); 10] = [
         ("trusted-root", &|root| root["mediaType"] = json!("text/plain")),
         ("validity-start", &|root| {
-            drop(root["tlogs"][0]["publicKey"].as_object_mut().map(|key| key.remove("validFor")))
+            drop(root["tlogs"][0]["publicKey"].as_object_mut().map(|key| key.remove("validFor")));
         }),
         ("validity-start", &|root| root["timestampAuthorities"][0]["validFor"] = json!({})),
         ("validity", &|root| root["certificateAuthorities"][0]["validFor"] = past.clone()),
@@ -195,13 +197,13 @@ fn what_is_wrong_in_a_trusted_root_is_found_and_printed_anew() {
                 .as_array_mut()
                 .into_iter()
                 .flatten()
-                .for_each(|log| log["publicKey"]["validFor"] = past.clone())
+                .for_each(|log| log["publicKey"]["validFor"] = past.clone());
         }),
         ("log-id", &|root| root["tlogs"][1]["logId"] = id.clone()),
         ("base-url", &|root| root["tlogs"][1]["baseUrl"] = json!("localhost")),
         ("log-name", &|root| root["tlogs"][1]["baseUrl"] = json!("https://log.example.org")),
         ("authority-chain", &|root| {
-            drop(root["timestampAuthorities"][0]["certChain"]["certificates"].as_array_mut().map(Vec::pop))
+            drop(root["timestampAuthorities"][0]["certChain"]["certificates"].as_array_mut().map(Vec::pop));
         }),
         ("trust-up-to-date", &|root| root["ctlogs"] = json!([])),
     ];
@@ -273,7 +275,7 @@ fn certificates_that_end_are_found() {
     let der =
         base64::engine::general_purpose::STANDARD.encode(fs::read(stack.path("ends.der")).expect("is there"));
     stack.root(|root| {
-        root["certificateAuthorities"][0]["certChain"]["certificates"] = json!([{ "rawBytes": der.clone() }])
+        root["certificateAuthorities"][0]["certChain"]["certificates"] = json!([{ "rawBytes": der.clone() }]);
     });
     let fix = stack.one("certificates-end", &["--trusted-root", "root.json"]);
     assert_eq!(fix, "bulla trust rotate ca --data DIR");
@@ -327,7 +329,7 @@ fn services_that_cannot_be_used_are_found() {
             (&empty.url(), "name the "),
         ] {
             stack.config(|config| {
-                config[list] = json!([{ "url": format!("{base}{path}"), "majorApiVersion": 1 }])
+                config[list] = json!([{ "url": format!("{base}{path}"), "majorApiVersion": 1 }]);
             });
             let fix = stack.one(check, &FILES);
             assert!(fix.contains(said), "{list} {base}: {fix}");
@@ -467,7 +469,7 @@ fn variables_that_contradict_each_other_are_found() {
     let url = stack.url();
     fs::write(stack.path("there"), "").expect("is written");
     let there = stack.path("there").display().to_string();
-    let cases: [(&str, &[(&str, &str)], &str); 11] = [
+    let cases: [Set; 11] = [
         (
             "environment",
             &[("COSIGN_REKOR_URL", &url), ("REKOR_REKOR_SERVER", "https://other.example")],
@@ -535,7 +537,7 @@ fn what_is_wrong_with_a_directory_is_found() {
     let stack = Stack::start();
     let arguments = ["--url", &stack.url(), "--data", "data"];
     let mode = |mode| {
-        fs::set_permissions(stack.path("data/ca/ca.key"), fs::Permissions::from_mode(mode)).expect("is set")
+        fs::set_permissions(stack.path("data/ca/ca.key"), fs::Permissions::from_mode(mode)).expect("is set");
     };
     mode(0o644);
     let fix = stack.one("key-permissions", &arguments);
@@ -617,12 +619,12 @@ fn what_stands_between_us_and_a_registry_is_found() {
     let closed = stack.proxy(|_, said| {
         *said =
             b"HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"r\"\r\ncontent-length: 0\r\n\r\n"
-                .to_vec()
+                .to_vec();
     });
     let fix = stack.one("registry", &["--registry", &format!("{}/team/app:1", closed.host())]);
     assert_eq!(fix, format!("docker login {}", closed.host()));
     let busy = stack.proxy(|_, said| {
-        *said = b"HTTP/1.1 503 Busy\r\nretry-after: 3600\r\ncontent-length: 0\r\n\r\n".to_vec()
+        *said = b"HTTP/1.1 503 Busy\r\nretry-after: 3600\r\ncontent-length: 0\r\n\r\n".to_vec();
     });
     let found = stack.found(&["--registry", &format!("{}/team/app:1", busy.host())]);
     assert_eq!(

@@ -58,7 +58,7 @@ impl Directory {
     pub(super) fn look(dir: PathBuf, reserve: u64) -> Self {
         let mut readable = Vec::new();
         keys_below(&dir, 4, &mut readable);
-        let kind = rustix::fs::statfs(&dir).ok().and_then(|stat| i64::try_from(stat.f_type).ok());
+        let kind = rustix::fs::statfs(&dir).ok().map(|stat| stat.f_type);
         let free = rustix::fs::statvfs(&dir).ok().map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
         let holders = holders(&dir.join("lock"));
         Self { dir, readable, kind, free, reserve, holders }

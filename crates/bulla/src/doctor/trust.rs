@@ -124,7 +124,12 @@ fn readable(seen: &Seen) -> Vec<Said> {
             }
         }
     }
-    // And what lacks a root, by the check of chains.
+    // And what lacks a root or a whole list, by the check of chains.
+    for list in LISTS.iter().filter(|_| root.value.is_object()) {
+        if whole[*list].is_null() {
+            whole[*list] = json!([]);
+        }
+    }
     if let Some(authorities) = whole["timestampAuthorities"].as_array_mut() {
         authorities.retain(|one| held(one) >= 2);
     }
@@ -253,7 +258,7 @@ fn base_urls(seen: &Seen) -> Vec<Said> {
 fn chains(seen: &Seen) -> Vec<Said> {
     let Some(root) = seen.root.as_ref().filter(|root| root.value.is_object()) else { return Vec::new() };
     let mut said = Vec::new();
-    for list in ["tlogs", "ctlogs", "certificateAuthorities", "timestampAuthorities"] {
+    for list in LISTS {
         if !root.value[list].is_array() {
             let fix = format!("add {list:?}: [] to {}", root.name);
             said.push(Said::problem(format!("{}: {list} is missing", root.name), fix));
@@ -390,6 +395,7 @@ fn signing_config(seen: &Seen) -> Vec<Said> {
     Said::or_well(said, || format!("{name}: every kind of service that it lists can be used now"))
 }
 
+const LISTS: [&str; 4] = ["tlogs", "ctlogs", "certificateAuthorities", "timestampAuthorities"];
 const SIGNING_CONFIG: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
 /// As long before the end as a server warns of it.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
