@@ -16,6 +16,8 @@ mod materials;
 mod registry;
 mod rekor_cli;
 mod rekor_environment;
+mod reporting;
+mod sarif;
 mod server;
 mod service;
 mod signing;

@@ -65,6 +65,11 @@ pub(crate) fn line(text: &mut String, name: &str, value: impl Display) {
     writeln!(text, "{name:<11} {value}").unwrap_or_default();
 }
 
+/// What strangers wrote, without what a terminal would obey.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {

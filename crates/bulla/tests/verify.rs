@@ -3,25 +3,17 @@
 mod common;
 #[path = "../../claims/tests/made/mod.rs"]
 mod made;
+mod signed;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use bulla_claims::simple_signing;
-use bulla_tlog::{Hash, sha256};
 use common::{bulla, run};
-use made::Maker;
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use signed::{Image, MANIFEST, SIGN, registry};
 
 const BUNDLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/bundles");
-const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 fn verify(bundle: &str, more: &[&str]) -> Command {
     let mut command = bulla();
@@ -141,92 +133,6 @@ fn offline_asks_no_keeper_of_keys_either() {
     );
 }
 
-/// An image in a directory, with the files that its verification needs.
-struct Image {
-    dir: TempDir,
-    digest: Hash,
-    maker: Maker,
-    listed: Vec<Value>,
-}
-
-impl Image {
-    fn new() -> Self {
-        let dir = TempDir::new().expect("a directory");
-        let maker = Maker::new();
-        fs::write(dir.path().join("root.json"), maker.trusted_root(&[])).expect("writes");
-        fs::write(dir.path().join("key.pub"), maker.pem()).expect("writes");
-        fs::create_dir_all(dir.path().join("image/blobs/sha256")).expect("makes");
-        fs::write(dir.path().join("image/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("writes");
-        let mut image = Self { dir, digest: Hash([0; 32]), maker, listed: Vec::new() };
-        let config = image.blob(MANIFEST, b"{}");
-        let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [] });
-        image.digest = sha256(manifest.to_string().as_bytes());
-        image.list(&manifest, "1.0");
-        image
-    }
-
-    fn layout(&self) -> PathBuf {
-        self.dir.path().join("image")
-    }
-
-    fn blob(&self, media_type: &str, bytes: &[u8]) -> Value {
-        let digest = sha256(bytes);
-        fs::write(self.layout().join(format!("blobs/sha256/{digest}")), bytes).expect("writes");
-        json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": bytes.len() })
-    }
-
-    fn list(&mut self, manifest: &Value, tag: &str) {
-        let mut entry = self.blob(MANIFEST, manifest.to_string().as_bytes());
-        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
-        self.listed.push(entry);
-        let index = json!({ "schemaVersion": 2, "manifests": self.listed });
-        fs::write(self.layout().join("index.json"), index.to_string()).expect("writes");
-    }
-
-    /// A bundle that refers to it.
-    fn refer(&self, bundle: &Value) {
-        let layer = self.blob(BUNDLE, bundle.to_string().as_bytes());
-        let config = self.blob("application/vnd.oci.empty.v1+json", b"{}");
-        let subject =
-            json!({ "mediaType": MANIFEST, "digest": format!("sha256:{}", self.digest), "size": 1 });
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": BUNDLE, "config": config, "layers": [layer], "subject": subject,
-        });
-        self.blob(MANIFEST, manifest.to_string().as_bytes());
-    }
-
-    /// Signatures of before bundles: the same one so many times.
-    fn tag(&mut self, times: usize) {
-        let payload = simple_signing::payload("r", &format!("sha256:{}", self.digest), &BTreeMap::new())
-            .expect("is one");
-        let signature = self.maker.key.sign(&payload).expect("signs");
-        let body = made::body(&sha256(&payload), &signature, &self.maker.pem());
-        let mut layer = self.blob(simple_signing::MEDIA_TYPE, &payload);
-        layer["annotations"] = json!(self.maker.annotations(&signature, &body));
-        let config = self.blob("application/vnd.oci.image.config.v1+json", b"{}");
-        let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": vec![layer; times] });
-        let tag = format!("sha256-{}.sig", self.digest);
-        self.list(&manifest, &tag);
-    }
-
-    fn command(&self, verb: &str, subject: &str) -> Command {
-        let mut command = bulla();
-        command.current_dir(self.dir.path()).args([
-            verb,
-            subject,
-            "--trusted-root",
-            "root.json",
-            "--key",
-            "key.pub",
-        ]);
-        command
-    }
-
-    fn statement(&self, predicate_type: &str, predicate: &Value) -> Value {
-        self.maker.statement(&self.digest, predicate_type, predicate)
-    }
-}
-
 #[test]
 fn an_image_is_verified_by_either_form() {
     let image = Image::new();
@@ -303,31 +209,6 @@ fn offline_opens_no_socket() {
         let (code, said, errors) = run(&mut alone);
         assert_eq!((code, errors.as_str()), (0, ""), "{said}");
     }
-}
-
-/// A registry of one answer, for as long as the test runs.
-fn registry(answer: impl Fn(&str) -> (u16, &'static str, Vec<u8>) + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let host = listener.local_addr().expect("an address").to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
-                head.push(byte[0]);
-            }
-            let head = String::from_utf8_lossy(&head);
-            let (status, media_type, body) = answer(head.split(' ').nth(1).unwrap_or_default());
-            let length = body.len();
-            let head = format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-            );
-            // Whoever hangs up has heard enough.
-            let _gone = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-        }
-    });
-    host
 }
 
 fn manifest_of(image: &Image) -> Vec<u8> {

@@ -10,7 +10,7 @@ use super::image::open_failure;
 use super::{Failure, Output, say};
 use crate::doctor::{Asked, Finding, Seen, Standing, judge, url_of};
 use crate::registry::{Args as RegistryArgs, Image};
-use crate::text;
+use crate::text::{self, printable};
 
 #[derive(clap::Args)]
 #[command(
@@ -121,11 +121,6 @@ fn human(findings: &[Finding]) -> String {
     let [well, problems, unknown] = counts(findings);
     let _infallible = writeln!(text, "\n{well} ok, {problems} problems, {unknown} unknown");
     text
-}
-
-/// What strangers wrote may not steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn machine(findings: &[Finding]) -> String {

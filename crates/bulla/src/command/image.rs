@@ -9,7 +9,7 @@ use crate::registry::{
     Args as RegistryArgs, Content, Error, Image, Listed, Manifest, OpenError, Platform, Problem, Referrers,
     Verdict,
 };
-use crate::text::line;
+use crate::text::{line, printable};
 
 /// What can be done.
 #[derive(clap::Subcommand)]
@@ -126,18 +126,9 @@ fn machine(
         "subject": manifest.subject,
         "platforms": platforms.iter().map(platform).collect::<Vec<_>>(),
         "referrers": descriptors,
-        "referrersListedBy": match listed {
-            Listed::Api => "api",
-            Listed::Tag => "tag",
-            Listed::Search => "search",
-        },
+        "referrersListedBy": listed.name(),
     });
     format!("{document:#}\n")
-}
-
-/// What strangers wrote, without what a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 const CONFIGS: [&str; 2] =

@@ -15,6 +15,7 @@ mod inspect;
 mod key;
 mod log;
 mod reindex;
+mod report;
 mod rotate;
 mod serve;
 mod shard;
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     Verify(Box<verify::Args>),
     /// Judge the attestations of one type of a file or an image, and print what they state
     VerifyAttestation(Box<verify::AttestationArgs>),
+    /// Report what many images have: who signed them, and what is stated of them; or judge such a report again
+    Report(Box<report::Args>),
     /// Look for what private deployments get wrong, and say what mends it
     Doctor(Box<doctor::Args>),
     /// Run a witness that cosigns the checkpoints of logs it has followed
@@ -94,6 +97,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Attest(args) => attest::run(*args).await,
         Command::Verify(args) => verify::signature(*args).await,
         Command::VerifyAttestation(args) => verify::attestation(*args).await,
+        Command::Report(args) => report::run(*args).await,
         Command::Doctor(args) => doctor::run(*args).await,
         Command::Witness(args) => witness::run(args).await,
         Command::Bench(args) => bench::run(args).await,
@@ -141,6 +145,11 @@ impl Failure {
     /// Whether it is about what was examined.
     pub(crate) fn is_check(&self) -> bool {
         self.code == 1
+    }
+
+    /// Whether trying again later may help.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.code == 3
     }
 
     /// What another process ended with.

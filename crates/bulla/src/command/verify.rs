@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -11,11 +11,12 @@ use bulla_claims::judge::{Artifact, Content, MAX_BUNDLE, Verdict, verdict};
 use bulla_tlog::{Hash, sha256};
 
 use super::image::{failure, open_failure};
-use super::{Failure, Output, say};
+use super::sign::beside;
+use super::{Failure, say};
 use crate::home::unix_now;
 use crate::registry::{Client, Image, Name, Reference, Source, present};
 use crate::target::read_small;
-use crate::verification::{Args as Verification, Asked, Found, Report};
+use crate::verification::{Answer, Args as Verification, Asked, Found, NO_IMAGE, OTHER, Report};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -43,17 +44,43 @@ pub(crate) async fn attestation(args: AttestationArgs) -> Result<ExitCode, Failu
 }
 
 async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> {
+    if args.output != Answer::Cosign {
+        return answered(&args, content).await;
+    }
+    answered(&args, content).await.map_err(|failure| {
+        let code = if failure.code() > 3 { failure.code() } else { OTHER };
+        Failure::with_code(code, failure.to_string())
+    })
+}
+
+async fn answered(args: &Verification, content: Content) -> Result<ExitCode, Failure> {
     let asked = args.read(content).await?;
     let file = Path::new(&args.subject);
     let (found, digest, notes) = if args.bundle.is_some() || file.is_file() {
-        let (found, hash) = of_file(&args, file, &asked)?;
-        (found, format!("sha256:{hash}"), Vec::new())
+        if args.output == Answer::Cosign {
+            return Err(Failure::usage("--output cosign is for images: of files cosign prints nothing"));
+        }
+        let (found, hash) = of_file(args.bundle.as_deref(), file, &asked)?;
+        (found, Some(format!("sha256:{hash}")), Vec::new())
     } else {
         let client = if args.offline { None } else { Some(args.registry.client().map_err(Failure::usage)?) };
         let image = open(&args.subject, client.as_ref())?;
-        let manifest = image.manifest().await.map_err(failure)?;
-        let notes = moved(&args.subject, &image, client.as_ref()).await;
-        (Found::of_image(&image, &manifest, &asked, unix_now()).await, manifest.digest.to_string(), notes)
+        match image.manifest().await.map_err(failure) {
+            Ok(manifest) => {
+                let notes = moved(&args.subject, &image, client.as_ref()).await;
+                let found = Found::of_image(&image, &manifest, &asked, unix_now()).await;
+                (found, Some(manifest.digest.to_string()), notes)
+            }
+            // Whoever reads an answer shall find one.
+            Err(busy) if busy.is_unavailable() && args.output != Answer::Human => {
+                (Found::nothing(args.subject.clone(), busy.to_string()), None, Vec::new())
+            }
+            Err(missing) if missing.is_check() && asked.policy.content == Content::Signature => {
+                let code = if args.output == Answer::Cosign { NO_IMAGE } else { missing.code() };
+                return Err(Failure::with_code(code, missing.to_string()));
+            }
+            Err(failure) => return Err(failure),
+        }
     };
     let judged = found.candidates.iter().map(|candidate| &candidate.judged);
     let verdict = verdict(&asked.requires, judged, found.unread.len());
@@ -68,9 +95,16 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
         explain: args.explain,
     };
     say(&match args.output {
-        Output::Human => report.human(),
-        Output::Json => report.machine(),
+        Answer::Human => report.human(),
+        Answer::Json => report.machine(),
+        Answer::Sarif => report.sarif(),
+        Answer::Junit => report.junit(),
+        Answer::Cosign => report.cosign(),
     });
+    if args.output == Answer::Cosign && verdict != Verdict::Verified {
+        let code = report.cosign_code(!asked.policy.keys.is_empty());
+        return Err(Failure::with_code(code, report.problem()));
+    }
     match verdict {
         Verdict::Verified => Ok(ExitCode::SUCCESS),
         Verdict::NotVerified => Err(Failure::check(report.problem())),
@@ -106,9 +140,9 @@ async fn moved(text: &str, image: &Image, client: Option<&Client>) -> Vec<String
     }
 }
 
-fn of_file(args: &Verification, file: &Path, asked: &Asked) -> Result<(Found, Hash), Failure> {
-    let bundle =
-        args.bundle.clone().unwrap_or_else(|| PathBuf::from(format!("{}.sigstore.json", args.subject)));
+/// Judges the bundle of a file, which lies beside it unless another is named.
+pub(super) fn of_file(bundle: Option<&Path>, file: &Path, asked: &Asked) -> Result<(Found, Hash), Failure> {
+    let bundle = beside(file, bundle, ".sigstore.json");
     let bytes = read_small(&bundle, MAX_BUNDLE as u64)?;
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", file.display()));
     let mut content = Vec::new();

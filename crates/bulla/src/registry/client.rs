@@ -187,28 +187,50 @@ impl Client {
         struct Page {
             tags: Option<Vec<String>>,
         }
-        let read = async {
-            let mut next = Some(At::Path(format!("/v2/{}/tags/list?n={TAGS_A_PAGE}", repository.name())));
-            let mut tags = Vec::new();
-            for _ in 0..MOST_PAGES {
-                let Some(at) = next else { return Ok(tags) };
-                let response = self.get(repository, at, HeaderMap::new(), LARGEST_MANIFEST).await?;
-                if response.status() != StatusCode::OK {
-                    return Err(answer::refusal(response).await);
-                }
-                next = next_page(&response)?;
-                let page = answer::read(response, LARGEST_MANIFEST).await?;
-                let page: Page = serde_json::from_slice(&page).map_err(|error| {
-                    Problem::Invalid(format!("its list of tags is not readable: {error}"))
-                })?;
-                tags.extend(page.tags.unwrap_or_default());
-                if tags.len() > MOST_TAGS {
-                    return Err(Problem::Invalid(format!("it lists more than {MOST_TAGS} tags")));
-                }
+        let first = format!("/v2/{}/tags/list?n={TAGS_A_PAGE}", repository.name());
+        let listed = self.names(repository, first, "tags", |page: Page| page.tags);
+        listed.await.map_err(|problem| problem.at(repository))
+    }
+
+    /// The names of all repositories of a registry, through all pages: at most [`MOST_TAGS`]. Not every registry says them. Who
+    /// asks is known by what lets read in `repository`.
+    pub(crate) async fn repositories(&self, repository: &Repository) -> Result<Vec<String>, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            repositories: Option<Vec<String>>,
+        }
+        let first = format!("/v2/_catalog?n={TAGS_A_PAGE}");
+        let listed = self.names(repository, first, "repositories", |page: Page| page.repositories);
+        let of = format_args!("the repositories of {}", repository.host().as_str());
+        listed.await.map_err(|problem| problem.at(of))
+    }
+
+    /// A list of names through all of its pages.
+    async fn names<P: serde::de::DeserializeOwned>(
+        &self,
+        repository: &Repository,
+        first: String,
+        what: &str,
+        names: impl Fn(P) -> Option<Vec<String>>,
+    ) -> Result<Vec<String>, Problem> {
+        let mut next = Some(At::Path(first));
+        let mut all = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let Some(at) = next else { return Ok(all) };
+            let response = self.get(repository, at, HeaderMap::new(), LARGEST_MANIFEST).await?;
+            if response.status() != StatusCode::OK {
+                return Err(answer::refusal(response).await);
             }
-            Err(Problem::Invalid(format!("its list of tags has more than {MOST_PAGES} pages")))
-        };
-        read.await.map_err(|problem| problem.at(repository))
+            next = next_page(&response)?;
+            let page = answer::read(response, LARGEST_MANIFEST).await?;
+            let page = serde_json::from_slice(&page)
+                .map_err(|error| Problem::Invalid(format!("its list of {what} is not readable: {error}")))?;
+            all.extend(names(page).unwrap_or_default());
+            if all.len() > MOST_TAGS {
+                return Err(Problem::Invalid(format!("it lists more than {MOST_TAGS} {what}")));
+            }
+        }
+        Err(Problem::Invalid(format!("its list of {what} has more than {MOST_PAGES} pages")))
     }
 
     pub(super) async fn get(
@@ -288,5 +310,5 @@ const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vn
 const TAGS_A_PAGE: usize = 1000;
 /// Of one list.
 pub(super) const MOST_PAGES: usize = 100;
-/// Of one repository.
+/// Of one repository, and of repositories.
 pub(crate) const MOST_TAGS: usize = 100_000;

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -17,11 +18,14 @@ use super::error::{Error, Problem};
 use super::manifest::{Descriptor, LARGEST_MANIFEST, MOST_ENTRIES, Manifest, OCI_INDEX};
 use super::reference::{Name, Reference, Tag};
 use super::referrers::{Listed, Referrers};
+use super::survey::Survey;
 
 /// A directory of images.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
+    /// What was found when everything in it was read at once.
+    pub(super) survey: Option<Arc<Survey>>,
 }
 
 impl Layout {
@@ -32,7 +36,7 @@ impl Layout {
         struct Marker {
             image_layout_version: String,
         }
-        let layout = Self { dir: dir.to_owned() };
+        let layout = Self { dir: dir.to_owned(), survey: None };
         let path = dir.join(MARKER);
         let read = || {
             let marker = read(&path, LARGEST_MARKER)?;
@@ -59,7 +63,7 @@ impl Layout {
         if !is_empty {
             return Self::open(dir);
         }
-        let layout = Self { dir: dir.to_owned() };
+        let layout = Self { dir: dir.to_owned(), survey: None };
         fs::create_dir_all(layout.blobs()).map_err(|error| failed(&error).at(dir.display()))?;
         layout.write_index(&json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [] }))?;
         layout.write(&dir.join(MARKER), json!({ "imageLayoutVersion": VERSION }).to_string().as_bytes())?;
@@ -131,6 +135,10 @@ impl Layout {
     /// Everything in the directory that refers to a manifest, listed or not: some programs list signatures, others leave
     /// them among the blobs.
     pub(crate) fn referrers(&self, subject: &Digest) -> Result<Referrers, Error> {
+        if let Some(survey) = &self.survey {
+            let descriptors = survey.referrers(subject)?;
+            return Ok(Referrers { descriptors, listed: Listed::Search });
+        }
         let blobs = self.blobs();
         let failed = |error: std::io::Error| failed(&error).at(blobs.display());
         let mut descriptors = Vec::new();
@@ -185,17 +193,13 @@ impl Layout {
         Ok(digest)
     }
 
-    /// The entry of a tag, which may be written alone or behind the name of a repository.
+    /// The entry of a tag.
     fn tagged(&self, tag: &Tag) -> Result<Descriptor, Error> {
-        let is_it = |entry: &Descriptor| {
-            let named = entry.annotations.get(REF_NAME);
-            named.is_some_and(|named| {
-                named == tag.as_str()
-                    || (named.contains('/')
-                        && named.parse::<Reference>().is_ok_and(|of| of.tag() == Some(tag)))
-            })
+        let is_it = |entry: &Descriptor| tag_of(entry).is_some_and(|named| named == tag.as_str());
+        let mut found: Vec<_> = match &self.survey {
+            Some(survey) => survey.tagged(tag.as_str()),
+            None => self.entries()?.into_iter().filter(is_it).collect(),
         };
-        let mut found: Vec<_> = self.entries()?.into_iter().filter(is_it).collect();
         found.dedup_by(|one, other| one.digest == other.digest);
         let place = format!("{}:{tag}", self.dir.display());
         match (found.pop(), found.is_empty()) {
@@ -207,7 +211,7 @@ impl Layout {
         }
     }
 
-    fn maybe_manifest(&self, digest: &Digest) -> Result<Option<Manifest>, Error> {
+    pub(super) fn maybe_manifest(&self, digest: &Digest) -> Result<Option<Manifest>, Error> {
         match self.read_blob(digest, LARGEST_MANIFEST) {
             Ok(bytes) if bytes.first() == Some(&b'{') => {
                 Ok(Manifest::parse(bytes, digest.clone(), None).ok())
@@ -255,11 +259,11 @@ impl Layout {
         written().map_err(|error: std::io::Error| failed(&error).at(path.display()))
     }
 
-    fn index_path(&self) -> PathBuf {
+    pub(super) fn index_path(&self) -> PathBuf {
         self.dir.join("index.json")
     }
 
-    fn blobs(&self) -> PathBuf {
+    pub(super) fn blobs(&self) -> PathBuf {
         self.dir.join("blobs").join("sha256")
     }
 
@@ -273,8 +277,17 @@ impl Layout {
     }
 }
 
+/// The tag of an entry of `index.json`, which may be written alone or behind the name of a repository.
+pub(super) fn tag_of(entry: &Descriptor) -> Option<String> {
+    let named = entry.annotations.get(REF_NAME)?;
+    if !named.contains('/') {
+        return Some(named.clone());
+    }
+    named.parse::<Reference>().ok()?.tag().map(Tag::to_string)
+}
+
 /// Reads a plain file of at most so many bytes: no link out of the directory, and no pipe that nobody writes to.
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, Problem> {
+pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Problem> {
     if !fs::symlink_metadata(path).map_err(|error| failed(&error))?.is_file() {
         return Err(Problem::Invalid("is no plain file".to_owned()));
     }
@@ -284,7 +297,7 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, Problem> {
     if bytes.len() as u64 > most { Err(Problem::TooLarge { limit: most }) } else { Ok(bytes) }
 }
 
-fn failed(error: &std::io::Error) -> Problem {
+pub(super) fn failed(error: &std::io::Error) -> Problem {
     match error.kind() {
         ErrorKind::NotFound => Problem::Missing(error.to_string()),
         _ => Problem::Broken(error.to_string()),

@@ -16,6 +16,7 @@ mod push;
 mod reference;
 mod referrers;
 mod source;
+mod survey;
 mod tokens;
 mod transport;
 
@@ -33,4 +34,5 @@ pub(crate) use push::Pushed;
 pub(crate) use reference::{Host, Name, Reference, ReferenceError, Repository, Tag};
 pub(crate) use referrers::{Listed, Referrers};
 pub(crate) use source::{Image, OpenError, Source};
+pub(crate) use survey::is_made_of_digest;
 pub(crate) use transport::Options;

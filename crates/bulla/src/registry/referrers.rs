@@ -37,6 +37,17 @@ pub(crate) enum Listed {
     Search,
 }
 
+impl Listed {
+    /// As it is written for programs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Tag => "tag",
+            Self::Search => "search",
+        }
+    }
+}
+
 /// Which way the repositories of late were.
 #[derive(Default)]
 pub(super) struct Modes {

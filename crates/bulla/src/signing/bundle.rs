@@ -1,5 +1,7 @@
 //! What is signed and what comes of it: Sigstore bundles of version 0.3, by the types that sigstore-rust publishes.
 
+use std::borrow::Cow;
+
 use bulla_claims::attestation::{PAYLOAD_TYPE, Statement, encoding};
 use bulla_claims::{HashAlgorithm, Material};
 use jiff::Timestamp;
@@ -41,10 +43,10 @@ pub(crate) struct Signed {
 
 impl Content {
     /// What the signature is over.
-    pub(crate) fn signed_bytes(&self) -> Vec<u8> {
+    pub(crate) fn signed_bytes(&self) -> Cow<'_, [u8]> {
         match self {
-            Self::Message(message) => message.clone(),
-            Self::Statement(statement) => encoding(PAYLOAD_TYPE, statement),
+            Self::Message(message) => Cow::Borrowed(message),
+            Self::Statement(statement) => Cow::Owned(encoding(PAYLOAD_TYPE, statement)),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! What can be said on a command line about who must have signed, and whom to believe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bulla_authority::key;
 use bulla_claims::identity::{IdentityPattern, Pattern, PatternError, Requires, Who};
 use bulla_claims::judge::{Content, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot};
 use bulla_tlog::sha256;
 
-use crate::command::{Failure, Output};
+use crate::command::Failure;
 use crate::keys::{Passwords, verification_key};
 use crate::registry::Args as RegistryArgs;
 use crate::target::read_small;
+use crate::verification::Answer;
 
 /// Options of every command that verifies signatures.
 #[derive(clap::Args)]
@@ -23,9 +24,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
     #[command(flatten)]
-    trust: Trust,
-    #[command(flatten)]
-    signers: Signers,
+    terms: Terms,
     /// Open no connection: files and image layouts only
     #[arg(long)]
     pub(crate) offline: bool,
@@ -34,9 +33,19 @@ pub(crate) struct Args {
     /// Say with which options each signature would have been accepted
     #[arg(long)]
     pub(crate) explain: bool,
-    /// What it looks like; the JSON is described in docs/reference-verify.md
-    #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub(crate) output: Output,
+    /// What the answer looks like; docs/reference-verify.md describes each
+    #[arg(long, value_enum, default_value_t = Answer::Human)]
+    pub(crate) output: Answer,
+}
+
+/// On which terms a signature is accepted.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Terms {
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+    #[command(flatten)]
+    signers: Signers,
 }
 
 /// Who may have signed.
@@ -72,7 +81,7 @@ struct Signers {
 /// Whom to believe.
 #[derive(clap::Args)]
 #[group(skip)]
-struct Trust {
+pub(crate) struct Trust {
     /// Whom to believe: logs, and authorities for certificates and timestamps, as `bulla trust` and TUF repositories have it
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
@@ -90,17 +99,26 @@ pub(crate) struct Asked {
     pub(crate) requires: Requires,
     pub(crate) need: usize,
     pub(crate) root: TrustedRoot,
+    /// The bytes of the trusted root, for who hands on what was believed.
+    pub(crate) root_json: Vec<u8>,
 }
 
 impl Args {
     /// Reads keys, patterns and the trusted root.
     pub(crate) async fn read(&self, content: Content) -> Result<Asked, Failure> {
+        self.terms.read(content, self.offline).await
+    }
+}
+
+impl Terms {
+    /// Reads keys, patterns and the trusted root.
+    pub(crate) async fn read(&self, content: Content, offline: bool) -> Result<Asked, Failure> {
         let identities = self.signers.identities()?;
         let passwords = Passwords::new(None);
         let mut keys = Vec::new();
         for reference in &self.signers.key {
             // A token in hardware is no service.
-            if self.offline && key::is_uri(reference) && !reference.starts_with("pkcs11:") {
+            if offline && key::is_uri(reference) && !reference.starts_with("pkcs11:") {
                 let problem = "with --offline nobody is asked for it, name a file with the public key";
                 return Err(Failure::usage(format!("--key {reference}: {problem}")));
             }
@@ -117,16 +135,29 @@ impl Args {
         let need = self.signers.require;
         let requires =
             Requires::new(need, of).map_err(|error| Failure::usage(format!("--require {need}: {error}")))?;
-        let path = self.trust.trusted_root.as_deref().ok_or_else(|| {
+        let (root, root_json) = self.trust.root()?;
+        let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
+        let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
+        let policy = Policy { keys, identities, content, log, sct };
+        Ok(Asked { policy, requires, need, root, root_json })
+    }
+}
+
+impl Trust {
+    /// The file that says whom to believe, if one was named.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.trusted_root.as_deref()
+    }
+
+    /// Whom to believe, and the bytes that say it.
+    pub(crate) fn root(&self) -> Result<(TrustedRoot, Vec<u8>), Failure> {
+        let path = self.trusted_root.as_deref().ok_or_else(|| {
             Failure::usage("nobody is believed: name a trusted root with --trusted-root FILE; `bulla trust root` prints that of a log")
         })?;
         let bytes = read_small(path, MAX_TRUSTED_ROOT as u64)?;
         let root = TrustedRoot::parse(&bytes)
             .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-        let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
-        let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
-        let policy = Policy { keys, identities, content, log, sct };
-        Ok(Asked { policy, requires, need, root })
+        Ok((root, bytes))
     }
 }
 

@@ -9,6 +9,7 @@ use bulla_claims::judge::{
 use bulla_claims::simple_signing;
 use bulla_tlog::Hash;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use futures_util::stream::{StreamExt as _, iter};
 
 use super::Asked;
@@ -23,6 +24,8 @@ pub(crate) struct Candidate {
     pub(crate) place: String,
     /// What was judged.
     pub(crate) judged: Judged,
+    /// The same, as it was fetched.
+    pub(crate) form: Form,
 }
 
 /// A signature, or a list of them, that could not be read.
@@ -43,9 +46,19 @@ pub(crate) struct Found {
 }
 
 /// Something to judge, as it was fetched.
-enum Form {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    /// A bundle.
     Bundle(Bytes),
-    Layer { media_type: String, payload: Bytes, annotations: BTreeMap<String, String> },
+    /// A layer of what lies under a tag.
+    Layer {
+        /// Whether it is an attestation, and what if not.
+        media_type: String,
+        /// Its bytes.
+        payload: Bytes,
+        /// What else it came with.
+        annotations: BTreeMap<String, String>,
+    },
 }
 
 impl Found {
@@ -58,7 +71,8 @@ impl Found {
         now: u64,
     ) -> Self {
         let judged = judge_bundle(bundle, artifact, &asked.root, &asked.policy, now);
-        Self { candidates: vec![Candidate { place, judged }], ..Self::default() }
+        let form = Form::Bundle(Bytes::copy_from_slice(bundle));
+        Self { candidates: vec![Candidate { place, judged, form }], ..Self::default() }
     }
 
     /// Everything that an image has.
@@ -69,9 +83,17 @@ impl Found {
             return found;
         };
         let source = &image.source;
-        let suffix = if asked.policy.content == Wanted::Signature { "sig" } else { "att" };
-        let tag = format!("{}.{suffix}", manifest.digest.to_string().replacen(':', "-", 1));
-        let (referrers, layers) = tokio::join!(source.referrers(&manifest.digest), layers(source, &tag));
+        let suffixes: &[&str] = match asked.policy.content {
+            Wanted::Signature => &["sig"],
+            Wanted::Attestation(_) => &["att"],
+            Wanted::Any => &["sig", "att"],
+        };
+        let stem = manifest.digest.to_string().replacen(':', "-", 1);
+        let tags: Vec<_> = suffixes.iter().map(|suffix| format!("{stem}.{suffix}")).collect();
+        let (referrers, tagged) = tokio::join!(
+            source.referrers(&manifest.digest),
+            join_all(tags.iter().map(|tag| layers(source, tag)))
+        );
         let mut places: Vec<Place> = Vec::new();
         match referrers {
             Ok(referrers) => {
@@ -80,9 +102,11 @@ impl Found {
             }
             Err(error) => found.unread(format!("what refers to {}", manifest.digest), &error),
         }
-        match layers {
-            Ok(layers) => places.extend(layers.into_iter().map(|layer| Place::Layer(tag.clone(), layer))),
-            Err(error) => found.unread(format!("tag {tag}"), &error),
+        for (tag, layers) in tags.iter().zip(tagged) {
+            match layers {
+                Ok(layers) => places.extend(layers.into_iter().map(|layer| Place::Layer(tag.clone(), layer))),
+                Err(error) => found.unread(format!("tag {tag}"), &error),
+            }
         }
         if places.len() > MOST {
             let problem = format!("there are {} signatures, the first {MOST} were read", places.len());
@@ -105,12 +129,17 @@ impl Found {
                         break;
                     }
                     let judged = form.judge(&hash, asked, now);
-                    found.candidates.push(Candidate { place, judged });
+                    found.candidates.push(Candidate { place, judged, form });
                 }
                 Err(error) => found.unread(place, &error),
             }
         }
         found
+    }
+
+    /// Nothing, because the image itself could not be read.
+    pub(crate) fn nothing(place: String, problem: String) -> Self {
+        Self { unread: vec![Unread { place, problem }], ..Self::default() }
     }
 
     fn unread(&mut self, place: String, error: &Error) {
@@ -123,13 +152,15 @@ impl Found {
 }
 
 impl Form {
-    fn len(&self) -> usize {
+    /// Bytes of it.
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Bundle(bytes) | Self::Layer { payload: bytes, .. } => bytes.len(),
         }
     }
 
-    fn judge(&self, image: &Hash, asked: &Asked, now: u64) -> Judged {
+    /// Judges it for the image of that SHA-256.
+    pub(crate) fn judge(&self, image: &Hash, asked: &Asked, now: u64) -> Judged {
         match self {
             Self::Bundle(bytes) => {
                 judge_bundle(bytes, &Artifact::Sha256(*image), &asked.root, &asked.policy, now)
@@ -210,7 +241,7 @@ fn sha256_of(digest: &Digest) -> Option<Hash> {
 }
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
-const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+pub(super) const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 /// The most signatures of one image that are read, and how many at a time.
 const MOST: usize = 1000;
 const AT_ONCE: usize = 8;

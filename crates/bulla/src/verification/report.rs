@@ -15,8 +15,8 @@ use crate::text::{line, shell_word};
 pub(crate) struct Report<'a> {
     /// What was verified, as it was named.
     pub(crate) subject: &'a str,
-    /// Its digest, with the name of the hash.
-    pub(crate) digest: String,
+    /// Its digest, with the name of the hash. Of an image that could not be read it is not known.
+    pub(crate) digest: Option<String>,
     pub(crate) content: &'a Content,
     pub(crate) need: usize,
     pub(crate) verdict: Verdict,
@@ -31,8 +31,10 @@ impl Report<'_> {
     pub(crate) fn human(&self) -> String {
         let mut text = String::new();
         line(&mut text, self.verdict(), printable(self.subject));
-        line(&mut text, "digest", &self.digest);
-        for Candidate { place, judged } in &self.found.candidates {
+        if let Some(digest) = &self.digest {
+            line(&mut text, "digest", digest);
+        }
+        for Candidate { place, judged, .. } in &self.found.candidates {
             line(&mut text, "signature", place);
             if let Some(signed) = judged.signed.as_ref().filter(|_| judged.verified()) {
                 line(&mut text, "signed by", signer(signed));
@@ -114,23 +116,12 @@ impl Report<'_> {
         }
     }
 
-    fn signature(&self, Candidate { place, judged }: &Candidate) -> Value {
-        let signed = judged.signed.as_ref();
-        let statement = judged.statement.as_ref();
-        let shown = statement.filter(|_| judged.verified() && *self.content != Content::Signature);
-        json!({
-            "place": place,
-            "verified": judged.verified(),
-            "signer": signed.map(|signed| json!({
-                "keySha256": sha256(&signed.spki).to_string(),
-                "subject": signed.identity.as_ref().map(|identity| &identity.subject),
-                "issuer": signed.identity.as_ref().map(|identity| &identity.issuer),
-            })),
-            "predicateType": statement.map(|statement| &statement.predicate_type),
-            "predicate": shown.map(|statement| &statement.predicate),
-            "checks": judged.checks.iter().map(described).collect::<Vec<_>>(),
-            "explain": self.explain.then(|| self.explained(judged)),
-        })
+    fn signature(&self, candidate: &Candidate) -> Value {
+        let mut described = signature(candidate, self.content);
+        if let (Value::Object(members), true) = (&mut described, self.explain) {
+            members.insert("explain".to_owned(), json!(self.explained(&candidate.judged)));
+        }
+        described
     }
 
     /// With which options it would have been accepted. What is wrong with the signature itself no option mends.
@@ -167,6 +158,25 @@ impl Report<'_> {
         }
         printable(&command)
     }
+}
+
+/// A signature for a program. The predicate of an attestation is shown if it was asked for and is verified.
+pub(super) fn signature(Candidate { place, judged, .. }: &Candidate, content: &Content) -> Value {
+    let signed = judged.signed.as_ref();
+    let statement = judged.statement.as_ref();
+    let shown = statement.filter(|_| judged.verified() && *content != Content::Signature);
+    json!({
+        "place": place,
+        "verified": judged.verified(),
+        "signer": signed.map(|signed| json!({
+            "keySha256": sha256(&signed.spki).to_string(),
+            "subject": signed.identity.as_ref().map(|identity| &identity.subject),
+            "issuer": signed.identity.as_ref().map(|identity| &identity.issuer),
+        })),
+        "predicateType": statement.map(|statement| &statement.predicate_type),
+        "predicate": shown.map(|statement| &statement.predicate),
+        "checks": judged.checks.iter().map(described).collect::<Vec<_>>(),
+    })
 }
 
 fn checked(text: &mut String, check: &Check) {

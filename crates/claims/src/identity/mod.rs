@@ -47,6 +47,13 @@ impl Identity {
     }
 }
 
+/// What a DER certificate for a job of GitHub says of that job, by the object identifier of the extension that says so:
+/// 1.3.6.1.4.1.57264.1.2 what triggered it, .3 the commit, .4 its name, .5 the repository, .6 the branch or tag. Only for
+/// people to read: nothing is judged by it.
+pub fn workflow(certificate: &[u8]) -> Vec<(String, String)> {
+    certificate::workflow(certificate)
+}
+
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} of issuer {:?}", self.subject, self.issuer)

@@ -69,6 +69,20 @@ impl Pattern {
         Err(error(text, problem))
     }
 
+    /// How it is read: `exact`, `glob` or `regex`.
+    pub fn form(&self) -> &'static str {
+        match self.form {
+            Form::Exact => "exact",
+            Form::Glob(_) => "glob",
+            Form::Expression(_) => "regex",
+        }
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether the whole value is what it says.
     pub fn matches(&self, value: &str) -> bool {
         value.len() <= MAX_NAME

@@ -251,6 +251,7 @@ impl Judgement<'_> {
             (Content::Signature, Some(found)) => found == COSIGN_SIGN,
             (Content::Attestation(_), None) => false,
             (Content::Attestation(wanted), Some(found)) => wanted.matches(found),
+            (Content::Any, _) => true,
         };
         let expected = &self.policy.content;
         let said =

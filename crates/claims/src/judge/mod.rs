@@ -67,6 +67,9 @@ pub enum Content {
     Signature,
     /// A statement about the artifact, of this type.
     Attestation(WantedType),
+    /// Anything about the artifact, for who takes stock of what there is: [`Judged::statement`] says what it is. That it holds
+    /// is no consent to run anything.
+    Any,
 }
 
 /// Whether something must be there. What is there is always verified.
@@ -83,6 +86,7 @@ impl fmt::Display for Content {
         match self {
             Self::Signature => f.write_str("a signature"),
             Self::Attestation(wanted) => write!(f, "an attestation of type {}", wanted.uri()),
+            Self::Any => f.write_str("a signature or an attestation"),
         }
     }
 }

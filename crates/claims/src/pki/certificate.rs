@@ -86,6 +86,18 @@ fn issuer(certificate: &X509Certificate<'_>) -> Option<String> {
     })
 }
 
+/// What a certificate for a job of GitHub says of it in the extensions 1.3.6.1.4.1.57264.1.2 to .6, by object identifier; text
+/// without DER around it.
+pub(crate) fn workflow(raw: &[u8]) -> Vec<(String, String)> {
+    let Some(certificate) = parse(raw) else { return Vec::new() };
+    let said = (2..=6).filter_map(|last| {
+        let oid = format!("1.3.6.1.4.1.57264.1.{last}");
+        let value = String::from_utf8(extension(&certificate, &oid)?.to_vec()).ok()?;
+        Some((oid, value)).filter(|(_, value)| !value.is_empty())
+    });
+    said.collect()
+}
+
 /// Issuer and name in a certificate that a verifier is to believe: exactly one name, of a kind that Fulcio certifies, and one
 /// issuer that is written as it must be. The error is what is to be said after the word certificate.
 pub(crate) fn identity(raw: &[u8]) -> Result<(String, String), String> {

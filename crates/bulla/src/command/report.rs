@@ -1,0 +1,489 @@
+//! `bulla report`: what many images have of signatures and statements, for who must show it to others. `bulla report verify`:
+//! the same, judged again by those others.
+
+use std::io::{self, BufWriter, Write as _, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bulla_claims::judge::{Content, Verdict, verdict};
+use clap::Parser as _;
+use serde_json::{Value, json};
+
+use super::sign::beside;
+use super::verify::of_file;
+use super::{Failure, Output, say};
+use crate::home::unix_now;
+use crate::known::replace;
+use crate::registry::Args as RegistryArgs;
+use crate::reporting::{
+    self, AskedFor, Contents, Finding, Keep, NamedArgs, Page, Recheck, Row, SCHEMA, Spool, Status, Stock,
+    Summary,
+};
+use crate::signing;
+use crate::text::{line, printable};
+use crate::verification::{Asked, Terms};
+
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    make: Make,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Judge a report again, without a network: its signature, every signature in it, and all that it says
+    Verify(Box<Verify>),
+}
+
+#[derive(clap::Args)]
+struct Make {
+    #[command(flatten)]
+    named: NamedArgs,
+    #[command(flatten)]
+    terms: Terms,
+    /// Open no connection: image layouts only
+    #[arg(long)]
+    offline: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    /// Images that are judged at the same time
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+    /// What is printed [default: human]
+    #[arg(long, value_enum, value_name = "FORM", help_heading = "The report")]
+    output: Option<Form>,
+    /// File that the report is written to, in the form that its name ends with: .json, .html, .csv or .sarif; repeat for more
+    #[arg(long, value_name = "FILE", help_heading = "The report")]
+    out: Vec<PathBuf>,
+    /// Leave the signatures themselves out of the JSON: it is smaller, and nobody can judge them again
+    #[arg(long, help_heading = "The report")]
+    without_evidence: bool,
+    /// End with exit code 1 if there are such images; with 3 if there are only undetermined ones
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT", help_heading = "The report")]
+    fail_on: Vec<FailOn>,
+    #[command(flatten)]
+    sign: Sign,
+}
+
+/// By whom the report is signed.
+#[derive(clap::Args)]
+struct Sign {
+    /// Sign the JSON report and log the signature, as `bulla sign FILE` does; the bundle is written beside it
+    #[arg(long, help_heading = "The report's signature")]
+    sign: bool,
+    /// Private key that signs it; without one an authority certifies a key of the moment, as with `bulla sign`
+    #[arg(long, value_name = "KEY", requires = "sign", help_heading = "The report's signature")]
+    sign_key: Option<String>,
+    /// Address of a `bulla up` to sign with [default: `http://localhost:3000`]
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "sign",
+        conflicts_with = "sign_config",
+        help_heading = "The report's signature"
+    )]
+    sign_url: Option<String>,
+    /// Where to sign it: `signing_config.v0.2.json`
+    #[arg(long, value_name = "FILE", requires = "sign", help_heading = "The report's signature")]
+    sign_config: Option<PathBuf>,
+}
+
+/// What a report looks like.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// for a person
+    Human,
+    /// the report with its evidence
+    Json,
+    /// one page to print
+    Html,
+    /// a row for each image
+    Csv,
+}
+
+/// What a pipeline stops at.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FailOn {
+    /// images without signatures
+    Unsigned,
+    /// images whose signatures are not enough
+    NotVerified,
+    /// images of which not everything could be read
+    Undetermined,
+    /// images without provenance
+    NoProvenance,
+    /// images without a bill of materials
+    NoSbom,
+    /// images without a statement of which vulnerabilities matter
+    NoVex,
+    /// images without the result of a scan
+    NoVulnerabilityScan,
+    /// a log that contradicts itself
+    Contradiction,
+}
+
+#[derive(clap::Args)]
+struct Verify {
+    /// Report, as JSON
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Bundle with the signature of the report [default: FILE.sigstore.json]
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    terms: Terms,
+    /// Judge what is in a report that nobody signed; that it is whole, and whose it is, is not known then
+    #[arg(long)]
+    skip_signature_unsafe: bool,
+    /// What the answer looks like
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    match args.command {
+        Some(Command::Verify(args)) => verify(&args).await,
+        None => make(&args.make).await,
+    }
+}
+
+async fn make(args: &Make) -> Result<ExitCode, Failure> {
+    let forms = args
+        .out
+        .iter()
+        .map(|file| Ok((file.as_path(), form_of(file)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let signed = forms.iter().find(|(_, form)| *form == Form::Json).map(|(file, _)| *file);
+    if args.sign.sign && signed.is_none() {
+        return Err(Failure::usage("--sign signs the JSON report: name its file with --out FILE.json"));
+    }
+    let asked = Arc::new(args.terms.read(Content::Any, args.offline).await?);
+    let client = if args.offline { None } else { Some(args.registry.client().map_err(Failure::usage)?) };
+    let named = reporting::named(&args.named, client.as_ref()).await?;
+    let now = unix_now();
+    let is_json = forms.iter().any(|(_, form)| *form == Form::Json) || args.output == Some(Form::Json);
+    let keep = if is_json && !args.without_evidence { Keep::Evidence } else { Keep::Findings };
+    let unwritable =
+        |error: io::Error| Failure::unavailable(format!("the report cannot be written: {error}"));
+    let dir = forms.first().and_then(|(file, _)| file.parent()).filter(|dir| !dir.as_os_str().is_empty());
+    let mut spool = Spool::new(dir).map_err(unwritable)?;
+    let mut stock = Stock::default();
+    let mut generated_at = String::new();
+    let sink = |row: Row| {
+        stock.add(&row);
+        generated_at.clone_from(&row.generated_at);
+        spool.add(&row).map_err(unwritable)
+    };
+    reporting::survey(named, &asked, args.jobs.into(), now, keep, sink).await?;
+    let mut summary = stock.summary();
+    if !args.offline {
+        reporting::prove(&mut summary.logs, &asked.root_json).await;
+    }
+    let report = Report { generated_at, sources: args.named.sources(), asked: &asked, summary: &summary };
+    let mut evidence = None;
+    // The evidence first: what is made of it names it.
+    for (file, form) in forms
+        .iter()
+        .filter(|(_, form)| *form == Form::Json)
+        .chain(forms.iter().filter(|(_, form)| *form != Form::Json))
+    {
+        let written =
+            reporting::atomically(file, |out| report.write(*form, out, &mut spool, evidence.clone()));
+        let failed = |error: io::Error| Failure::unavailable(format!("{}: {error}", file.display()));
+        written.map_err(failed)?;
+        if *form == Form::Json {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            evidence = Some((name, reporting::sha256_file(file).map_err(failed)?.to_string()));
+        }
+    }
+    let mut out = BufWriter::new(stdout().lock());
+    // A reader that went away wants no more.
+    let _gone = report
+        .write(args.output.unwrap_or(Form::Human), &mut out, &mut spool, evidence)
+        .and_then(|()| out.flush());
+    drop(out);
+    if let Some(file) = signed.filter(|_| args.sign.sign) {
+        let bundle = sign(file, &args.sign, args.terms.trust.file()).await?;
+        tracing::info!(bundle = %bundle.display(), "the report is signed");
+    }
+    judge(&summary, &args.fail_on)
+}
+
+fn form_of(file: &Path) -> Result<Form, Failure> {
+    match file.extension().and_then(|suffix| suffix.to_str()) {
+        Some("json") => Ok(Form::Json),
+        Some("html" | "htm") => Ok(Form::Html),
+        Some("csv") => Ok(Form::Csv),
+        _ => Err(Failure::usage(format!(
+            "--out {}: the form of a report is what its name ends with, .json, .html or .csv was expected",
+            file.display()
+        ))),
+    }
+}
+
+/// Everything but the rows.
+struct Report<'a> {
+    generated_at: String,
+    sources: Vec<String>,
+    asked: &'a Asked,
+    summary: &'a Summary,
+}
+
+impl Report<'_> {
+    fn write(
+        &self,
+        form: Form,
+        out: &mut impl io::Write,
+        spool: &mut Spool,
+        evidence: Option<(String, String)>,
+    ) -> io::Result<()> {
+        match form {
+            Form::Human => out.write_all(reporting::human(self.summary, spool)?.as_bytes()),
+            Form::Json => reporting::write_json(out, &self.head(), spool),
+            Form::Csv => reporting::table(out, spool),
+            Form::Html => {
+                let page = Page {
+                    generated_at: &self.generated_at,
+                    sources: &self.sources,
+                    terms: &AskedFor::of(self.asked).lines(),
+                    summary: self.summary,
+                    controls: &reporting::pointers(self.summary),
+                    evidence,
+                };
+                reporting::page(out, &page, spool)
+            }
+        }
+    }
+
+    /// What stands before the images.
+    fn head(&self) -> [(&'static str, Value); reporting::HEAD.len()] {
+        let root = String::from_utf8_lossy(&self.asked.root_json);
+        let hash = bulla_tlog::sha256(root.as_bytes()).to_string();
+        let Summary { totals, signers, logs } = self.summary;
+        let members = [
+            json!(SCHEMA),
+            json!(self.generated_at),
+            json!({ "name": "bulla", "version": env!("CARGO_PKG_VERSION") }),
+            json!(reporting::ABOUT),
+            json!(self.sources),
+            json!(AskedFor::of(self.asked)),
+            json!({ "sha256": hash, "json": root }),
+            json!(totals),
+            json!(signers),
+            json!(logs),
+            json!(reporting::pointers(self.summary)),
+        ];
+        let mut members = members.into_iter();
+        reporting::HEAD.map(|name| (name, members.next().unwrap_or_default()))
+    }
+}
+
+/// What a pipeline is told.
+fn judge(summary: &Summary, fail_on: &[FailOn]) -> Result<ExitCode, Failure> {
+    let totals = &summary.totals;
+    let coverage = &totals.coverage;
+    let contradictions = summary.logs.iter().filter(|log| log.contradiction.is_some()).count() as u64;
+    if contradictions > 0 {
+        tracing::error!(
+            logs = contradictions,
+            "a log contradicts itself: it shows different histories to different people"
+        );
+    }
+    let counts = fail_on.iter().map(|what| match what {
+        FailOn::Unsigned => (totals.unsigned, Status::Unsigned.name()),
+        FailOn::NotVerified => (totals.not_verified, Status::NotVerified.name()),
+        FailOn::Undetermined => (totals.undetermined, Status::Undetermined.name()),
+        FailOn::NoProvenance => (coverage.provenance.no, "without provenance"),
+        FailOn::NoSbom => (coverage.sbom.no, "without SBOM"),
+        FailOn::NoVex => (coverage.vex.no, "without VEX"),
+        FailOn::NoVulnerabilityScan => (coverage.vulnerability_scan.no, "without vulnerability scan"),
+        FailOn::Contradiction => (contradictions, "from a log that contradicts itself"),
+    });
+    let found: Vec<_> = counts.filter(|(count, _)| *count > 0).collect();
+    if found.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let said: Vec<_> = found.iter().map(|(count, what)| format!("{count} {what}")).collect();
+    let message = format!("of {} images {}", totals.images, said.join(", "));
+    if found.iter().all(|(_, what)| *what == Status::Undetermined.name()) {
+        return Err(Failure::unavailable(message));
+    }
+    Err(Failure::check(message))
+}
+
+/// Signing has its own words, which would mean other things among these.
+#[derive(clap::Parser)]
+struct SigningWords {
+    #[command(flatten)]
+    signing: signing::Args,
+}
+
+/// Signs the report, logs it, and writes the bundle beside it.
+async fn sign(file: &Path, args: &Sign, trusted_root: Option<&Path>) -> Result<PathBuf, Failure> {
+    let mut words: Vec<std::ffi::OsString> = vec!["sign".into()];
+    let mut say = |name: &str, value: Option<std::ffi::OsString>| {
+        words.extend(value.map(|value| [name.into(), value]).into_iter().flatten());
+    };
+    say("--key", args.sign_key.as_ref().map(Into::into));
+    say("--url", args.sign_url.as_ref().map(Into::into));
+    say("--signing-config", args.sign_config.as_ref().map(Into::into));
+    // A `bulla up` says itself whom to believe; of other logs the answers are believed by the keys that the images are.
+    let elsewhere = args.sign_config.is_some() || std::env::var_os("COSIGN_REKOR_URL").is_some();
+    say("--trusted-root", trusted_root.filter(|_| elsewhere && args.sign_url.is_none()).map(Into::into));
+    let words =
+        SigningWords::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim_end()))?;
+    let mut signing = words.signing.open().await?;
+    let failed = |file: &Path, error: io::Error| Failure::unavailable(format!("{}: {error}", file.display()));
+    let bytes = std::fs::read(file).map_err(|error| failed(file, error))?;
+    let bundle = beside(file, None, ".sigstore.json");
+    let slot = signing.slot(&[b"report", &super::sign::absolute(&bundle), &bytes])?;
+    let (signed, _) = signing.sign(&slot, signing::Content::Message(bytes)).await?;
+    // A bundle that is there is that of the report before this one.
+    replace(&bundle, format!("{}\n", signed.json()?).as_bytes()).map_err(|error| failed(&bundle, error))?;
+    slot.done()?;
+    Ok(bundle)
+}
+
+async fn verify(args: &Verify) -> Result<ExitCode, Failure> {
+    let failed = |error: io::Error| Failure::usage(format!("{}: {error}", args.file.display()));
+    let mut checked = Checked::default();
+    let own = if args.skip_signature_unsafe {
+        args.terms.trust.root()?
+    } else {
+        // Nobody is asked, not even for a key.
+        let asked = args.terms.read(Content::Signature, true).await?;
+        checked.signature(args, &asked)?;
+        (asked.root, asked.root_json)
+    };
+    match Contents::open(&args.file).map_err(failed)? {
+        Err(broken) => checked.findings.extend(broken.into_iter().map(Finding::from)),
+        Ok(contents) => {
+            let again = reporting::recheck(&contents, own, unix_now()).map_err(failed)?;
+            checked.findings.extend(again.findings.iter().cloned());
+            checked.again = Some(again);
+        }
+    }
+    say(&match args.output {
+        Output::Human => checked.human(&args.file),
+        Output::Json => checked.machine(&args.file),
+    });
+    match checked.findings.first() {
+        None => Ok(ExitCode::SUCCESS),
+        Some(Finding { member, problem }) => {
+            Err(Failure::check(format!("{}: not verified: {member}: {problem}", args.file.display())))
+        }
+    }
+}
+
+/// What is known of a report.
+#[derive(Default)]
+struct Checked {
+    signed_by: Option<String>,
+    findings: Vec<Finding>,
+    again: Option<Recheck>,
+}
+
+impl Checked {
+    fn signature(&mut self, args: &Verify, asked: &Asked) -> Result<(), Failure> {
+        let bundle = beside(&args.file, args.bundle.as_deref(), ".sigstore.json");
+        if !bundle.exists() {
+            let fix = "sign reports with --sign, or judge what is in this one with --skip-signature-unsafe";
+            return Err(Failure::usage(format!(
+                "{}: there is no signature of the report: {fix}",
+                bundle.display()
+            )));
+        }
+        let (found, _) = of_file(Some(&bundle), &args.file, asked)?;
+        let judged = found.candidates.iter().map(|candidate| &candidate.judged);
+        let signed =
+            judged.clone().find(|judged| judged.verified()).and_then(|judged| judged.signed.as_ref());
+        self.signed_by = signed.map(|signed| match &signed.identity {
+            Some(identity) => identity.to_string(),
+            None => format!("the key of sha256 {}", bulla_tlog::sha256(&signed.spki)),
+        });
+        if verdict(&asked.requires, judged.clone(), 0) != Verdict::Verified {
+            let failed = judged.filter_map(|judged| judged.failed()).next();
+            let problem = failed.map_or_else(
+                || "is not by enough of those who must have signed".to_owned(),
+                |check| match &check.outcome {
+                    bulla_claims::judge::Outcome::Failed(problem) => format!("{}: {problem}", check.name),
+                    _ => check.name.to_owned(),
+                },
+            );
+            self.findings.push(Finding { member: "signature".to_owned(), problem });
+        }
+        Ok(())
+    }
+
+    fn verdict(&self) -> &'static str {
+        if self.findings.is_empty() { "verified" } else { "not-verified" }
+    }
+
+    fn human(&self, file: &Path) -> String {
+        let mut text = String::new();
+        line(&mut text, self.verdict(), file.display());
+        let nobody = "nobody who was asked for";
+        line(&mut text, "signed by", printable(self.signed_by.as_deref().unwrap_or(nobody)));
+        if let Some(again) = &self.again {
+            line(&mut text, "made", printable(&again.generated_at));
+            let (images, judged) = (again.images, again.judged);
+            line(
+                &mut text,
+                "judged",
+                format_args!(
+                    "{judged} signatures and statements of {images} images again, under your trusted root"
+                ),
+            );
+            if again.without_evidence > 0 {
+                line(
+                    &mut text,
+                    "not judged",
+                    format_args!("{}, the report does not carry them along", again.without_evidence),
+                );
+            }
+            again.terms.iter().for_each(|term| line(&mut text, "accepted", printable(term)));
+            if let Some(Summary { totals, .. }) = &again.summary {
+                let counts = [
+                    (totals.verified, Status::Verified),
+                    (totals.not_verified, Status::NotVerified),
+                    (totals.unsigned, Status::Unsigned),
+                    (totals.undetermined, Status::Undetermined),
+                ];
+                let counts: Vec<_> =
+                    counts.iter().map(|(count, status)| format!("{count} {}", status.name())).collect();
+                line(&mut text, "says", counts.join(", "));
+            }
+            again.notes.iter().for_each(|note| line(&mut text, "note", printable(note)));
+        }
+        for Finding { member, problem } in &self.findings {
+            line(&mut text, "FAILED", printable(&format!("{member}: {problem}")));
+        }
+        text
+    }
+
+    fn machine(&self, file: &Path) -> String {
+        let again = self.again.as_ref();
+        let findings = self
+            .findings
+            .iter()
+            .map(|Finding { member, problem }| json!({ "member": member, "problem": problem }));
+        let document = json!({
+            "schema": "bulla.report-verify/v1",
+            "verdict": self.verdict(),
+            "report": file.display().to_string(),
+            "signed_by": self.signed_by,
+            "findings": findings.collect::<Vec<_>>(),
+            "generated_at": again.map(|again| &again.generated_at),
+            "images": again.map(|again| again.images),
+            "judged_entries": again.map(|again| again.judged),
+            "entries_without_evidence": again.map(|again| again.without_evidence),
+            "terms": again.map(|again| &again.terms),
+            "notes": again.map(|again| &again.notes),
+        });
+        format!("{document:#}\n")
+    }
+}

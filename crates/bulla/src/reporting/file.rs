@@ -1,0 +1,293 @@
+//! The JSON of a report as lines: each member on one, each image on one, and at the end the SHA-256 of each line. So a report
+//! of any size is written and read line by line, and of a line that was changed it is known which one it is.
+//!
+//! Whoever changes a line can change its digest too. That the report is its maker's says its signature; which part of it is
+//! not as it was written, its lines.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Seek as _, Write};
+use std::path::{Path, PathBuf};
+
+use bulla_tlog::{Hash, sha256};
+use serde_json::{Value, json};
+
+use super::Row;
+
+/// The members before the images, in their order.
+pub(crate) const HEAD: [&str; 11] = [
+    "schema",
+    "generated_at",
+    "generator",
+    "about",
+    "sources",
+    "asked",
+    "trusted_root",
+    "totals",
+    "signers",
+    "logs",
+    "controls",
+];
+
+/// Rows that wait for what is written before them, in a file without a name.
+pub(crate) struct Spool {
+    out: BufWriter<File>,
+    rows: usize,
+}
+
+impl Spool {
+    /// One beside what is to be written, or where temporary files are.
+    pub(crate) fn new(dir: Option<&Path>) -> io::Result<Self> {
+        let file = match dir {
+            Some(dir) => tempfile::tempfile_in(dir)?,
+            None => tempfile::tempfile()?,
+        };
+        Ok(Self { out: BufWriter::new(file), rows: 0 })
+    }
+
+    /// Adds a row.
+    pub(crate) fn add(&mut self, row: &Row) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, row)?;
+        self.out.write_all(b"\n")?;
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Gives each line to a function, in order.
+    fn lines(&mut self, mut each: impl FnMut(usize, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        self.out.flush()?;
+        let mut file = self.out.get_ref().try_clone()?;
+        file.rewind()?;
+        let mut file = BufReader::new(file);
+        let mut line = Vec::new();
+        for at in 0..self.rows {
+            line.clear();
+            file.read_until(b'\n', &mut line)?;
+            line.pop();
+            each(at, &line)?;
+        }
+        Ok(())
+    }
+
+    /// Gives each row to a function, in order.
+    pub(crate) fn rows(&mut self, mut each: impl FnMut(Row) -> io::Result<()>) -> io::Result<()> {
+        self.lines(|_, line| each(serde_json::from_slice(line)?))
+    }
+}
+
+/// Writes a report.
+pub(crate) fn write(out: &mut impl Write, head: &[(&str, Value)], spool: &mut Spool) -> io::Result<()> {
+    let mut lines = Lines { out, digests: Vec::new() };
+    lines.line("{".as_bytes())?;
+    for (name, value) in head {
+        lines.line(format!("{}:{value},", json!(name)).as_bytes())?;
+    }
+    lines.line(IMAGES.as_bytes())?;
+    let last = spool.rows.saturating_sub(1);
+    spool.lines(|at, line| {
+        let comma: &[u8] = if at < last { b"," } else { b"" };
+        lines.line(&[line, comma].concat())
+    })?;
+    lines.line(IMAGES_END.as_bytes())?;
+    let digests: Vec<_> = lines.digests.iter().map(Hash::to_string).collect();
+    let digests = format!("{DIGESTS}{},", json!(digests));
+    lines.line(digests.as_bytes())?;
+    lines.line(format!("{SEAL}\"{}\"", sha256(digests.as_bytes())).as_bytes())?;
+    lines.line(b"}")
+}
+
+struct Lines<'a, W> {
+    out: &'a mut W,
+    digests: Vec<Hash>,
+}
+
+impl<W: Write> Lines<'_, W> {
+    fn line(&mut self, line: &[u8]) -> io::Result<()> {
+        self.digests.push(sha256(line));
+        self.out.write_all(line)?;
+        self.out.write_all(b"\n")
+    }
+}
+
+/// A report whose lines are all as they were written.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    path: PathBuf,
+    /// How many images it is about.
+    pub(crate) images: usize,
+}
+
+/// A part of a report that is not as it was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Broken {
+    /// Which.
+    pub(crate) member: String,
+    /// What is wrong with it.
+    pub(crate) problem: String,
+}
+
+impl Contents {
+    /// Reads all lines, and compares each with its digest.
+    pub(crate) fn open(path: &Path) -> io::Result<Result<Self, Vec<Broken>>> {
+        let mut digests: Vec<Hash> = Vec::new();
+        // The last three lines, which say what the others must be.
+        let mut last: Vec<Vec<u8>> = Vec::new();
+        let mut file = BufReader::new(File::open(path)?);
+        let mut ended = true;
+        loop {
+            let mut line = Vec::new();
+            (&mut file).take(LONGEST_LINE + 1).read_until(b'\n', &mut line)?;
+            if line.is_empty() {
+                break;
+            }
+            if line.len() as u64 > LONGEST_LINE || digests.len() > MOST_LINES {
+                let problem =
+                    format!("a line has more than {LONGEST_LINE} bytes, or there are more than {MOST_LINES}");
+                return Ok(Err(vec![Broken { member: name_of(digests.len(), usize::MAX, ""), problem }]));
+            }
+            ended = line.pop_if(|byte| *byte == b'\n').is_some();
+            digests.push(sha256(&line));
+            last.push(line);
+            if last.len() > 3 {
+                last.remove(0);
+            }
+        }
+        let short = || {
+            vec![Broken {
+                member: "the end".to_owned(),
+                problem: "is missing: the report is cut short".to_owned(),
+            }]
+        };
+        let [written, seal, end] = last.as_slice() else { return Ok(Err(short())) };
+        let mut broken = Vec::new();
+        let mut wrong =
+            |member: &str, problem: String| broken.push(Broken { member: member.to_owned(), problem });
+        let lines = digests.len() - 3;
+        if !ended || end != b"}" {
+            wrong(
+                "the end",
+                "is not the line that ends a report: it was changed, or the report is cut short".to_owned(),
+            );
+        }
+        let text = |line: &Vec<u8>| String::from_utf8_lossy(line).into_owned();
+        let sealed = text(seal);
+        let sealed = sealed
+            .strip_prefix(SEAL)
+            .and_then(|rest| Hash::from_hex(rest.strip_prefix('"')?.strip_suffix('"')?));
+        let is = sha256(written);
+        match sealed {
+            None => wrong("seal", "is not a SHA-256 in hexadecimal, as it was written".to_owned()),
+            Some(sealed) if sealed != is => {
+                wrong(
+                    "digests",
+                    format!("have the SHA-256 {is}, the seal says {sealed}: one of both was changed"),
+                );
+            }
+            Some(_) => {}
+        }
+        let written_text = text(written);
+        let list = written_text.strip_prefix(DIGESTS).and_then(|rest| rest.strip_suffix(','));
+        let list: Option<Vec<String>> = list.and_then(|list| serde_json::from_str(list).ok());
+        let Some(list) = list else {
+            wrong("digests", "is not a list of SHA-256 of the lines, as it was written".to_owned());
+            return Ok(Err(broken));
+        };
+        for (at, is) in digests[..lines].iter().enumerate() {
+            let said = list.get(at);
+            if said.is_none_or(|said| *said != is.to_string()) {
+                let said = said.map_or("nothing", String::as_str);
+                let member = name_of(at, list.len(), &image_at(path, at).unwrap_or_default());
+                wrong(&member, format!("has the SHA-256 {is}, {said} was written down for it"));
+                // What follows is out of step if a line was added or lost.
+                if list.len() != lines {
+                    break;
+                }
+            }
+        }
+        if list.len() > lines {
+            wrong("images", format!("there are {lines} lines, {} were written", list.len()));
+        }
+        if !broken.is_empty() {
+            return Ok(Err(broken));
+        }
+        Ok(Ok(Self { path: path.to_owned(), images: lines.saturating_sub(HEAD.len() + 3) }))
+    }
+
+    /// Reads what stands before the images.
+    pub(crate) fn head(&self) -> io::Result<Result<Vec<Value>, Broken>> {
+        let mut values = Vec::new();
+        let mut lines = self.lines()?;
+        let wrong = |at: usize, problem: &str| Broken {
+            member: name_of(at, usize::MAX, ""),
+            problem: problem.to_owned(),
+        };
+        match lines.next().transpose()? {
+            Some((_, line)) if line == "{" => {}
+            _ => return Ok(Err(wrong(0, "is not the line that begins a report"))),
+        }
+        for (at, name) in HEAD.iter().enumerate() {
+            let line = lines.next().transpose()?.map(|(_, line)| line).unwrap_or_default();
+            let value =
+                line.strip_prefix(&format!("{}:", json!(name))).and_then(|rest| rest.strip_suffix(','));
+            match value.and_then(|value| serde_json::from_str(value).ok()) {
+                Some(value) => values.push(value),
+                None => {
+                    return Ok(Err(wrong(
+                        at + 1,
+                        "is not where it was expected: a report of another version?",
+                    )));
+                }
+            }
+        }
+        Ok(Ok(values))
+    }
+
+    /// Gives each row to a function, in order, with its number.
+    pub(crate) fn rows(
+        &self,
+        mut each: impl FnMut(usize, Result<Row, Broken>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let first = HEAD.len() + 2;
+        for line in self.lines()?.skip(first).take(self.images) {
+            let (at, line) = line?;
+            let line = line.strip_suffix(',').unwrap_or(&line);
+            let row = serde_json::from_str(line).map_err(|error| Broken {
+                member: format!("images[{}]", at - first),
+                problem: error.to_string(),
+            });
+            each(at - first, row)?;
+        }
+        Ok(())
+    }
+
+    fn lines(&self) -> io::Result<impl Iterator<Item = io::Result<(usize, String)>>> {
+        let file = BufReader::new(File::open(&self.path)?);
+        Ok(file.lines().enumerate().map(|(at, line)| line.map(|line| (at, line))))
+    }
+}
+
+/// How a line is called, of so many that were written.
+fn name_of(at: usize, of: usize, image: &str) -> String {
+    match at {
+        0 => "the first line".to_owned(),
+        at if at <= HEAD.len() => HEAD[at - 1].to_owned(),
+        at if at == HEAD.len() + 1 || at + 1 == of => "images".to_owned(),
+        at if image.is_empty() => format!("images[{}]", at - HEAD.len() - 2),
+        at => format!("images[{}] ({image})", at - HEAD.len() - 2),
+    }
+}
+
+/// What the image of a line is called, if the line still says it.
+fn image_at(path: &Path, at: usize) -> Option<String> {
+    let line = BufReader::new(File::open(path).ok()?).split(b'\n').nth(at)?.ok()?;
+    let text = String::from_utf8_lossy(&line);
+    let rest = text.strip_prefix("{\"image_ref\":\"")?;
+    let printable = |c: &char| !c.is_control() && *c != '"';
+    Some(rest.chars().take_while(printable).take(256).collect())
+}
+
+const IMAGES: &str = "\"images\":[";
+const IMAGES_END: &str = "],";
+const DIGESTS: &str = "\"digests\":";
+const SEAL: &str = "\"seal\":";
+const LONGEST_LINE: u64 = 256 << 20;
+const MOST_LINES: usize = 200_000;

@@ -1,0 +1,50 @@
+//! The audit report: what many images have of signatures and statements, judged, with everything that it takes to judge it
+//! again. docs/design/report.md says why it is made so, docs/reference-report.md what is in it.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `named` | which images are meant: words, lists, registries, clusters |
+//! | `survey` | how all of them are judged, so many at a time |
+//! | `row` | what is said of one image |
+//! | `evidence` | a signature as it is carried along |
+//! | `stock` | what all rows come to: coverage, signers, logs |
+//! | `consistency` | whether the checkpoints of a log that were met are of one history |
+//! | `asked` | on which terms it was judged, written down |
+//! | `controls` | what it is evidence for |
+//! | `file` | the lines of the JSON, and the digest of each |
+//! | `recheck` | the judgement of a report |
+//! | `human`, `table`, `page`, `chart` | the same for people, spreadsheets and printers |
+//! | `out` | files that appear whole |
+
+mod asked;
+mod chart;
+mod consistency;
+mod controls;
+mod evidence;
+mod file;
+mod human;
+mod named;
+mod out;
+mod page;
+mod recheck;
+mod row;
+mod stock;
+mod survey;
+mod table;
+
+pub(crate) use asked::AskedFor;
+pub(crate) use consistency::prove;
+pub(crate) use controls::{ABOUT, pointers};
+pub(crate) use file::{Contents, HEAD, Spool, write as write_json};
+pub(crate) use human::human;
+pub(crate) use named::{NamedArgs, named};
+pub(crate) use out::{atomically, sha256_file};
+pub(crate) use page::{Page, page};
+pub(crate) use recheck::{Finding, Recheck, recheck};
+pub(crate) use row::{Row, Status};
+pub(crate) use stock::{Stock, Summary};
+pub(crate) use survey::{Keep, survey};
+pub(crate) use table::table;
+
+/// The name of the form of the JSON. It changes if a member changes its meaning; members may be added.
+pub(crate) const SCHEMA: &str = "bulla.report/v1";

@@ -1,0 +1,279 @@
+//! The judgement of a report by somebody who believes neither it nor its maker: every signature in it is judged again under
+//! the reader's own trusted root, and everything that the report says follows from them or is found out. No one is asked.
+
+use std::io;
+use std::num::NonZero;
+
+use bulla_claims::judge::TrustedRoot;
+use bulla_tlog::{Hash, sha256};
+use serde_json::Value;
+
+use super::asked::AskedFor;
+use super::file::{Broken, Contents, HEAD};
+use super::row::{Entry, Row};
+use super::stock::{Consistency, LogMet, Stock, Summary};
+use super::{SCHEMA, consistency};
+use crate::verification::Asked;
+
+/// Something that does not hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Finding {
+    /// Which part of the report.
+    pub(crate) member: String,
+    /// What is wrong with it.
+    pub(crate) problem: String,
+}
+
+impl From<Broken> for Finding {
+    fn from(Broken { member, problem }: Broken) -> Self {
+        Self { member, problem }
+    }
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(crate) struct Recheck {
+    /// What does not hold; at most a thousand.
+    pub(crate) findings: Vec<Finding>,
+    /// When the report was made.
+    pub(crate) generated_at: String,
+    /// On which terms.
+    pub(crate) terms: Vec<String>,
+    /// How many images it is about.
+    pub(crate) images: u64,
+    /// Signatures and statements that were judged again.
+    pub(crate) judged: u64,
+    /// Those that the report does not carry along.
+    pub(crate) without_evidence: u64,
+    /// What should be known besides.
+    pub(crate) notes: Vec<String>,
+    /// What it comes to.
+    pub(crate) summary: Option<Summary>,
+}
+
+/// Judges a report again, as if it were the time that it says it was made, which must not be after `now` (Unix seconds).
+pub(crate) fn recheck(contents: &Contents, own: (TrustedRoot, Vec<u8>), now: u64) -> io::Result<Recheck> {
+    let mut recheck = Recheck::default();
+    let head = match contents.head()? {
+        Ok(head) => head,
+        Err(broken) => {
+            recheck.findings.push(broken.into());
+            return Ok(recheck);
+        }
+    };
+    let member =
+        |name: &str| HEAD.iter().position(|known| *known == name).map_or(&Value::Null, |at| &head[at]);
+    if member("schema") != SCHEMA {
+        recheck.found("schema", format!("is {}, {SCHEMA:?} was expected", member("schema")));
+        return Ok(recheck);
+    }
+    recheck.generated_at = member("generated_at").as_str().unwrap_or_default().to_owned();
+    let made = recheck.generated_at.parse::<jiff::Timestamp>().ok();
+    let made = made.and_then(|time| u64::try_from(time.as_second()).ok());
+    let Some(made) = made.filter(|made| *made <= now) else {
+        recheck.found(
+            "generated_at",
+            format!("is {}, a time that has been was expected", member("generated_at")),
+        );
+        return Ok(recheck);
+    };
+    recheck.roots(member("trusted_root"), &own.1);
+    let asked =
+        serde_json::from_value::<AskedFor>(member("asked").clone()).map_err(|error| error.to_string());
+    let asked = match asked.and_then(|asked| Ok((asked.lines(), asked.asked(own)?))) {
+        Ok((lines, asked)) => {
+            recheck.terms = lines;
+            asked
+        }
+        Err(problem) => {
+            recheck.found("asked", problem);
+            return Ok(recheck);
+        }
+    };
+    let mut stock = Stock::default();
+    let mut waiting: Vec<(usize, Row)> = Vec::new();
+    contents.rows(|at, row| {
+        match row {
+            Ok(row) => waiting.push((at, row)),
+            Err(broken) => recheck.findings.push(broken.into()),
+        }
+        if waiting.len() >= AT_ONCE {
+            recheck.rows(std::mem::take(&mut waiting), &asked, made, &mut stock);
+        }
+        Ok(())
+    })?;
+    recheck.rows(waiting, &asked, made, &mut stock);
+    recheck.summary(stock.summary(), member);
+    Ok(recheck)
+}
+
+impl Recheck {
+    fn found(&mut self, member: impl Into<String>, problem: impl Into<String>) {
+        if self.findings.len() < MOST_FINDINGS {
+            self.findings.push(Finding { member: member.into(), problem: problem.into() });
+        }
+    }
+
+    /// The trusted root that is in the report is what its maker believed. That says something, and is not believed.
+    fn roots(&mut self, written: &Value, own: &[u8]) {
+        let json = written["json"].as_str().unwrap_or_default();
+        let hash = sha256(json.as_bytes()).to_string();
+        if written["sha256"] != hash {
+            self.found("trusted_root", format!("has the SHA-256 {hash}, it says {}", written["sha256"]));
+        } else if json.as_bytes() != own {
+            let note = "the report was made under another trusted root than yours; yours is the one that counts here";
+            self.notes.push(note.to_owned());
+        }
+    }
+
+    /// Judges some rows again, on all cores, and counts them.
+    fn rows(&mut self, rows: Vec<(usize, Row)>, asked: &Asked, now: u64, stock: &mut Stock) {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let share = rows.len().div_ceil(cores).max(1);
+        let mut again = Vec::with_capacity(rows.len());
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = rows
+                .chunks(share)
+                .map(|rows| {
+                    scope.spawn(move || {
+                        rows.iter().map(|(at, row)| (*at, judged_again(row, asked, now))).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            // A thread that panicked has judged nothing, which is a finding below: its rows are missing from the totals.
+            again.extend(workers.into_iter().filter_map(|worker| worker.join().ok()).flatten());
+        });
+        for ((at, again), (_, row)) in again.into_iter().zip(&rows) {
+            self.judged += again.judged;
+            self.without_evidence += again.without;
+            for problem in again.problems {
+                self.found(format!("images[{at}] ({})", row.image_ref), problem);
+            }
+            stock.add(&again.row);
+        }
+    }
+
+    /// Compares what the rows come to with what the report says that they do.
+    fn summary<'a>(&mut self, summary: Summary, member: impl Fn(&str) -> &'a Value) {
+        let value = |value: Result<Value, serde_json::Error>| value.unwrap_or_default();
+        let differs = [
+            ("totals", value(serde_json::to_value(&summary.totals))),
+            ("signers", value(serde_json::to_value(&summary.signers))),
+        ];
+        for (name, again) in differs {
+            if let Some(problem) = difference(member(name), &again, name) {
+                self.found(name, problem);
+            }
+        }
+        let written: Vec<LogMet> = serde_json::from_value(member("logs").clone()).unwrap_or_default();
+        let without = |log: &LogMet| LogMet { consistency: Consistency::default(), ..log.clone() };
+        let same = written.iter().map(without).eq(summary.logs.iter().map(without));
+        if !same {
+            self.found("logs", "are not those that the entries in the images are of");
+        }
+        for (at, log) in written.iter().enumerate() {
+            let name = log.origin.as_deref().unwrap_or(&log.log_id);
+            if let Err(problem) = consistency::recheck(log) {
+                self.found(format!("logs[{at}] ({name})"), format!("consistency: {problem}"));
+            }
+            if let Some(problem) = &log.contradiction {
+                self.notes.push(format!("the log {name} contradicts itself: {problem}"));
+            }
+        }
+        self.images = summary.totals.images;
+        self.summary = Some(Summary { logs: written, ..summary });
+    }
+}
+
+struct Again {
+    row: Row,
+    judged: u64,
+    without: u64,
+    problems: Vec<String>,
+}
+
+/// The row as the evidence in it has it.
+fn judged_again(written: &Row, asked: &Asked, now: u64) -> Again {
+    let mut again = Again { row: written.clone(), judged: 0, without: 0, problems: Vec::new() };
+    let hash = written.digest.as_deref().and_then(|digest| Hash::from_hex(digest.strip_prefix("sha256:")?));
+    let mut judged = Vec::with_capacity(written.entries.len());
+    for (at, entry) in again.row.entries.iter_mut().enumerate() {
+        let Some(evidence) = entry.evidence.take() else {
+            again.without += 1;
+            continue;
+        };
+        let (Some(hash), Ok(form)) = (&hash, evidence.form()) else {
+            again.problems.push(format!(
+                "entries[{at}] cannot be judged: its evidence or the image's digest is not readable"
+            ));
+            continue;
+        };
+        let found = form.judge(hash, asked, now);
+        *entry = Entry::of(std::mem::take(&mut entry.place), &found, &form);
+        again.judged += 1;
+        judged.push(found);
+    }
+    if judged.len() == again.row.entries.len() {
+        again.row.weigh(&judged, asked);
+    }
+    let mut written = written.clone();
+    written.entries.iter_mut().for_each(|entry| entry.evidence = None);
+    if written != again.row {
+        let values = [&written, &again.row].map(|row| serde_json::to_value(row).unwrap_or_default());
+        again.problems.extend(difference(&values[0], &values[1], ""));
+    }
+    again
+}
+
+/// Where two values differ first: what was written, and what comes out.
+fn difference(written: &Value, again: &Value, at: &str) -> Option<String> {
+    match (written, again) {
+        (Value::Object(one), Value::Object(other)) => {
+            let names = one.keys().chain(other.keys().filter(|name| !one.contains_key(*name)));
+            names.into_iter().find_map(|name| {
+                let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                difference(&written[name], &again[name], &at)
+            })
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            let both = one.iter().zip(other).enumerate();
+            both.into_iter().find_map(|(n, (one, other))| difference(one, other, &format!("{at}[{n}]")))
+        }
+        (one, other) if one == other => None,
+        (one, other) => Some(format!("{at} is {}, judged again it is {}", short(one), short(other))),
+    }
+}
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 200 {
+        text
+    } else {
+        format!("{}…", text.chars().take(200).collect::<String>())
+    }
+}
+
+const AT_ONCE: usize = 256;
+const MOST_FINDINGS: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_first_difference_is_named_with_both_values() {
+        let (one, two) = (json!({"a": [1, {"b": "x"}], "c": 1}), json!({"a": [1, {"b": "y"}], "c": 2}));
+        assert_eq!(difference(&one, &two, "").as_deref(), Some("a[1].b is \"x\", judged again it is \"y\""));
+        assert_eq!(
+            difference(&one, &json!({"a": [1], "c": 1}), "").expect("differs"),
+            "a is [1,{\"b\":\"x\"}], judged again it is [1]"
+        );
+        assert_eq!(difference(&one, &one, ""), None);
+        assert_eq!(
+            difference(&json!({}), &json!({"d": true}), "").as_deref(),
+            Some("d is null, judged again it is true")
+        );
+    }
+}

@@ -1,0 +1,544 @@
+//! `bulla report` as auditors and pipelines run it: what is counted, in every form; that nothing is guessed; and that whoever
+//! changes a report is found out.
+
+mod common;
+mod layout;
+#[path = "../../claims/tests/made/mod.rs"]
+mod made;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use bulla_claims::simple_signing;
+use bulla_tlog::{Hash, sha256};
+use common::{bulla, run};
+use layout::{Layout, MANIFEST, SIGN};
+use serde_json::{Value, json};
+
+const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+const SBOM: &str = "https://spdx.dev/Document";
+const VEX: &str = "https://openvex.dev/ns/v0.2.0";
+
+fn report(layout: &Layout, more: &[&str]) -> Command {
+    let mut command = bulla();
+    command
+        .current_dir(layout.path())
+        .args(["report", "--trusted-root", "root.json", "--key", "key.pub"])
+        .args(more);
+    command
+}
+
+fn recheck(layout: &Layout, file: &str, more: &[&str]) -> (i32, String, String) {
+    let mut command = bulla();
+    command
+        .current_dir(layout.path())
+        .args(["report", "verify", file, "--trusted-root", "root.json"])
+        .args(more);
+    run(&mut command)
+}
+
+/// One image with everything, one with nothing, one that a stranger signed, one that was signed as cosign used to.
+fn four() -> (Layout, [Hash; 4]) {
+    let mut layout = Layout::new();
+    let hashes = ["all", "none", "forged", "old"].map(|tag| layout.image(tag));
+    let [all, _, forged, old] = &hashes;
+    for statement in [SIGN, PROVENANCE, SBOM, VEX] {
+        layout.state(all, statement);
+    }
+    let mut stranger = layout.maker.statement(forged, SIGN, &json!({}));
+    stranger["dsseEnvelope"]["signatures"][0]["sig"] = json!("MEUCIQ==");
+    layout.refer(forged, &stranger);
+    let payload = simple_signing::payload("r", &format!("sha256:{old}"), &BTreeMap::new()).expect("is one");
+    let signature = layout.maker.key.sign(&payload).expect("signs");
+    let body = made::body(&sha256(&payload), &signature, &layout.maker.pem());
+    let mut layer = layout.blob(simple_signing::MEDIA_TYPE, &payload);
+    layer["annotations"] = json!(layout.maker.annotations(&signature, &body));
+    let config = layout.blob("application/vnd.oci.image.config.v1+json", b"{}");
+    let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
+    layout.list(&manifest, &format!("sha256-{old}.sig"));
+    (layout, hashes)
+}
+
+fn made(layout: &Layout, more: &[&str]) -> Value {
+    let (code, said, errors) =
+        run(report(layout, &["oci:images", "--offline", "--out", "report.json"]).args(more));
+    assert_eq!(code, 0, "{said}{errors}");
+    serde_json::from_slice(&fs::read(layout.file("report.json")).expect("is there")).expect("JSON")
+}
+
+#[test]
+fn every_signature_of_every_image_is_judged_and_counted() {
+    let (layout, [all, ..]) = four();
+    let report = made(&layout, &[]);
+    assert_eq!(report["schema"], "bulla.report/v1");
+    assert!(report["generated_at"].as_str().expect("text").ends_with('Z'));
+    let images = report["images"].as_array().expect("a list");
+    let statuses: Vec<_> = images.iter().map(|image| image["status"].as_str().expect("text")).collect();
+    assert_eq!(statuses, ["verified", "unsigned", "not-verified", "verified"], "the .sig is no image");
+    let first = &images[0];
+    assert_eq!(first["image_ref"], "oci:images:all");
+    assert_eq!(first["digest"], format!("sha256:{all}"));
+    assert_eq!([&first["total_entries"], &first["valid_entries"], &first["invalid_entries"]], [4, 4, 0]);
+    assert_eq!(first["generated_at"], report["generated_at"]);
+    let covered =
+        json!({ "signed": true, "provenance": true, "sbom": true, "vex": true, "vulnerability_scan": false });
+    assert_eq!(first["coverage"], covered);
+    for entry in first["entries"].as_array().expect("a list") {
+        assert_eq!(entry["uuid"].as_str().expect("text").len(), 64);
+        assert_eq!(
+            (entry["status"].as_str(), entry["timestamp"].as_str()),
+            (Some("valid"), Some("2026-11-21T02:50:00Z"))
+        );
+    }
+    assert_eq!(images[1]["reason"], "it has no signatures");
+    let forged = &images[2];
+    assert_eq!([&forged["total_entries"], &forged["valid_entries"], &forged["invalid_entries"]], [1, 0, 1]);
+    assert_eq!(forged["entries"][0]["status"], "invalid");
+    assert_eq!(forged["coverage"]["signed"], false);
+    assert_eq!(images[3]["entries"][0]["kind"], "signature");
+    let totals = &report["totals"];
+    assert_eq!(
+        [&totals["images"], &totals["verified"], &totals["unsigned"], &totals["not_verified"]],
+        [4, 2, 1, 1]
+    );
+    assert_eq!(totals["coverage"]["provenance"], json!({ "yes": 1, "no": 3, "undetermined": 0 }));
+    // Of what does not hold nobody is said to have signed it.
+    let signers = report["signers"].as_array().expect("a list");
+    assert_eq!(
+        (signers.len(), &signers[0]["valid_entries"], &signers[0]["images"]),
+        (1, &json!(5), &json!(2))
+    );
+    assert_eq!(signers[0]["first_seen"], "2026-11-21T02:50:00Z");
+    let contradicted =
+        report["logs"].as_array().expect("a list").iter().find(|log| log["origin"] == "log.example - 1");
+    // The made log has a tree of one entry for each of its entries, which no honest log has.
+    assert!(
+        contradicted.expect("was met")["contradiction"]
+            .as_str()
+            .expect("is seen")
+            .starts_with("its tree of size 1 has the root ")
+    );
+    assert!(
+        report["about"].as_str().expect("text").contains("no claim that any control"),
+        "{}",
+        report["about"]
+    );
+}
+
+#[test]
+fn one_judgement_is_written_in_every_form() {
+    let (layout, _) = four();
+    made(&layout, &["--out", "report.html", "--out", "report.csv"]);
+    let html = fs::read_to_string(layout.file("report.html")).expect("is there");
+    let hash = sha256(&fs::read(layout.file("report.json")).expect("is there"));
+    assert!(html.contains(&hash.to_string()), "the page names the evidence");
+    assert!(html.contains("<svg") && html.contains("prefers-color-scheme") && html.contains("@media print"));
+    for outside in ["<script", "http-equiv=\"refresh\"", "src=", "href=", "url(", "@import"] {
+        assert!(!html.contains(outside), "{outside} is not in a page that stands by itself");
+    }
+    let csv = fs::read_to_string(layout.file("report.csv")).expect("is there");
+    assert_eq!(csv.matches("\r\n").count(), 5, "{csv}");
+    assert!(csv.starts_with("image_ref,digest,status,reason,signed,"), "{csv}");
+    let (code, said, _) = run(&mut report(&layout, &["oci:images", "--offline"]));
+    assert_eq!(code, 0);
+    assert!(
+        said.contains("images      4\n")
+            && said.contains("unsigned    oci:images:none: it has no signatures\n"),
+        "{said}"
+    );
+    let (code, said, _) = run(&mut report(&layout, &["oci:images:all", "--offline", "--output", "json"]));
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((code, &said["totals"]["images"]), (0, &json!(1)));
+    let (code, _, errors) = run(&mut report(&layout, &["oci:images", "--offline", "--out", "report.pdf"]));
+    assert_eq!(code, 2);
+    assert!(errors.contains("--out report.pdf: the form of a report is what its name ends with"), "{errors}");
+}
+
+#[test]
+fn what_strangers_write_is_text_in_every_form() {
+    let mut layout = Layout::new();
+    layout.image("a");
+    let hostile = "<script>alert(1)</script>";
+    let pods = json!({ "kind": "List", "items": [{
+        "metadata": { "namespace": "<img src=x onerror=alert(2)>", "name": "p" },
+        "spec": { "containers": [{ "name": "c", "image": hostile }, { "name": "d", "image": "=cmd|' /C calc'!A0" },
+                                 { "name": "e", "image": "\u{1b}[2Joci:x" }] },
+    }] });
+    fs::write(layout.file("pods.json"), pods.to_string()).expect("writes");
+    let forms =
+        ["--cluster-dump", "pods.json", "--out", "r.html", "--out", "r.csv", "--out", "r.json", "--offline"];
+    let (code, said, errors) = run(&mut report(&layout, &forms));
+    assert_eq!(code, 0, "{errors}");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+    let html = fs::read_to_string(layout.file("r.html")).expect("is there");
+    assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
+    assert!(
+        html.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && html.contains("&lt;img src=x"),
+        "{html}"
+    );
+    let csv = fs::read_to_string(layout.file("r.csv")).expect("is there");
+    assert!(csv.lines().any(|line| line.starts_with("'=cmd|")), "{csv}");
+    let json: Value =
+        serde_json::from_slice(&fs::read(layout.file("r.json")).expect("is there")).expect("JSON");
+    assert_eq!(json["totals"]["undetermined"], 3, "a name that cannot be read says nothing about an image");
+    assert_eq!(json["images"][0]["image_ref"], hostile);
+    assert_eq!(json["images"][0]["used_by"], json!(["<img src=x onerror=alert(2)>/p/c"]));
+}
+
+#[test]
+fn images_are_named_in_lists_and_each_counts_once() {
+    let (layout, _) = four();
+    fs::write(
+        layout.file("list"),
+        "# what runs\noci:images:all\n\noci:images:none # twice\noci:images:none\n",
+    )
+    .expect("writes");
+    let (code, said, errors) =
+        run(&mut report(&layout, &["--images", "list", "oci:images:all", "--offline"]));
+    assert_eq!(code, 0, "{errors}");
+    assert!(said.contains("images      2\n"), "{said}");
+    let mut child = report(&layout, &["--images", "-", "--offline"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    child.stdin.take().expect("piped").write_all(b"oci:images:old\n").expect("writes");
+    let ended = child.wait_with_output().expect("ends");
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("images      1\n"));
+    fs::write(layout.file("list"), "oci:images:all\nUPPER CASE\n").expect("writes");
+    for (more, expected) in [
+        (vec!["--images", "list"], "bulla: list line 2: image \"UPPER CASE\": "),
+        (
+            vec!["--offline", "registry.example/a"],
+            "bulla: \"registry.example/a\" is not in a directory, oci:DIR, and with --offline",
+        ),
+        (vec!["--offline"], "bulla: no image is named: name some, or pass --images FILE,"),
+        (
+            vec!["oci:images", "--sign"],
+            "bulla: --sign signs the JSON report: name its file with --out FILE.json",
+        ),
+    ] {
+        let (code, _, errors) = run(&mut report(&layout, &more));
+        assert_eq!(code, 2, "{errors}");
+        assert!(errors.starts_with(expected), "{errors}");
+    }
+}
+
+#[test]
+fn a_pipeline_stops_at_what_it_names() {
+    let (layout, _) = four();
+    for (what, code, said) in [
+        ("undetermined", 0, ""),
+        ("unsigned", 1, "bulla: of 4 images 1 unsigned\n"),
+        (
+            "unsigned,not-verified,no-sbom",
+            1,
+            "bulla: of 4 images 1 unsigned, 1 not-verified, 3 without SBOM\n",
+        ),
+        ("contradiction", 1, "from a log that contradicts itself\n"),
+    ] {
+        let (ended, _, errors) = run(&mut report(&layout, &["oci:images", "--offline", "--fail-on", what]));
+        assert_eq!(ended, code, "{what}: {errors}");
+        assert!(errors.contains(said), "{what}: {errors}");
+    }
+}
+
+/// A registry of one answer, for as long as the test runs.
+fn registry(answer: impl Fn(&str) -> (u16, &'static str, Vec<u8>) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head);
+            let (status, media_type, body) = answer(head.split(' ').nth(1).unwrap_or_default());
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+            );
+            // Whoever hangs up has heard enough.
+            let _gone = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    host
+}
+
+#[test]
+fn a_throttled_or_absent_registry_makes_images_undetermined_and_never_unsigned() {
+    let mut layout = Layout::new();
+    let hash = layout.image("1");
+    let manifest = fs::read(layout.file(&format!("images/blobs/sha256/{hash}"))).expect("is there");
+    let host = registry(move |path| {
+        match path {
+        path if path.starts_with("/v2/_catalog") => (200, "application/json", br#"{"repositories":["team/app","team/gone","other"]}"#.to_vec()),
+        path if path.starts_with("/v2/team/app/tags/") => (200, "application/json", br#"{"tags":["1","sha256-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.sig"]}"#.to_vec()),
+        path if path.starts_with("/v2/team/gone/tags/") => (503, "application/json", b"{}".to_vec()),
+        path if path.contains("/manifests/1") => (200, MANIFEST, manifest.clone()),
+        path if path.contains("/referrers/") => (429, "application/json", b"{}".to_vec()),
+        _ => (404, "application/json", b"{}".to_vec()),
+    }
+    });
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let absent = format!("{free}/team/app:1");
+    let more = [
+        "--registry",
+        &format!("{host}/team"),
+        &absent,
+        "--output",
+        "json",
+        "--fail-on",
+        "unsigned,undetermined",
+    ];
+    let (code, said, errors) = run(&mut report(&layout, &more));
+    assert_eq!(code, 3, "{said}{errors}");
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let rows = said["images"].as_array().expect("a list");
+    let reasons: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["image_ref"].as_str().expect("text"),
+                row["status"].as_str().expect("text"),
+                row["reason"].as_str().expect("text"),
+            )
+        })
+        .collect();
+    assert_eq!(rows.len(), 3, "{reasons:#?}");
+    assert!(reasons.iter().all(|(_, status, _)| *status == "undetermined"), "{reasons:#?}");
+    assert_eq!(reasons[0].0, absent);
+    assert!(reasons[1].2.contains("what refers to sha256:") && reasons[1].2.contains("429"), "{reasons:#?}");
+    assert!(reasons[2].0.ends_with("/team/gone") && reasons[2].2.contains("503"), "{reasons:#?}");
+    assert_eq!(rows[1]["coverage"]["signed"], Value::Null);
+}
+
+#[test]
+fn a_report_is_judged_again_without_any_network() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let signed = layout.maker.message(&fs::read(layout.file("report.json")).expect("is there"));
+    fs::write(layout.file("report.json.sigstore.json"), signed.to_string()).expect("writes");
+    let mut alone = Command::new("unshare");
+    alone.current_dir(layout.path()).args(["--net", "--map-root-user", env!("CARGO_BIN_EXE_bulla")]);
+    alone.args(["report", "verify", "report.json", "--trusted-root", "root.json", "--key", "key.pub"]);
+    let (code, said, errors) = run(&mut alone);
+    assert_eq!((code, errors.as_str()), (0, ""), "{said}");
+    assert!(said.starts_with("verified    report.json\nsigned by   the key of sha256 "), "{said}");
+    assert!(
+        said.contains("judged      6 signatures and statements of 4 images again, under your trusted root\n"),
+        "{said}"
+    );
+    assert!(said.contains("says        2 verified, 1 not-verified, 1 unsigned, 0 undetermined\n"), "{said}");
+    let (_, said, _) = recheck(&layout, "report.json", &["--key", "key.pub", "--output", "json"]);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((&said["verdict"], &said["judged_entries"]), (&json!("verified"), &json!(6)));
+
+    // Signed by somebody else, or by nobody.
+    let other = made::Maker::new();
+    fs::write(layout.file("other.pub"), other.pem()).expect("writes");
+    let (code, said, errors) = recheck(&layout, "report.json", &["--key", "other.pub"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(errors.contains("not verified: signature: "), "{errors}");
+    fs::remove_file(layout.file("report.json.sigstore.json")).expect("is removed");
+    let (code, _, errors) = recheck(&layout, "report.json", &["--key", "key.pub"]);
+    assert_eq!(code, 2);
+    assert!(errors.contains("there is no signature of the report: "), "{errors}");
+    assert_eq!(recheck(&layout, "report.json", &["--skip-signature-unsafe"]).0, 0);
+}
+
+#[test]
+fn who_believes_others_comes_to_other_verdicts() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let other = made::Maker::new();
+    fs::write(layout.file("root.json"), other.trusted_root(&[])).expect("writes");
+    let (code, said, _) = recheck(&layout, "report.json", &["--skip-signature-unsafe"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("note        the report was made under another trusted root than yours"), "{said}");
+    assert!(said.contains("FAILED      images[0] (oci:images:all): "), "{said}");
+    assert!(said.contains("FAILED      totals: totals."), "{said}");
+}
+
+#[test]
+fn one_flipped_byte_is_found_wherever_it_is_and_named() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let whole = fs::read(layout.file("report.json")).expect("is there");
+    let members = [
+        "the first line",
+        "schema",
+        "generated_at",
+        "generator",
+        "about",
+        "sources",
+        "asked",
+        "trusted_root",
+        "totals",
+        "signers",
+        "logs",
+        "controls",
+        "images",
+        "images[0] (oci:images:all)",
+        "images[1] (oci:images:none)",
+        "images[2] (oci:images:forged)",
+        "images[3] (oci:images:old)",
+        "images",
+        "digests",
+        "seal",
+        "the end",
+    ];
+    let mut start = 0;
+    for (at, (line, member)) in whole.split_inclusive(|byte| *byte == b'\n').zip(members).enumerate() {
+        // The first byte, one in the middle, the last, and the end of the line.
+        let mut places = vec![0, line.len() / 2, line.len() - 2, line.len() - 1];
+        places.dedup();
+        for place in places {
+            let mut changed = whole.clone();
+            changed[start + place] ^= 1;
+            fs::write(layout.file("changed.json"), &changed).expect("writes");
+            let (code, said, errors) = recheck(&layout, "changed.json", &["--skip-signature-unsafe"]);
+            assert_eq!(code, 1, "{member} byte {place}: {said}{errors}");
+            // What is no letter of the name any more cannot be read as a name. The end of a line is the next one's begin, and
+            // of the digests and their seal it is not known which of the two was changed.
+            let is_end = place == line.len() - 1;
+            let next = members.get(at + 1).filter(|_| is_end).copied().unwrap_or(member);
+            let or = if ["seal", "the end"].contains(&member) { "digests" } else { next };
+            let named = |name: &str| {
+                said.contains(&format!("FAILED      {}", name.split(" (").next().unwrap_or(name)))
+            };
+            assert!(named(member) || named(or), "{member} byte {place}: {said}");
+        }
+        start += line.len();
+    }
+    assert_eq!(start, whole.len(), "every line was tried");
+    for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
+        fs::write(layout.file("changed.json"), &whole[..cut]).expect("writes");
+        let (code, said, _) = recheck(&layout, "changed.json", &["--skip-signature-unsafe"]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("cut short"), "{said}");
+    }
+}
+
+/// What somebody writes who knows how a report is made: with digests and a seal that fit.
+fn resealed(lines: &[String]) -> String {
+    let body = &lines[..lines.len() - 3];
+    let digests: Vec<_> = body.iter().map(|line| sha256(line.as_bytes()).to_string()).collect();
+    let digests = format!("\"digests\":{},", json!(digests));
+    let seal = format!("\"seal\":\"{}\"", sha256(digests.as_bytes()));
+    [&body.join("\n"), &digests, &seal, "}", ""].join("\n")
+}
+
+#[test]
+fn a_lie_whose_digests_fit_is_found_by_judging_again() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let whole = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    assert_eq!(resealed(&lines), whole, "that is how it is made");
+    for (line, from, to, expected) in [
+        (
+            15,
+            r#""status":"invalid""#,
+            r#""status":"valid""#,
+            "FAILED      images[2] (oci:images:forged): entries[0].status is \"valid\", judged again it is \"invalid\"",
+        ),
+        (
+            14,
+            r#""status":"unsigned""#,
+            r#""status":"verified""#,
+            "FAILED      images[1] (oci:images:none): status is \"verified\", judged again it is \"unsigned\"",
+        ),
+        (
+            13,
+            r#""valid_entries":4"#,
+            r#""valid_entries":3"#,
+            "FAILED      images[0] (oci:images:all): valid_entries is 3, judged again it is 4",
+        ),
+        (
+            13,
+            r#""sbom":true"#,
+            r#""sbom":false"#,
+            "FAILED      images[0] (oci:images:all): coverage.sbom is false",
+        ),
+        (
+            8,
+            r#""unsigned":1"#,
+            r#""unsigned":0"#,
+            "FAILED      totals: totals.unsigned is 0, judged again it is 1",
+        ),
+        (
+            9,
+            r#""images":2"#,
+            r#""images":3"#,
+            "FAILED      signers: signers[0].images is 3, judged again it is 2",
+        ),
+        (
+            10,
+            r#""entries":"#,
+            r#""entries":1"#,
+            "FAILED      logs: are not those that the entries in the images are of",
+        ),
+        (2, "2026", "2999", "FAILED      generated_at: is \"2999"),
+        (1, "v1", "v9", "FAILED      schema: is \"bulla.report/v9\", \"bulla.report/v1\" was expected"),
+        (6, "\"require\":1", "\"require\":9", "FAILED      asked: asked.require: 9 of 1 are required"),
+    ] {
+        let mut lines = lines.clone();
+        assert!(lines[line].contains(from), "line {line}: {}", lines[line]);
+        lines[line] = lines[line].replacen(from, to, 1);
+        fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+        let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+        assert_eq!(code, 1, "{to}: {said}");
+        assert!(said.contains(expected), "{to}: {said}");
+    }
+    // An image that is left out changes what all of them come to.
+    let mut less = lines.clone();
+    less.remove(14);
+    fs::write(layout.file("lie.json"), resealed(&less)).expect("writes");
+    let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("FAILED      totals: totals."), "{said}");
+}
+
+#[test]
+fn without_evidence_nothing_is_said_to_be_judged_again() {
+    let (layout, _) = four();
+    made(&layout, &["--without-evidence"]);
+    let (code, said, _) = recheck(&layout, "report.json", &["--skip-signature-unsafe"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("judged      0 signatures")
+            && said.contains("not judged  6, the report does not carry them along\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_bundle_in_a_report_is_the_one_that_was_signed() {
+    let (layout, [all, ..]) = four();
+    let report = made(&layout, &[]);
+    let bundle = report["images"][0]["entries"][0]["evidence"]["bundle"].as_str().expect("is text");
+    fs::write(layout.file("out.sigstore.json"), bundle).expect("writes");
+    let artifact = format!("images/blobs/sha256/{all}");
+    let kind = report["images"][0]["entries"][0]["predicate_type"].as_str().expect("text");
+    let mut command = bulla();
+    command.current_dir(layout.path()).args([
+        "verify-attestation",
+        &artifact,
+        "--type",
+        kind,
+        "--bundle",
+        "out.sigstore.json",
+    ]);
+    let (code, said, errors) =
+        run(command.args(["--trusted-root", "root.json", "--key", "key.pub", "--offline"]));
+    assert_eq!(code, 0, "{said}{errors}");
+    assert!(Path::new(&layout.file("report.json")).is_file());
+}
