@@ -62,7 +62,8 @@ class Stack:
         self.url = None
         for line in self.process.stdout:
             if found := re.match(r"  HTTP +(\S+)", line):
-                self.url = found[1]
+                # As the stack names itself.
+                self.url = found[1].replace("127.0.0.1", "localhost")
             # The greeting's last line is the command that checks the log.
             if line.startswith("bulla fsck "):
                 break
