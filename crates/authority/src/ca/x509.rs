@@ -6,12 +6,12 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use bulla_claims::PublicKeyDetails;
 use bulla_tlog::note::SignError;
 use bulla_tlog::sha256;
-use der::asn1::{BitString, GeneralizedTime, Null, ObjectIdentifier, OctetString, SetOfVec, UtcTime};
+use der::asn1::{AnyRef, BitString, GeneralizedTime, Null, ObjectIdentifier, OctetString, SetOfVec, UtcTime};
 use der::oid::AssociatedOid;
-use der::{Any, Decode as _, Encode, Tag};
+use der::{Any, Decode as _, Encode, Sequence, Tag};
 use jiff::Timestamp;
 use x509_cert::attr::AttributeTypeAndValue;
-use x509_cert::certificate::{Certificate, TbsCertificate};
+use x509_cert::certificate::TbsCertificate;
 use x509_cert::ext::Extension;
 use x509_cert::name::{Name, RdnSequence, RelativeDistinguishedName};
 use x509_cert::serial_number::SerialNumber;
@@ -166,10 +166,18 @@ pub(super) fn signature_algorithm(
 
 /// Signs what is to be signed, and puts both together: DER `Certificate`.
 pub(super) async fn signed(tbs: TbsCertificate, key: &dyn PrivateKey) -> Result<Vec<u8>, CertifyError> {
-    let signature = key.sign(&tbs.to_der()?).await?;
-    let signature = BitString::from_bytes(&signature)?;
-    let signature_algorithm = tbs.signature.clone();
-    Ok(Certificate { tbs_certificate: tbs, signature_algorithm, signature }.to_der()?)
+    let signed = tbs.to_der()?;
+    let signature = BitString::from_bytes(&key.sign(&signed).await?)?;
+    let whole = Signed { tbs: AnyRef::from_der(&signed)?, signature_algorithm: tbs.signature, signature };
+    Ok(whole.to_der()?)
+}
+
+/// A `Certificate` (RFC 5280 §4.1) around what was encoded to be signed: encoding it once more would cost more than the rest.
+#[derive(Sequence)]
+struct Signed<'a> {
+    tbs: AnyRef<'a>,
+    signature_algorithm: AlgorithmIdentifierOwned,
+    signature: BitString,
 }
 
 pub(super) const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");

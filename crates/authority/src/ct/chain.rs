@@ -1,6 +1,8 @@
 //! What a log admits (RFC 6962 §3.1): a certificate or precertificate whose chain leads to a root that the log accepts. Times
 //! are not looked at: a log records what was signed. Precertificate signing certificates are not supported.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use bulla_tlog::{Hash, MAX_ENTRY, sha256};
 use der::asn1::ObjectIdentifier;
@@ -9,6 +11,7 @@ use x509_cert::Certificate;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 
 use super::leaf::Entry;
+use super::submit::Precertificate;
 
 /// The most certificates in a chain, the submitted one and the root included.
 pub const MAX_CHAIN: usize = 10;
@@ -42,7 +45,20 @@ pub struct Admitted {
 }
 
 /// The roots that a log accepts.
-pub struct Roots(Vec<Read>);
+pub struct Roots {
+    roots: Vec<Read>,
+    /// The issuers that were accepted last: those of one authority come again and again, and their signatures cost more than
+    /// all else here.
+    accepted: Mutex<Option<Arc<Issuers>>>,
+}
+
+/// Issuers that lead to a root.
+struct Issuers {
+    /// As they were submitted.
+    submitted: Vec<Vec<u8>>,
+    /// With the root, if it was left out; at least one.
+    whole: Vec<Read>,
+}
 
 /// A certificate that was read.
 #[derive(Clone)]
@@ -60,34 +76,33 @@ impl Roots {
             root.may_sign_certificates(0).map_err(|problem| refused(&name, problem))?;
             Ok(root)
         };
-        roots.iter().enumerate().map(read).collect::<Result<_, _>>().map(Self)
+        let roots = roots.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { roots, accepted: Mutex::default() })
     }
 
     /// Their DER.
     pub fn certificates(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().map(|root| root.der.as_slice())
+        self.roots.iter().map(|root| root.der.as_slice())
     }
 
     /// Judges a chain, the submitted certificate first, each signed by the next; the root may be left out.
     pub fn admit(&self, kind: Kind, chain: &[Vec<u8>]) -> Result<Admitted, Refusal> {
-        if chain.is_empty() || chain.len() > MAX_CHAIN {
-            let problem = format!("chain has {} certificates, 1 to {MAX_CHAIN} were expected", chain.len());
-            return Err(Refusal { problem });
+        let submitted = match chain {
+            [submitted, issuers @ ..] if issuers.len() < MAX_CHAIN => Read::numbered(0, submitted)?,
+            _ => {
+                let problem =
+                    format!("chain has {} certificates, 1 to {MAX_CHAIN} were expected", chain.len());
+                return Err(Refusal { problem });
+            }
+        };
+        let issuers = match &chain[1..] {
+            [] if self.has(&submitted) => Vec::new(),
+            [] => vec![self.root_of(&submitted, 0)?],
+            issuers => self.issuers(issuers)?.whole.clone(),
+        };
+        if let Some(issuer) = issuers.first() {
+            submitted.signed_by(issuer).map_err(|problem| refused("certificate 0", problem))?;
         }
-        let read = |(number, der): (usize, &Vec<u8>)| Read::parse(der, &format!("certificate {number}"));
-        let mut chain = chain.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-        self.complete(&mut chain)?;
-        for (number, pair) in chain.windows(2).enumerate() {
-            let issuer = &pair[1];
-            pair[0]
-                .signed_by(issuer)
-                .map_err(|problem| refused(&format!("certificate {number}"), problem))?;
-            let may = issuer.may_sign_certificates(number);
-            may.map_err(|problem| refused(&format!("certificate {}", number + 1), problem))?;
-        }
-        let mut chain = chain.into_iter();
-        let (submitted, issuers) = (chain.next(), chain.collect::<Vec<_>>());
-        let submitted = submitted.ok_or_else(|| refused("chain", "is empty"))?;
         let entry = submitted.entry(kind, issuers.first())?;
         Ok(Admitted {
             entry,
@@ -96,18 +111,53 @@ impl Roots {
         })
     }
 
-    /// Adds the root, if it was left out.
-    fn complete(&self, chain: &mut Vec<Read>) -> Result<(), Refusal> {
-        let Some(last) = chain.last() else { return Ok(()) };
-        if self.0.iter().any(|root| root.der == last.der) {
-            return Ok(());
+    /// The same for a precertificate that an authority of this process has signed a moment ago: its issuers are judged, its
+    /// signature is not looked at.
+    pub fn admit_own(&self, precertificate: Precertificate) -> Result<Admitted, Refusal> {
+        let Precertificate { issuer_key_hash, tbs, signed, chain } = precertificate;
+        let issuers = self.issuers(&chain)?;
+        Ok(Admitted {
+            entry: Entry::precert(issuer_key_hash, tbs)?,
+            pre_certificate: Some(signed),
+            issuers: issuers.whole.iter().map(|issuer| issuer.der.clone()).collect(),
+        })
+    }
+
+    /// Judges the chain above a submitted certificate: certificate 1 and on.
+    fn issuers(&self, submitted: &[Vec<u8>]) -> Result<Arc<Issuers>, Refusal> {
+        let last = || self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = last().as_ref().filter(|known| known.submitted == submitted) {
+            return Ok(known.clone());
         }
-        let Some(root) = self.0.iter().find(|root| last.signed_by(root).is_ok()) else {
+        let read = |(place, der): (usize, &Vec<u8>)| Read::numbered(place + 1, der);
+        let mut whole = submitted.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+        match whole.last() {
+            Some(root) if self.has(root) => {}
+            Some(last) => whole.push(self.root_of(last, submitted.len())?),
+            None => return Err(refused("chain", "has no issuer")),
+        }
+        for (place, issuer) in whole.iter().enumerate() {
+            let refused = |problem| refused(&format!("certificate {}", place + 1), problem);
+            if let Some(by) = whole.get(place + 1) {
+                issuer.signed_by(by).map_err(refused)?;
+            }
+            issuer.may_sign_certificates(place).map_err(refused)?;
+        }
+        let issuers = Arc::new(Issuers { submitted: submitted.to_vec(), whole });
+        *last() = Some(issuers.clone());
+        Ok(issuers)
+    }
+
+    fn has(&self, certificate: &Read) -> bool {
+        self.roots.iter().any(|root| root.der == certificate.der)
+    }
+
+    /// The root that was left out above the certificate of that number.
+    fn root_of(&self, last: &Read, number: usize) -> Result<Read, Refusal> {
+        self.roots.iter().find(|root| last.signed_by(root).is_ok()).cloned().ok_or_else(|| {
             let problem = format!("is not signed by an accepted root: its issuer is {}", last.issuer());
-            return Err(refused(&format!("certificate {}", chain.len() - 1), problem));
-        };
-        chain.push(root.clone());
-        Ok(())
+            refused(&format!("certificate {number}"), problem)
+        })
     }
 }
 
@@ -123,6 +173,10 @@ impl Read {
             return Err(refused(name, "names two signature algorithms"));
         }
         Ok(Self { der: der.to_vec(), certificate })
+    }
+
+    fn numbered(number: usize, der: &[u8]) -> Result<Self, Refusal> {
+        Self::parse(der, &format!("certificate {number}"))
     }
 
     fn issuer(&self) -> String {
@@ -202,8 +256,14 @@ impl Read {
         let encoded = |error: der::Error| refused(error.to_string());
         let issuer_key_hash: Hash = sha256(&issuer_key.to_der().map_err(encoded)?);
         let tbs = tbs.to_der().map_err(encoded)?;
+        Entry::precert(issuer_key_hash, tbs)
+    }
+}
+
+impl Entry {
+    fn precert(issuer_key_hash: Hash, tbs: Vec<u8>) -> Result<Self, Refusal> {
         fits(tbs.len(), "tbs certificate", PRECERT_FRAME)?;
-        Ok(Entry::Precert { issuer_key_hash, tbs })
+        Ok(Self::Precert { issuer_key_hash, tbs })
     }
 }
 

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use super::chain::{Admitted, Kind, Refusal, Roots};
 use super::clock::Clock;
 use super::issuers::Issuers;
-use super::leaf::{Entry, INDEX_FROM_END, LEAF_HEADER, TimestampedEntry, extensions};
+use super::leaf::{INDEX_FROM_END, LEAF_HEADER, TimestampedEntry, extensions};
 use super::sct::Sct;
 use super::submit::{CtError, CtLog, Precertificate};
 use super::tile::Rest;
@@ -175,20 +175,20 @@ impl CertificateLog {
     /// Logs a chain, the submitted certificate first; its root may be left out. Every submission is a new entry, also of
     /// what is in the log already.
     pub async fn submit(&self, kind: Kind, chain: &[Vec<u8>]) -> Result<Sct, CtError> {
-        self.sequence(self.admit(kind, chain)?).await
+        self.sequence(|roots| roots.admit(kind, chain)).await
     }
 
-    fn admit(&self, kind: Kind, chain: &[Vec<u8>]) -> Result<Admitted, CtError> {
+    async fn sequence(
+        &self,
+        admit: impl FnOnce(&Roots) -> Result<Admitted, Refusal>,
+    ) -> Result<Sct, CtError> {
         if self.has_ended() {
             return Err(CtError::Unavailable("it has ended, another log follows it".to_owned()));
         }
-        self.roots.now().admit(kind, chain).map_err(|refusal| {
+        let admitted = admit(&self.roots.now()).map_err(|refusal| {
             metrics::counter!("bulla_ct_refused_total").increment(1);
             CtError::Refused(refusal.problem)
-        })
-    }
-
-    async fn sequence(&self, admitted: Admitted) -> Result<Sct, CtError> {
+        })?;
         let Admitted { entry, pre_certificate, issuers } = admitted;
         let chain =
             self.issuers.keep(&issuers).await.map_err(|error| CtError::Unavailable(error.to_string()))?;
@@ -290,14 +290,7 @@ impl CertificateLog {
 impl CtLog for CertificateLog {
     fn add(&self, precertificate: Precertificate) -> BoxFuture<'_, Result<Vec<u8>, CtError>> {
         Box::pin(async move {
-            let Precertificate { issuer_key_hash, tbs, signed, chain } = precertificate;
-            let chain: Vec<_> = std::iter::once(signed).chain(chain).collect();
-            let admitted = self.admit(Kind::Precertificate, &chain)?;
-            if admitted.entry != (Entry::Precert { issuer_key_hash, tbs }) {
-                let problem = "the precertificate is of another certificate, or of another issuer";
-                return Err(CtError::Refused(problem.to_owned()));
-            }
-            let sct = self.sequence(admitted).await?;
+            let sct = self.sequence(|roots| roots.admit_own(precertificate)).await?;
             sct.encode().map_err(|error| CtError::Unavailable(error.problem))
         })
     }

@@ -57,7 +57,7 @@ pub(super) const CA: Role = Role {
     key: "ca.key",
     common_name: "certificate authority",
     profile: Profile::CodeSigningIntermediate,
-    generate: SigningKey::generate_ecdsa_p384_pem,
+    generate: SigningKey::generate_ecdsa_p256_pem,
 };
 
 /// Attests times.
