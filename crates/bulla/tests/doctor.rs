@@ -365,6 +365,12 @@ fn authorities_that_clients_do_not_believe_are_found() {
     assert!(stack.one("tsa-trust", &FILES).contains("bulla trust root"));
 }
 
+/// The year as timestamps have it.
+fn this_year() -> Vec<u8> {
+    let now = Command::new("date").args(["-u", "+%Y"]).output().expect("date runs");
+    now.stdout.trim_ascii().to_vec()
+}
+
 #[test]
 fn clocks_that_differ_are_found() {
     let stack = Stack::start();
@@ -386,6 +392,22 @@ fn clocks_that_differ_are_found() {
         let expected = format!("the clock of {} is ", proxy.url().trim_start_matches("http://"));
         assert!(out.contains(&expected) && out.contains(&format!(" s {which} ours")), "{out}");
     }
+    // The time in timestamps is another clock's.
+    let proxy = stack.proxy(|path, answer| {
+        let year = this_year();
+        let digits = |at: usize| {
+            answer.get(at..at + 15).is_some_and(|text| text[14] == b'Z' && text.starts_with(&year))
+        };
+        if path == "/api/v1/timestamp"
+            && let Some(at) = (0..answer.len()).find(|at| digits(*at) && answer[at - 2] == 0x18)
+        {
+            answer[at..at + 4].copy_from_slice(b"2001");
+        }
+    });
+    stack.config(|config| config["tsaUrls"][0]["url"] = json!(format!("{}/api/v1/timestamp", proxy.url())));
+    let (_, out, _) = run(&mut stack.command(&FILES));
+    assert!(out.contains(&format!("the clock of the timestamp authority {}", proxy.host())), "{out}");
+    stack.one("clock", &FILES);
 }
 
 #[test]

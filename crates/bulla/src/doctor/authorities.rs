@@ -65,7 +65,7 @@ fn tsa_reachable(seen: &Seen) -> Vec<Said> {
                 Said::problem(problem.as_str(), fix)
             }
             Err(_) => said,
-            Ok(()) => Said::well(format!("timestamp authority {} gives timestamps", tsa.url)),
+            Ok(_) => Said::well(format!("timestamp authority {} gives timestamps", tsa.url)),
         }
     };
     seen.tsas.iter().map(judged).collect()

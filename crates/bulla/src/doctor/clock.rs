@@ -15,12 +15,15 @@ fn clocks(seen: &Seen) -> Vec<Said> {
     let mut said = Vec::new();
     let (mut most, mut all) = (SignedDuration::ZERO, 0);
     let mut hosts = Vec::new();
-    for probe in seen.probes() {
-        let Some((there, here)) = probe.result.as_ref().ok().and_then(|answer| answer.clocks) else {
-            continue;
-        };
-        let host =
-            reqwest::Url::parse(&probe.url).ok().map(|url| url.authority().to_owned()).unwrap_or_default();
+    let host = |url: &str| reqwest::Url::parse(url).map(|url| url.authority().to_owned()).unwrap_or_default();
+    let headers = seen.probes().filter_map(|probe| {
+        Some((host(&probe.url), probe.result.as_ref().ok().and_then(|answer| answer.clocks)?))
+    });
+    // The authority's own, which need not be that of what stands before it.
+    let stamps = seen.tsas.iter().filter_map(|tsa| {
+        Some((format!("the timestamp authority {}", host(&tsa.url)), *tsa.stamped.as_ref().ok()?.as_ref()?))
+    });
+    for (host, (there, here)) in headers.chain(stamps) {
         if hosts.contains(&host) {
             continue;
         }

@@ -92,7 +92,8 @@ async fn ask(client: &Client, url: &str) -> Result<Answer, Unreached> {
     Ok(Answer { status, clocks, body })
 }
 
-fn between(before: Timestamp, after: Timestamp) -> Timestamp {
+/// The middle of an exchange, which is when its answer was made, as well as one can know.
+pub(super) fn between(before: Timestamp, after: Timestamp) -> Timestamp {
     before.checked_add(after.duration_since(before) / 2).unwrap_or(after)
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bulla_authority::client::tsa::TsaClient;
+use bulla_authority::client::tsa::{TsaClient, TsaClientError, said_time};
 use bulla_tlog::sha256;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -83,8 +83,8 @@ pub(super) struct Ca {
 pub(super) struct Tsa {
     pub(super) url: String,
     pub(super) chain: Probe,
-    /// Why it gave no timestamp.
-    pub(super) stamped: Result<(), String>,
+    /// What its clock said, and ours at the same time; or why it gave no timestamp.
+    pub(super) stamped: Result<Option<(Timestamp, Timestamp)>, String>,
 }
 
 /// An issuer of identity tokens.
@@ -234,14 +234,7 @@ impl Seen {
         }
         for (url, _) in self.listed("tsaUrls") {
             let chain = probe::get(client, &format!("{url}/certchain")).await;
-            let stamped = match TsaClient::new(&url) {
-                Ok(client) => client
-                    .timestamp(&sha256(b"bulla doctor").0)
-                    .await
-                    .map(drop)
-                    .map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
+            let stamped = stamped(&url).await.map_err(|error| error.to_string());
             self.tsas.push(Tsa { url, chain, stamped });
         }
         let named = self.config.as_ref().map_or(&[][..], |config| config.list("oidcUrls"));
@@ -288,6 +281,15 @@ impl Seen {
         }
         Some(Repository { named, timestamp, below })
     }
+}
+
+/// Has a timestamp made, and says when that was.
+async fn stamped(url: &str) -> Result<Option<(Timestamp, Timestamp)>, TsaClientError> {
+    let client = TsaClient::new(url)?;
+    let asked = Timestamp::now();
+    let answer = client.timestamp(&sha256(b"bulla doctor").0).await?;
+    let here = probe::between(asked, Timestamp::now());
+    Ok(said_time(&answer).map(|there| (there, here)))
 }
 
 /// Where a server said that it is, which wrote into a directory.
