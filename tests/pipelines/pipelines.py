@@ -199,8 +199,11 @@ def gitlab(folder, releases, stack, unsigned):
         for targets, code in ((signed, 0), (f"{signed} {unsigned}", 1), (f"127.0.0.1:9/app@sha256:{'0' * 64}", 3), (" ", 2), ("--help", 2)):
             done = runner.job({**base, **who, "command": "verify", "targets": targets}, folder, env)
             expect(done.code == code, f"{targets}: {done.code}: {done.said}")
+    with shown("GitLab, verify: targets may be lines"):
+        done = runner.job({**base, **who, "command": "verify", "targets": f"{signed}\n{signed}\n"}, folder, env)
+        expect(done.code == 0 and done.said.count("verified    ") == 2, done.said)
     with shown("GitLab: what others write is never a script"):
-        for word in ("$(touch${IFS}pwned2)", "`touch pwned2`", "; touch pwned2"):
+        for word in ("$(touch${IFS}pwned2)", "`touch pwned2`", "; touch pwned2", "a\nscript: [touch pwned2]"):
             done = runner.job({**base, **who, "command": "verify", "targets": word}, folder, env)
             expect(done.code != 0 and not (folder / "pwned2").exists(), word)
     with shown("GitLab, report: the file that the job keeps"):

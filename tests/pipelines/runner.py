@@ -1,7 +1,7 @@
 """What the runners of GitHub and GitLab do with what is in action.yml and templates/bulla.yml, as far as it is used there.
 
 An expression `${{ … }}` of a GitHub action is the name of a value; in a shell there may be none. `$[[ inputs.… ]]` of a GitLab
-component is put in the place of the text before the YAML is read.
+component is filled in once the YAML was read, so that no value can be more than a text.
 """
 
 import os
@@ -86,9 +86,17 @@ def component(inputs):
             raise AssertionError(f"{name} is required")
         assert "options" not in said or inputs[name] in said["options"], f"{name} is {inputs[name]}"
     given = {name: inputs.get(name, (said or {}).get("default", "")) for name, said in spec.items()}
-    # The text is read as YAML with the value in its place.
-    quoted = lambda value: value if re.fullmatch(r"[\w.-]+", value) else "'" + value.replace("'", "''").replace("\n", "\n\n") + "'"
-    return YAML.load(re.sub(r"\$\[\[ *inputs\.([\w-]+) *\]\]", lambda found: quoted(str(given[found[1]])), body)), spec
+
+    def filled(node):
+        if isinstance(node, dict):
+            return {filled(name): filled(value) for name, value in node.items()}
+        if isinstance(node, list):
+            return [filled(value) for value in node]
+        if isinstance(node, str):
+            return re.sub(r"\$\[\[ *inputs\.([\w-]+) *\]\]", lambda found: str(given[found[1]]), node)
+        return node
+
+    return filled(YAML.load(body)), spec
 
 
 def job(inputs, folder, env=()):

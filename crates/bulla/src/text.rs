@@ -59,6 +59,19 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
         .map(|(_, candidate)| candidate)
 }
 
+/// A name and who vouches for it.
+pub(crate) fn subject_and_issuer(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('=') {
+        Some((subject, issuer)) if !subject.is_empty() && !issuer.is_empty() => {
+            Ok((subject.to_owned(), issuer.to_owned()))
+        }
+        _ => {
+            Err("SUBJECT=ISSUER was expected, such as alice@example.org=https://accounts.example.org"
+                .to_owned())
+        }
+    }
+}
+
 /// Adds a line of a report: a name, and what is said of it.
 pub(crate) fn line(text: &mut String, name: &str, value: impl Display) {
     // Writing to a string cannot fail.

@@ -32,6 +32,8 @@ const COMMANDS: &[&str] = &[
     "attest",
     "verify",
     "verify-attestation",
+    "report",
+    "report verify",
     "doctor",
     "witness",
     "bench",

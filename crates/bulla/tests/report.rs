@@ -158,17 +158,39 @@ fn one_judgement_is_written_in_every_form() {
     assert!(errors.contains("--out report.pdf: the form of a report is what its name ends with"), "{errors}");
 }
 
+const HOSTILE: &str = "<script>alert(1)</script>";
+
+/// A cluster whose images nobody would name so who means well.
+fn hostile_pods(layout: &Layout) {
+    let pods = json!({ "kind": "List", "items": [{
+        "metadata": { "namespace": "<img src=x onerror=alert(2)>", "name": "p" },
+        "spec": { "containers": [
+            { "name": "c", "image": HOSTILE }, { "name": "d", "image": "=cmd|' /C calc'!A0" }, { "name": "e", "image": "\u{1b}[2Joci:x" },
+        ] },
+    }] });
+    fs::write(layout.file("pods.json"), pods.to_string()).expect("writes");
+}
+
+/// Not a test: writes every form for `tests/report`, in `BULLA_FORMS_DIR`.
+#[test]
+#[ignore = "writes reports for tests/report"]
+fn forms_for_other_readers() {
+    let (layout, _) = four();
+    hostile_pods(&layout);
+    let folder = std::env::var("BULLA_FORMS_DIR").expect("BULLA_FORMS_DIR is set by tests/report/run");
+    let mut command = report(&layout, &["oci:images", "--cluster-dump", "pods.json", "--offline"]);
+    for form in ["json", "html", "csv", "sarif"] {
+        command.arg("--out").arg(format!("{folder}/r.{form}"));
+    }
+    let (code, said, errors) = run(&mut command);
+    assert_eq!(code, 0, "{said}{errors}");
+}
+
 #[test]
 fn what_strangers_write_is_text_in_every_form() {
     let mut layout = Layout::new();
     layout.image("a");
-    let hostile = "<script>alert(1)</script>";
-    let pods = json!({ "kind": "List", "items": [{
-        "metadata": { "namespace": "<img src=x onerror=alert(2)>", "name": "p" },
-        "spec": { "containers": [{ "name": "c", "image": hostile }, { "name": "d", "image": "=cmd|' /C calc'!A0" },
-                                 { "name": "e", "image": "\u{1b}[2Joci:x" }] },
-    }] });
-    fs::write(layout.file("pods.json"), pods.to_string()).expect("writes");
+    hostile_pods(&layout);
     let forms =
         ["--cluster-dump", "pods.json", "--out", "r.html", "--out", "r.csv", "--out", "r.json", "--offline"];
     let (code, said, errors) = run(&mut report(&layout, &forms));
@@ -185,7 +207,7 @@ fn what_strangers_write_is_text_in_every_form() {
     let json: Value =
         serde_json::from_slice(&fs::read(layout.file("r.json")).expect("is there")).expect("JSON");
     assert_eq!(json["totals"]["undetermined"], 3, "a name that cannot be read says nothing about an image");
-    assert_eq!(json["images"][0]["image_ref"], hostile);
+    assert_eq!(json["images"][0]["image_ref"], HOSTILE);
     assert_eq!(json["images"][0]["used_by"], json!(["<img src=x onerror=alert(2)>/p/c"]));
 }
 
@@ -384,6 +406,7 @@ fn one_flipped_byte_is_found_wherever_it_is_and_named() {
         "totals",
         "signers",
         "logs",
+        "revocations",
         "controls",
         "images",
         "images[0] (oci:images:all)",
@@ -445,25 +468,25 @@ fn a_lie_whose_digests_fit_is_found_by_judging_again() {
     assert_eq!(resealed(&lines), whole, "that is how it is made");
     for (line, from, to, expected) in [
         (
-            15,
+            16,
             r#""status":"invalid""#,
             r#""status":"valid""#,
             "FAILED      images[2] (oci:images:forged): entries[0].status is \"valid\", judged again it is \"invalid\"",
         ),
         (
-            14,
+            15,
             r#""status":"unsigned""#,
             r#""status":"verified""#,
             "FAILED      images[1] (oci:images:none): status is \"verified\", judged again it is \"unsigned\"",
         ),
         (
-            13,
+            14,
             r#""valid_entries":4"#,
             r#""valid_entries":3"#,
             "FAILED      images[0] (oci:images:all): valid_entries is 3, judged again it is 4",
         ),
         (
-            13,
+            14,
             r#""sbom":true"#,
             r#""sbom":false"#,
             "FAILED      images[0] (oci:images:all): coverage.sbom is false",
@@ -500,7 +523,7 @@ fn a_lie_whose_digests_fit_is_found_by_judging_again() {
     }
     // An image that is left out changes what all of them come to.
     let mut less = lines.clone();
-    less.remove(14);
+    less.remove(15);
     fs::write(layout.file("lie.json"), resealed(&less)).expect("writes");
     let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
     assert_eq!(code, 1);
@@ -541,4 +564,84 @@ fn a_bundle_in_a_report_is_the_one_that_was_signed() {
         run(command.args(["--trusted-root", "root.json", "--key", "key.pub", "--offline"]));
     assert_eq!(code, 0, "{said}{errors}");
     assert!(Path::new(&layout.file("report.json")).is_file());
+}
+
+#[test]
+fn what_was_taken_back_counts_no_more() {
+    let (layout, _) = four();
+    let key = sha256(layout.maker.key.spki());
+    let revoke = |maker: &made::Maker, name: &str| {
+        let said = json!({ "revoked": { "key": { "sha256": key.to_string() } }, "from": "2026-01-31T12:00:00Z", "reason": "<stolen>" });
+        fs::write(layout.file(name), maker.statement(&key, "urn:bulla:revocation:v1", &said).to_string())
+            .expect("writes");
+    };
+    revoke(&layout.maker, "revoked.json");
+    let report = made(&layout, &["--revocations", "revoked.json", "--out", "r.html", "--out", "r.sarif"]);
+    assert_eq!([&report["totals"]["verified"], &report["totals"]["valid_entries"]], [0, 0]);
+    assert_eq!(report["images"][0]["status"], "not-verified");
+    let reason = report["images"][0]["reason"].as_str().expect("text");
+    assert!(
+        reason.starts_with("revocation: the key of sha256 ")
+            && reason.contains("is revoked since 2026-01-31T12:00:00Z"),
+        "{reason}"
+    );
+    let listed = &report["revocations"][0];
+    assert_eq!(
+        [&listed["reason"], &listed["from"], &listed["place"]],
+        ["<stolen>", "2026-01-31T12:00:00Z", "revoked.json"]
+    );
+    assert!(fs::read_to_string(layout.file("r.html")).expect("is there").contains("&lt;stolen&gt;"));
+    let sarif: Value =
+        serde_json::from_slice(&fs::read(layout.file("r.sarif")).expect("is there")).expect("JSON");
+    let rules: Vec<_> = sarif["runs"][0]["results"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|result| result["ruleId"].clone())
+        .collect();
+    for rule in [
+        "bulla/unsigned",
+        "bulla/not-verified",
+        "bulla/signature-not-accepted",
+        "bulla/log-contradicts-itself",
+    ] {
+        assert!(rules.contains(&json!(rule)), "{rule}: {rules:?}");
+    }
+    let (code, said, errors) = recheck(&layout, "report.json", &["--skip-signature-unsafe"]);
+    assert_eq!(code, 0, "{said}{errors}");
+    // The one who reads a report may know more than the one who made it.
+    made(&layout, &[]);
+    let signed = layout.maker.message(&fs::read(layout.file("report.json")).expect("is there"));
+    fs::write(layout.file("report.json.sigstore.json"), signed.to_string()).expect("writes");
+    let (code, said, _) =
+        recheck(&layout, "report.json", &["--key", "key.pub", "--revocations", "revoked.json"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("FAILED      signature: revocation: ")
+            && said.contains("FAILED      images[0] (oci:images:all): "),
+        "{said}"
+    );
+}
+
+/// Not a test: makes what `bench/report` measures, in `BULLA_BENCH_DIR`, of `BULLA_BENCH_IMAGES` images.
+#[test]
+#[ignore = "makes many images for bench/report"]
+fn many_images_for_the_benchmark() {
+    let set = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by bench/report"));
+    let dir = tempfile::Builder::new()
+        .disable_cleanup(true)
+        .tempdir_in(set("BULLA_BENCH_DIR"))
+        .expect("a directory");
+    let mut layout = Layout::inside(dir);
+    for number in 0..set("BULLA_BENCH_IMAGES").parse::<u32>().expect("a number") {
+        let image = layout.unlisted(&number.to_string());
+        // As things are: nearly all are signed, most have provenance, some a bill of materials.
+        for (every, statement) in [(1, SIGN), (2, PROVENANCE), (4, SBOM)] {
+            if number % every == 0 && number % 100 != 7 {
+                layout.state(&image, statement);
+            }
+        }
+    }
+    layout.write_index();
+    println!("{}", layout.path().display());
 }

@@ -47,7 +47,7 @@ fn a_file_is_verified_and_each_check_is_told() {
     let said: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!((code, &said["schema"], &said["verdict"]), (0, &json!("bulla.verify/v1"), &json!("verified")));
     assert_eq!(said["signatures"][0]["signer"]["subject"], "alice@example.org");
-    assert_eq!(said["signatures"][0]["checks"].as_array().expect("a list").len(), 14);
+    assert_eq!(said["signatures"][0]["checks"].as_array().expect("a list").len(), 16);
 }
 
 #[test]

@@ -11,6 +11,8 @@
 //! (`logId`, `leafHash`, both in hex). The one subject of the statement has the same as a digest, by which a log finds it: of a
 //! key its SHA-256, of an entry its leaf hash, of an identity the SHA-256 over issuer, line feed, subject.
 
+use std::fmt;
+
 use bulla_tlog::{Hash, sha256};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -46,14 +48,33 @@ pub enum Revoked {
 }
 
 impl Revoked {
+    /// By what a log finds a statement about it: that digest of its subject.
+    pub fn digest(&self) -> Hash {
+        match self {
+            Self::Key(key) => *key,
+            Self::Identity(identity) => identity.digest(),
+            Self::Entry(entry) => entry.leaf_hash,
+        }
+    }
+
     /// What a statement about it has as its subject.
     fn subject(&self) -> Subject {
-        let (name, digest) = match self {
-            Self::Key(key) => ("key", *key),
-            Self::Identity(identity) => ("identity", identity.digest()),
-            Self::Entry(entry) => ("entry", entry.leaf_hash),
+        let name = match self {
+            Self::Key(_) => "key",
+            Self::Identity(_) => "identity",
+            Self::Entry(_) => "entry",
         };
-        Subject::sha256(Some(name), &digest.to_string())
+        Subject::sha256(Some(name), &self.digest().to_string())
+    }
+}
+
+impl fmt::Display for Revoked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "the key of sha256 {key}"),
+            Self::Identity(identity) => identity.fmt(f),
+            Self::Entry(entry) => write!(f, "the entry of leaf hash {}", entry.leaf_hash),
+        }
     }
 }
 

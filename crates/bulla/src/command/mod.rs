@@ -16,6 +16,7 @@ mod key;
 mod log;
 mod reindex;
 mod report;
+mod revoke;
 mod rotate;
 mod serve;
 mod shard;
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Sign(Box<sign::Args>),
     /// Sign a statement about files and images: provenance, a bill of materials, anything
     Attest(Box<attest::Args>),
+    /// Sign that a key, an identity or an entry of a log is not to be believed any more
+    Revoke(Box<revoke::Args>),
     /// Judge the signatures of a file or an image: who made them, when, and where that is written down
     Verify(Box<verify::Args>),
     /// Judge the attestations of one type of a file or an image, and print what they state
@@ -95,6 +98,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Image(command) => image::run(command).await,
         Command::Sign(args) => sign::run(*args).await,
         Command::Attest(args) => attest::run(*args).await,
+        Command::Revoke(args) => revoke::run(*args).await,
         Command::Verify(args) => verify::signature(*args).await,
         Command::VerifyAttestation(args) => verify::attestation(*args).await,
         Command::Report(args) => report::run(*args).await,

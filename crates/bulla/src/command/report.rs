@@ -103,6 +103,8 @@ enum Form {
     Html,
     /// a row for each image
     Csv,
+    /// each image that is not verified, for pages that show findings
+    Sarif,
 }
 
 /// What a pipeline stops at.
@@ -139,6 +141,9 @@ struct Verify {
     /// Judge what is in a report that nobody signed; that it is whole, and whose it is, is not known then
     #[arg(long)]
     skip_signature_unsafe: bool,
+    /// Open no connection, as it is unless --rekor-url names a log to search for revocations
+    #[arg(long)]
+    offline: bool,
     /// What the answer looks like
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
@@ -218,8 +223,9 @@ fn form_of(file: &Path) -> Result<Form, Failure> {
         Some("json") => Ok(Form::Json),
         Some("html" | "htm") => Ok(Form::Html),
         Some("csv") => Ok(Form::Csv),
+        Some("sarif") => Ok(Form::Sarif),
         _ => Err(Failure::usage(format!(
-            "--out {}: the form of a report is what its name ends with, .json, .html or .csv was expected",
+            "--out {}: the form of a report is what its name ends with, .json, .html, .csv or .sarif was expected",
             file.display()
         ))),
     }
@@ -245,12 +251,14 @@ impl Report<'_> {
             Form::Human => out.write_all(reporting::human(self.summary, spool)?.as_bytes()),
             Form::Json => reporting::write_json(out, &self.head(), spool),
             Form::Csv => reporting::table(out, spool),
+            Form::Sarif => out.write_all(reporting::findings(self.summary, spool)?.as_bytes()),
             Form::Html => {
                 let page = Page {
                     generated_at: &self.generated_at,
                     sources: &self.sources,
                     terms: &AskedFor::of(self.asked).lines(),
                     summary: self.summary,
+                    revocations: &reporting::revocations(self.asked),
                     controls: &reporting::pointers(self.summary),
                     evidence,
                 };
@@ -275,6 +283,7 @@ impl Report<'_> {
             json!(totals),
             json!(signers),
             json!(logs),
+            json!(reporting::revocations(self.asked)),
             json!(reporting::pointers(self.summary)),
         ];
         let mut members = members.into_iter();
@@ -336,7 +345,7 @@ async fn sign(file: &Path, args: &Sign, trusted_root: Option<&Path>) -> Result<P
     say("--trusted-root", trusted_root.filter(|_| elsewhere && args.sign_url.is_none()).map(Into::into));
     let words =
         SigningWords::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim_end()))?;
-    let mut signing = words.signing.open().await?;
+    let mut signing = words.signing.open(signing::Prefer::Newest).await?;
     let failed = |file: &Path, error: io::Error| Failure::unavailable(format!("{}: {error}", file.display()));
     let bytes = std::fs::read(file).map_err(|error| failed(file, error))?;
     let bundle = beside(file, None, ".sigstore.json");
@@ -351,18 +360,19 @@ async fn sign(file: &Path, args: &Sign, trusted_root: Option<&Path>) -> Result<P
 async fn verify(args: &Verify) -> Result<ExitCode, Failure> {
     let failed = |error: io::Error| Failure::usage(format!("{}: {error}", args.file.display()));
     let mut checked = Checked::default();
-    let own = if args.skip_signature_unsafe {
-        args.terms.trust.root()?
+    let (own, revocations) = if args.skip_signature_unsafe {
+        (args.terms.trust.root()?, None)
     } else {
-        // Nobody is asked, not even for a key.
+        // Nobody is asked for a key.
         let asked = args.terms.read(Content::Signature, true).await?;
-        checked.signature(args, &asked)?;
-        (asked.root, asked.root_json)
+        checked.signature(args, &asked).await?;
+        ((asked.root, asked.root_json), Some(asked.revocations))
     };
     match Contents::open(&args.file).map_err(failed)? {
         Err(broken) => checked.findings.extend(broken.into_iter().map(Finding::from)),
         Ok(contents) => {
-            let again = reporting::recheck(&contents, own, unix_now()).map_err(failed)?;
+            let again =
+                reporting::recheck(&contents, own, revocations.as_ref(), unix_now()).map_err(failed)?;
             checked.findings.extend(again.findings.iter().cloned());
             checked.again = Some(again);
         }
@@ -388,7 +398,7 @@ struct Checked {
 }
 
 impl Checked {
-    fn signature(&mut self, args: &Verify, asked: &Asked) -> Result<(), Failure> {
+    async fn signature(&mut self, args: &Verify, asked: &Asked) -> Result<(), Failure> {
         let bundle = beside(&args.file, args.bundle.as_deref(), ".sigstore.json");
         if !bundle.exists() {
             let fix = "sign reports with --sign, or judge what is in this one with --skip-signature-unsafe";
@@ -397,7 +407,8 @@ impl Checked {
                 bundle.display()
             )));
         }
-        let (found, _) = of_file(Some(&bundle), &args.file, asked)?;
+        let (mut found, _) = of_file(Some(&bundle), &args.file, asked)?;
+        asked.revocations.weigh(&mut found, &asked.root).await;
         let judged = found.candidates.iter().map(|candidate| &candidate.judged);
         let signed =
             judged.clone().find(|judged| judged.verified()).and_then(|judged| judged.signed.as_ref());
@@ -405,7 +416,7 @@ impl Checked {
             Some(identity) => identity.to_string(),
             None => format!("the key of sha256 {}", bulla_tlog::sha256(&signed.spki)),
         });
-        if verdict(&asked.requires, judged.clone(), 0) != Verdict::Verified {
+        if verdict(&asked.requires, judged.clone(), found.unread.len()) != Verdict::Verified {
             let failed = judged.filter_map(|judged| judged.failed()).next();
             let problem = failed.map_or_else(
                 || "is not by enough of those who must have signed".to_owned(),

@@ -15,7 +15,8 @@ use crate::known::replace;
 use crate::materials::read;
 use crate::registry::Args as RegistryArgs;
 use crate::signing::{
-    self, Api, Content, Legacy, Origin, Signing, Slot, Subject, Target, find, is_message_of, statement_of,
+    self, Api, Content, Legacy, Origin, Prefer, Signing, Slot, Subject, Target, find, is_message_of,
+    statement_of,
 };
 use crate::text::line;
 
@@ -113,13 +114,18 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) async fn open(shared: &Shared) -> Result<Self, Failure> {
-        let signing = shared.signing.open().await?;
+        let signing = shared.signing.open(Prefer::Newest).await?;
         if shared.compat != Compat::Bundle && signing.api() == Some(Api::V2) {
             return Err(Failure::usage(
                 "--compat legacy has no place for the proof of a v2 log: pass --log-api v1, or --compat bundle",
             ));
         }
-        Ok(Self { signing, compat: shared.compat, done: Vec::new(), failed: None })
+        Ok(Self { compat: shared.compat, ..Self::new(signing) })
+    }
+
+    /// With nothing done yet; bundles are stored.
+    pub(super) fn new(signing: Signing) -> Self {
+        Self { signing, compat: Compat::Bundle, done: Vec::new(), failed: None }
     }
 
     /// Keeps the first failure, and tells of the others.

@@ -56,7 +56,7 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
 async fn answered(args: &Verification, content: Content) -> Result<ExitCode, Failure> {
     let asked = args.read(content).await?;
     let file = Path::new(&args.subject);
-    let (found, digest, notes) = if args.bundle.is_some() || file.is_file() {
+    let (mut found, digest, notes) = if args.bundle.is_some() || file.is_file() {
         if args.output == Answer::Cosign {
             return Err(Failure::usage("--output cosign is for images: of files cosign prints nothing"));
         }
@@ -82,6 +82,7 @@ async fn answered(args: &Verification, content: Content) -> Result<ExitCode, Fai
             Err(failure) => return Err(failure),
         }
     };
+    asked.revocations.weigh(&mut found, &asked.root).await;
     let judged = found.candidates.iter().map(|candidate| &candidate.judged);
     let verdict = verdict(&asked.requires, judged, found.unread.len());
     let report = Report {

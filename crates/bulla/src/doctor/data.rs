@@ -101,7 +101,8 @@ fn holders(lock: &Path) -> Vec<(u32, String)> {
             holders.push((pid, name.trim().to_owned()));
         }
     }
-    holders.sort_unstable();
+    // The one that is to stay comes first: a server of ours, and of several the older.
+    holders.sort_unstable_by_key(|(pid, name)| (name != "bulla", *pid));
     holders
 }
 

@@ -98,9 +98,14 @@ fn contradictions(seen: &Seen) -> Vec<Said> {
         let host =
             |url: &str| reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
         let hosts: Vec<_> = super::trust::log_keys(root).filter_map(|(_, host, _)| host).collect();
-        if !hosts.is_empty() && host(named).is_none_or(|host| !hosts.contains(&host)) {
-            let seen_here =
-                format!("COSIGN_REKOR_URL is {named}, in {} the logs are at {}", root.name, hosts.join(", "));
+        // Only the host is shown: an address may have a password in it.
+        let named = host(named).unwrap_or_else(|| "no URL".to_owned());
+        if !hosts.is_empty() && !hosts.contains(&named) {
+            let seen_here = format!(
+                "COSIGN_REKOR_URL names {named}, in {} the logs are at {}",
+                root.name,
+                hosts.join(", ")
+            );
             said.push(Said::problem(seen_here, "unset COSIGN_REKOR_URL"));
         }
     }

@@ -22,11 +22,44 @@ pub(super) const CHECKS: &[Check] = &[
         look: fresh,
     },
     Check {
+        name: "tuf-cache",
+        why: "cosign believes the repository that it was initialized with, and refuses to go back to older files",
+        look: cache,
+    },
+    Check {
         name: "tuf-targets",
         why: "clients of the repository believe what lies there, not the file that you look at",
         look: targets,
     },
 ];
+
+/// What cosign goes by on this machine, once it was initialized.
+fn cache(seen: &Seen) -> Vec<Said> {
+    let Some(repository) = seen.repository.as_ref().filter(|it| signed(&it.timestamp).is_some()) else {
+        return Vec::new();
+    };
+    let Some(remembered) = &repository.remembered else { return Vec::new() };
+    let (dir, base) = (remembered.dir.display(), &repository.base);
+    let again = format!("cosign initialize --mirror {base} --root {base}/1.root.json");
+    if remembered.mirror != *base {
+        let seen_here = format!("{dir}: cosign asks {}, the repository here is {base}", remembered.mirror);
+        return vec![Said::problem(seen_here, again)];
+    }
+    let served = signed(&repository.timestamp).and_then(|document| document["version"].as_u64());
+    if let (Some(served), Some(seen_before)) = (served, remembered.version)
+        && served < seen_before
+    {
+        let url = &repository.timestamp.url;
+        let seen_here = format!(
+            "{url} has version {served}, {dir} has seen version {seen_before}: an old copy is served"
+        );
+        return vec![Said::problem(
+            seen_here,
+            format!("serve the newest copy; or, if the repository was made anew: {again}"),
+        )];
+    }
+    vec![Said::well(format!("{dir}: cosign asks this repository"))]
+}
 
 fn reachable(seen: &Seen) -> Vec<Said> {
     let Some(repository) = &seen.repository else { return Vec::new() };

@@ -96,11 +96,44 @@ pub(super) struct Issuer {
 
 /// A repository of trust files.
 pub(super) struct Repository {
+    /// Its address.
+    pub(super) base: String,
     /// Whether somebody named it.
     pub(super) named: bool,
+    /// What cosign remembers.
+    pub(super) remembered: Option<Remembered>,
     pub(super) timestamp: Probe,
     /// The newest root, snapshot and targets.
     pub(super) below: Vec<Probe>,
+}
+
+/// What cosign remembers of a repository on this machine.
+pub(super) struct Remembered {
+    /// Where: the directory that is wiped by `cosign initialize`.
+    pub(super) dir: PathBuf,
+    /// Which repository it asks.
+    pub(super) mirror: String,
+    /// The newest version of `timestamp.json` that it has seen there.
+    pub(super) version: Option<u64>,
+}
+
+impl Remembered {
+    /// What lies in `TUF_ROOT`, else in `~/.sigstore/root`.
+    fn read(environment: &BTreeMap<String, String>) -> Option<Self> {
+        let dir = match (environment.get("TUF_ROOT"), environment.get("HOME")) {
+            (Some(dir), _) if !dir.is_empty() => PathBuf::from(dir),
+            (_, Some(home)) => PathBuf::from(home).join(".sigstore/root"),
+            _ => return None,
+        };
+        let json = |path: PathBuf| -> Option<Value> {
+            serde_json::from_slice(&crate::target::read_small(&path, LARGEST_FILE).ok()?).ok()
+        };
+        let mirror = json(dir.join("remote.json"))?["mirror"].as_str()?.trim_end_matches('/').to_owned();
+        let bare = mirror.trim_start_matches("https://").trim_start_matches("http://");
+        let place = dir.join(bare.replace(['/', ':'], "-").to_lowercase());
+        let version = json(place.join("timestamp.json")).and_then(|file| file["signed"]["version"].as_u64());
+        Some(Self { dir, mirror, version })
+    }
 }
 
 impl Document {
@@ -279,7 +312,7 @@ impl Seen {
             }
             below.extend(newest);
         }
-        Some(Repository { named, timestamp, below })
+        Some(Repository { base, named, remembered: Remembered::read(&self.environment), timestamp, below })
     }
 }
 

@@ -10,7 +10,8 @@ use bulla_claims::judge::{Content, Need, Policy, TrustedRoot};
 use bulla_tlog::sha256;
 use serde::{Deserialize, Serialize};
 
-use crate::verification::Asked;
+use super::evidence::Evidence;
+use crate::verification::{Asked, Form, Revocations, Revokers};
 
 /// The terms.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,6 +26,45 @@ pub(crate) struct AskedFor {
     log: Must,
     /// Whether a certificate transparency log had to have the certificate.
     sct: Must,
+    /// Who may have revoked what others signed.
+    revoked_by: Revoking,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Revoking {
+    keys: Vec<Key>,
+    identities: Vec<Identity>,
+}
+
+/// A revocation that was honoured, as it was read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Revoked {
+    /// What is revoked.
+    pub(super) revoked: String,
+    /// Since when: what was signed before is not touched.
+    pub(super) from: String,
+    /// Why, as who revoked it says.
+    pub(super) reason: String,
+    /// Who that is.
+    pub(super) by: String,
+    /// Where it was read.
+    place: String,
+    /// The signed statement, to be judged again.
+    evidence: Evidence,
+}
+
+/// All that were honoured.
+pub(crate) fn revocations(asked: &Asked) -> Vec<Revoked> {
+    let both = asked.revocations.known().signed.iter().zip(&asked.revocations.bundles);
+    both.map(|(known, (place, bytes))| Revoked {
+        revoked: known.revocation.revoked.to_string(),
+        from: known.revocation.from.to_string(),
+        reason: known.revocation.reason.clone(),
+        by: known.by.to_string(),
+        place: place.clone(),
+        evidence: Evidence::of(&Form::Bundle(bytes.clone().into())),
+    })
+    .collect()
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -65,29 +105,51 @@ impl AskedFor {
             require: asked.need,
             log: must(asked.policy.log),
             sct: must(asked.policy.sct),
+            revoked_by: Revoking {
+                keys: asked.revocations.revokers.keys.iter().map(key).collect(),
+                identities: asked.revocations.revokers.identities.iter().map(identity).collect(),
+            },
         }
     }
 
-    /// Reads them again, with whom to believe.
-    pub(crate) fn asked(&self, (root, root_json): (TrustedRoot, Vec<u8>)) -> Result<Asked, String> {
+    /// Reads them again, with whom to believe and what was revoked, as if it were `now` (Unix seconds).
+    pub(crate) fn asked(
+        &self,
+        (root, root_json): (TrustedRoot, Vec<u8>),
+        revoked: &[Revoked],
+        now: u64,
+    ) -> Result<Asked, String> {
         let key = |key: &Key| {
             STANDARD.decode(&key.spki).map_err(|_| format!("asked.keys: {} is not base64", key.sha256))
         };
-        let keys = self.keys.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+        let keys = |keys: &[Key]| keys.iter().map(key).collect::<Result<Vec<_>, _>>();
         let identity = |identity: &Identity| {
             Ok::<_, String>(IdentityPattern {
                 issuer: pattern(&identity.issuer)?,
                 subject: pattern(&identity.subject)?,
             })
         };
-        let identities = self.identities.iter().map(identity).collect::<Result<Vec<_>, _>>()?;
+        let identities =
+            |identities: &[Identity]| identities.iter().map(identity).collect::<Result<Vec<_>, _>>();
+        let revokers = Revokers {
+            keys: keys(&self.revoked_by.keys)?,
+            identities: identities(&self.revoked_by.identities)?,
+        };
+        let (keys, identities) = (keys(&self.keys)?, identities(&self.identities)?);
         let who = keys.iter().map(|key| Who::Key(sha256(key)));
         let who = who.chain(identities.iter().cloned().map(Who::Identity)).collect();
         let requires = Requires::new(self.require, who).map_err(|error| format!("asked.require: {error}"))?;
         let need = |must| if must == Must::Required { Need::Required } else { Need::NotRequired };
         let policy =
             Policy { keys, identities, content: Content::Any, log: need(self.log), sct: need(self.sct) };
-        Ok(Asked { policy, requires, need: self.require, root, root_json })
+        let bundles = revoked.iter().enumerate().map(|(at, revoked)| match revoked.evidence.form()? {
+            Form::Bundle(bytes) => Ok((revoked.place.clone(), bytes.to_vec())),
+            Form::Layer { .. } => Err(format!("revocations[{at}]: a bundle was expected")),
+        });
+        let bundles = bundles.collect::<Result<Vec<_>, String>>()?;
+        let revocations = Revocations::judge(bundles, revokers, &policy, &root, now)
+            .map_err(|problem| format!("revocations: {problem}"))?;
+        Ok(Asked { policy, requires, need: self.require, root, root_json, revocations })
     }
 
     /// For a person, a line for each.
@@ -111,6 +173,10 @@ impl AskedFor {
         let mut lines: Vec<String> = keys.chain(identities).collect();
         if self.require > 1 {
             lines.push(format!("{} different ones of them must have signed", self.require));
+        }
+        let revokers = self.revoked_by.keys.len() + self.revoked_by.identities.len();
+        if revokers > 0 {
+            lines.push(format!("{revokers} others may revoke what they signed"));
         }
         lines.extend(without.map(|(_, text)| text.to_owned()));
         lines

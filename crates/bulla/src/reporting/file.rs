@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Row;
 
 /// The members before the images, in their order.
-pub(crate) const HEAD: [&str; 11] = [
+pub(crate) const HEAD: [&str; 12] = [
     "schema",
     "generated_at",
     "generator",
@@ -25,6 +25,7 @@ pub(crate) const HEAD: [&str; 11] = [
     "totals",
     "signers",
     "logs",
+    "revocations",
     "controls",
 ];
 
@@ -291,3 +292,70 @@ const DIGESTS: &str = "\"digests\":";
 const SEAL: &str = "\"seal\":";
 const LONGEST_LINE: u64 = 256 << 20;
 const MOST_LINES: usize = 200_000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(names: &[String]) -> Vec<u8> {
+        let mut spool = Spool::new(None).expect("a file");
+        for name in names {
+            spool.add(&Row::unknown(name.clone(), "why".to_owned(), "then")).expect("is written");
+        }
+        let mut out = Vec::new();
+        write(&mut out, &HEAD.map(|name| (name, json!({ "of": name }))), &mut spool).expect("is written");
+        out
+    }
+
+    fn opened(bytes: &[u8]) -> Result<(Contents, tempfile::NamedTempFile), Vec<Broken>> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), bytes).expect("is written");
+        Contents::open(file.path()).expect("is read").map(|contents| (contents, file))
+    }
+
+    #[test]
+    fn what_is_written_is_read_line_by_line() {
+        for count in [0, 1, 3] {
+            let names: Vec<_> = (0..count).map(|n| format!("image\n{n}")).collect();
+            let bytes = written(&names);
+            let document: Value = serde_json::from_slice(&bytes).expect("any program reads it");
+            assert_eq!(document["images"].as_array().map(Vec::len), Some(count));
+            let (contents, _file) = opened(&bytes).expect("is whole");
+            assert_eq!(contents.images, count);
+            let head = contents.head().expect("is read").expect("is there");
+            assert_eq!(head.len(), HEAD.len());
+            let mut read = Vec::new();
+            contents.rows(|_, row| Ok(read.push(row.expect("is one").image_ref))).expect("is read");
+            assert_eq!(read, names);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_single_change_goes_unnoticed(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+            let mut bytes = written(&["a".to_owned(), "b".to_owned()]);
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let broken = opened(&bytes).expect_err("is noticed");
+            prop_assert!(!broken.is_empty() && broken.iter().all(|broken| !broken.member.is_empty()));
+        }
+
+        #[test]
+        fn any_lines_are_read_or_refused(lines in prop::collection::vec("\\PC{0,40}", 0..30), sealed in any::<bool>()) {
+            let mut text = lines.join("\n");
+            if sealed {
+                let digests: Vec<_> = lines.iter().map(|line| sha256(line.as_bytes()).to_string()).collect();
+                let digests = format!("{DIGESTS}{},", json!(digests));
+                text = format!("{text}\n{digests}\n{SEAL}\"{}\"\n}}\n", sha256(digests.as_bytes()));
+            }
+            if let Ok((contents, _file)) = opened(text.as_bytes()) {
+                let _read = contents.head().expect("is read");
+                contents.rows(|_, _| Ok(())).expect("is read");
+            }
+        }
+    }
+}

@@ -13,7 +13,7 @@
 //! | `controls` | what it is evidence for |
 //! | `file` | the lines of the JSON, and the digest of each |
 //! | `recheck` | the judgement of a report |
-//! | `human`, `table`, `page`, `chart` | the same for people, spreadsheets and printers |
+//! | `human`, `table`, `page`, `chart`, `findings` | the same for people, spreadsheets, printers and pages of findings |
 //! | `out` | files that appear whole |
 
 mod asked;
@@ -22,6 +22,7 @@ mod consistency;
 mod controls;
 mod evidence;
 mod file;
+mod findings;
 mod human;
 mod named;
 mod out;
@@ -32,10 +33,11 @@ mod stock;
 mod survey;
 mod table;
 
-pub(crate) use asked::AskedFor;
+pub(crate) use asked::{AskedFor, revocations};
 pub(crate) use consistency::prove;
 pub(crate) use controls::{ABOUT, pointers};
 pub(crate) use file::{Contents, HEAD, Spool, write as write_json};
+pub(crate) use findings::findings;
 pub(crate) use human::human;
 pub(crate) use named::{NamedArgs, named};
 pub(crate) use out::{atomically, sha256_file};

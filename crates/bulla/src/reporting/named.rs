@@ -196,7 +196,7 @@ impl All {
         });
         let mut tags = tags.by_ref().buffered(AT_ONCE);
         while let Some((name, listed)) = tags.next().await {
-            let listed = match listed {
+            let mut listed = match listed {
                 Ok(listed) => listed.unwrap_or_default(),
                 // Nobody knows what is there: that is said, and not that there is nothing.
                 Err(problem) => {
@@ -204,6 +204,8 @@ impl All {
                     continue;
                 }
             };
+            // Not every registry sorts them, and two reports are to be compared.
+            listed.sort_unstable();
             for tag in listed.iter().filter(|tag| !is_made_of_digest(tag)) {
                 let short = format!("{name}:{tag}");
                 if !globs.is_empty() && !globs.iter().any(|glob| glob.matches(&short)) {

@@ -5,11 +5,13 @@ use std::io::{self, Write};
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::asked::Revoked;
 use super::controls::{ABOUT, Pointer};
 use super::file::Spool;
 use super::row::{Row, Status, Validity};
 use super::stock::Summary;
 use super::{chart, human};
+use crate::text::printable;
 
 /// What stands on the page beside the rows.
 pub(crate) struct Page<'a> {
@@ -18,6 +20,7 @@ pub(crate) struct Page<'a> {
     /// On which terms it was judged, a line each.
     pub(crate) terms: &'a [String],
     pub(crate) summary: &'a Summary,
+    pub(crate) revocations: &'a [Revoked],
     pub(crate) controls: &'a [Pointer],
     /// Name and SHA-256 of the JSON report that the page was made with, which has the evidence.
     pub(crate) evidence: Option<(String, String)>,
@@ -25,7 +28,8 @@ pub(crate) struct Page<'a> {
 
 /// Writes the page, row by row.
 pub(crate) fn page(out: &mut impl Write, page: &Page<'_>, spool: &mut Spool) -> io::Result<()> {
-    let mut write = |markup: Markup| out.write_all(markup.into_string().as_bytes());
+    // Escaping is the library's; characters that HTML does not have at all are not its business.
+    let mut write = |markup: Markup| out.write_all(printable(&markup.into_string()).as_bytes());
     write(
         html! { (DOCTYPE) (PreEscaped("<html lang=\"en\">")) (head()) (PreEscaped("<body><main>")) (top(page)) },
     )?;
@@ -35,7 +39,7 @@ pub(crate) fn page(out: &mut impl Write, page: &Page<'_>, spool: &mut Spool) -> 
     ))?;
     spool.rows(|row| write(image(&row)))?;
     write(
-        html! { (PreEscaped("</tbody></table></section>")) (bottom(page)) (PreEscaped("</main></body></html>\n")) },
+        html! { (PreEscaped("</tbody></table></section>")) (bottom(page)) (PreEscaped("</main></body></html>")) },
     )
 }
 
@@ -155,6 +159,12 @@ fn bottom(page: &Page<'_>) -> Markup {
                     }
                 }
             }
+        }
+        section { h2 { "Revocations" }
+            @if page.revocations.is_empty() { p { "None were named." } }
+            ul { @for revoked in page.revocations {
+                li { (revoked.revoked) ", since " (revoked.from) ", by " (revoked.by) ": " (revoked.reason) }
+            } }
         }
         section { h2 { "Logs" }
             ul { @for log in &page.summary.logs { li { (human::health(log)) } } }

@@ -6,14 +6,15 @@ use std::num::NonZero;
 
 use bulla_claims::judge::TrustedRoot;
 use bulla_tlog::{Hash, sha256};
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
-use super::asked::AskedFor;
+use super::asked::{self, AskedFor, Revoked};
 use super::file::{Broken, Contents, HEAD};
 use super::row::{Entry, Row};
 use super::stock::{Consistency, LogMet, Stock, Summary};
 use super::{SCHEMA, consistency};
-use crate::verification::Asked;
+use crate::verification::{Asked, Revocations};
 
 /// Something that does not hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,7 +53,14 @@ pub(crate) struct Recheck {
 }
 
 /// Judges a report again, as if it were the time that it says it was made, which must not be after `now` (Unix seconds).
-pub(crate) fn recheck(contents: &Contents, own: (TrustedRoot, Vec<u8>), now: u64) -> io::Result<Recheck> {
+///
+/// Beside the revocations that the report carries along, those that the reader knows of count.
+pub(crate) fn recheck(
+    contents: &Contents,
+    own: (TrustedRoot, Vec<u8>),
+    revocations: Option<&Revocations>,
+    now: u64,
+) -> io::Result<Recheck> {
     let mut recheck = Recheck::default();
     let head = match contents.head()? {
         Ok(head) => head,
@@ -68,7 +76,7 @@ pub(crate) fn recheck(contents: &Contents, own: (TrustedRoot, Vec<u8>), now: u64
         return Ok(recheck);
     }
     recheck.generated_at = member("generated_at").as_str().unwrap_or_default().to_owned();
-    let made = recheck.generated_at.parse::<jiff::Timestamp>().ok();
+    let made = recheck.generated_at.parse::<Timestamp>().ok();
     let made = made.and_then(|time| u64::try_from(time.as_second()).ok());
     let Some(made) = made.filter(|made| *made <= now) else {
         recheck.found(
@@ -80,7 +88,15 @@ pub(crate) fn recheck(contents: &Contents, own: (TrustedRoot, Vec<u8>), now: u64
     recheck.roots(member("trusted_root"), &own.1);
     let asked =
         serde_json::from_value::<AskedFor>(member("asked").clone()).map_err(|error| error.to_string());
-    let asked = match asked.and_then(|asked| Ok((asked.lines(), asked.asked(own)?))) {
+    let revoked = serde_json::from_value::<Vec<Revoked>>(member("revocations").clone());
+    let revoked = revoked.map_err(|error| format!("revocations: {error}"));
+    let asked = asked.and_then(|asked| Ok((asked.lines(), asked.asked(own, &revoked?, made)?)));
+    let asked = match asked {
+        // What is said of the revocations follows from them.
+        Ok((_, asked)) if json!(asked::revocations(&asked)) != *member("revocations") => {
+            recheck.found("revocations", "are not what the signed statements in them say");
+            return Ok(recheck);
+        }
         Ok((lines, asked)) => {
             recheck.terms = lines;
             asked
@@ -90,6 +106,7 @@ pub(crate) fn recheck(contents: &Contents, own: (TrustedRoot, Vec<u8>), now: u64
             return Ok(recheck);
         }
     };
+    let terms = Terms { asked: &asked, revocations, now: made };
     let mut stock = Stock::default();
     let mut waiting: Vec<(usize, Row)> = Vec::new();
     contents.rows(|at, row| {
@@ -98,11 +115,11 @@ pub(crate) fn recheck(contents: &Contents, own: (TrustedRoot, Vec<u8>), now: u64
             Err(broken) => recheck.findings.push(broken.into()),
         }
         if waiting.len() >= AT_ONCE {
-            recheck.rows(std::mem::take(&mut waiting), &asked, made, &mut stock);
+            recheck.rows(std::mem::take(&mut waiting), terms, &mut stock);
         }
         Ok(())
     })?;
-    recheck.rows(waiting, &asked, made, &mut stock);
+    recheck.rows(waiting, terms, &mut stock);
     recheck.summary(stock.summary(), member);
     Ok(recheck)
 }
@@ -127,7 +144,7 @@ impl Recheck {
     }
 
     /// Judges some rows again, on all cores, and counts them.
-    fn rows(&mut self, rows: Vec<(usize, Row)>, asked: &Asked, now: u64, stock: &mut Stock) {
+    fn rows(&mut self, rows: Vec<(usize, Row)>, terms: Terms<'_>, stock: &mut Stock) {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let share = rows.len().div_ceil(cores).max(1);
         let mut again = Vec::with_capacity(rows.len());
@@ -136,7 +153,7 @@ impl Recheck {
                 .chunks(share)
                 .map(|rows| {
                     scope.spawn(move || {
-                        rows.iter().map(|(at, row)| (*at, judged_again(row, asked, now))).collect::<Vec<_>>()
+                        rows.iter().map(|(at, row)| (*at, judged_again(row, terms))).collect::<Vec<_>>()
                     })
                 })
                 .collect();
@@ -185,6 +202,14 @@ impl Recheck {
     }
 }
 
+/// On which terms, whose revocations besides, and as if it were which time.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    asked: &'a Asked,
+    revocations: Option<&'a Revocations>,
+    now: u64,
+}
+
 struct Again {
     row: Row,
     judged: u64,
@@ -193,7 +218,7 @@ struct Again {
 }
 
 /// The row as the evidence in it has it.
-fn judged_again(written: &Row, asked: &Asked, now: u64) -> Again {
+fn judged_again(written: &Row, Terms { asked, revocations, now }: Terms<'_>) -> Again {
     let mut again = Again { row: written.clone(), judged: 0, without: 0, problems: Vec::new() };
     let hash = written.digest.as_deref().and_then(|digest| Hash::from_hex(digest.strip_prefix("sha256:")?));
     let mut judged = Vec::with_capacity(written.entries.len());
@@ -208,8 +233,20 @@ fn judged_again(written: &Row, asked: &Asked, now: u64) -> Again {
             ));
             continue;
         };
-        let found = form.judge(hash, asked, now);
+        let mut found = form.judge(hash, asked, now);
+        let time =
+            i64::try_from(now).ok().and_then(|now| Timestamp::from_second(now).ok()).unwrap_or_default();
+        for known in [Some(&asked.revocations), revocations].into_iter().flatten() {
+            found.weigh_revocations(&known.known(), time);
+        }
+        // What a log was asked is not in the report. It can only have made things worse, and stays as it was written.
+        let searched =
+            entry.problem.take().filter(|problem| problem.starts_with(REVOKED) && found.verified());
+        if let Some(problem) = &searched {
+            found.revocations_unknown(problem);
+        }
         *entry = Entry::of(std::mem::take(&mut entry.place), &found, &form);
+        entry.problem = searched.or(entry.problem.take());
         again.judged += 1;
         judged.push(found);
     }
@@ -253,13 +290,13 @@ fn short(value: &Value) -> String {
     }
 }
 
+/// How the problem of something that was revoked begins.
+const REVOKED: &str = "revocation: ";
 const AT_ONCE: usize = 256;
 const MOST_FINDINGS: usize = 1000;
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -56,7 +56,8 @@ async fn row(named: Named, asked: &Asked, now: u64, keep: Keep, generated_at: &s
         Ok(image) => match image.manifest().await {
             Err(error) => Row::unknown(text, error.to_string(), generated_at),
             Ok(manifest) => {
-                let found = Found::of_image(&image, &manifest, asked, now).await;
+                let mut found = Found::of_image(&image, &manifest, asked, now).await;
+                asked.revocations.weigh(&mut found, &asked.root).await;
                 let mut row = Row::unknown(text, String::new(), generated_at);
                 row.digest = Some(manifest.digest.to_string());
                 fill(&mut row, found, asked, keep);

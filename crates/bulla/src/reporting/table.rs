@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::file::Spool;
 use super::row::{Row, Validity};
+use crate::text::printable;
 
 const COLUMNS: [&str; 18] = [
     "image_ref",
@@ -78,11 +79,8 @@ fn record(row: &Row) -> [String; COLUMNS.len()] {
 
 /// A cell that no spreadsheet takes for a formula: names and reasons are what strangers wrote.
 fn harmless(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        format!("'{cell}")
-    } else {
-        cell.to_owned()
-    }
+    let cell = printable(cell);
+    if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell }
 }
 
 #[cfg(test)]
@@ -95,6 +93,7 @@ mod tests {
             ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
             ("@SUM(1)", "'@SUM(1)"),
             ("-1", "'-1"),
+            ("\t=1", "\u{fffd}=1"),
             ("a=b", "a=b"),
             ("", ""),
         ] {

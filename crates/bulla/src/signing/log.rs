@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bulla_claims::attestation::encoding;
+use bulla_claims::attestation::{REVOCATION, Statement, encoding};
 use bulla_claims::keys::{pem, public_key_pem};
 use bulla_claims::pki::x509::{KeyType, PublicKey};
 use bulla_claims::{HashAlgorithm, Material, Verifier};
@@ -83,7 +83,8 @@ async fn v1(
         }
         SignatureContent::DsseEnvelope(envelope) => {
             materials.artifact = Some(envelope_text(envelope).into_bytes());
-            "dsse"
+            // Of this kind the log keeps the payload too: whoever finds a revocation must be able to read it.
+            if is_revocation(envelope) { "intoto" } else { "dsse" }
         }
         _ => return Err(unknown_content()),
     };
@@ -100,7 +101,11 @@ async fn v1(
     }
     let key = log.key_v1(&entry.log_id)?;
     entry.check(None, &key).map_err(|error| unsound(&error))?;
-    let kind = if kind == DEFAULT_KIND { KindVersion::HashedRekordV001 } else { KindVersion::DsseV001 };
+    let kind = match kind {
+        DEFAULT_KIND => KindVersion::HashedRekordV001,
+        "intoto" => KindVersion::IntotoV002,
+        _ => KindVersion::DsseV001,
+    };
     described(&entry, kind, key.log_id()).map(Some).map_err(|error| unsound(&error))
 }
 
@@ -126,8 +131,14 @@ async fn find_or_add(
     }
 }
 
+/// Whether it is one that verifiers look for in the log.
+fn is_revocation(envelope: &DsseEnvelope) -> bool {
+    Statement::parse(&envelope.payload_type, envelope.payload.as_bytes())
+        .is_ok_and(|statement| statement.predicate_type == REVOCATION)
+}
+
 /// A v1 entry as bundles have it.
-fn described(
+pub(crate) fn described(
     entry: &Entry,
     kind: KindVersion,
     log_id: Hash,

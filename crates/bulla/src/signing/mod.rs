@@ -27,8 +27,9 @@ use jiff::Timestamp;
 pub(crate) use bundle::{Content, Signed, is_message_of, statement_in, statement_of};
 pub(crate) use image::Subject;
 pub(crate) use legacy::Legacy;
+pub(crate) use log::described;
 pub(crate) use pending::Slot;
-pub(crate) use services::Api;
+pub(crate) use services::{Api, Log, Prefer, key_hint};
 pub(crate) use target::{Target, find};
 
 use crate::command::Failure;
@@ -63,8 +64,8 @@ pub(crate) enum Origin {
 
 impl Args {
     /// Reads what there is to read, opens the key or finds the token; a person may be asked to sign in.
-    pub(crate) async fn open(&self) -> Result<Signing, Failure> {
-        let services = self.services.services(Timestamp::now()).await?;
+    pub(crate) async fn open(&self, prefer: Prefer) -> Result<Signing, Failure> {
+        let services = self.services.services(Timestamp::now(), prefer).await?;
         let signer = self.signer.signer(&services).await?;
         Ok(Signing { services, signer })
     }
@@ -79,6 +80,11 @@ impl Signing {
     /// How the log is spoken with, if there is one.
     pub(crate) fn api(&self) -> Option<Api> {
         self.services.log.as_ref().map(|log| log.api)
+    }
+
+    /// The log, if there is one.
+    pub(crate) fn log(&self) -> Option<&Log> {
+        self.services.log.as_ref()
     }
 
     /// Where the log is, if there is one.

@@ -61,6 +61,15 @@ pub(crate) enum Api {
     V2,
 }
 
+/// Which log is taken where several are listed and nothing else is said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Prefer {
+    /// The one with the newest API.
+    Newest,
+    /// One that can be searched: of v1.
+    Searchable,
+}
+
 /// Where to sign.
 #[derive(Debug)]
 pub(crate) struct Services {
@@ -154,7 +163,7 @@ struct TlogKey {
 
 impl Args {
     /// Reads what there is to read, from files or from the server; `now` is when services and keys must be valid.
-    pub(crate) async fn services(&self, now: Timestamp) -> Result<Services, Failure> {
+    pub(crate) async fn services(&self, now: Timestamp, prefer: Prefer) -> Result<Services, Failure> {
         let named = self.rekor_url.is_some() || self.signing_config.is_some();
         let server = match &self.url {
             Some(url) => Some(url.as_str()),
@@ -181,7 +190,7 @@ impl Args {
         if !self.tlog_upload {
             return Ok(services);
         }
-        let (url, api) = self.log(&config, now)?;
+        let (url, api) = self.log(&config, now, prefer)?;
         let root: Root = match (&self.trusted_root, server) {
             (Some(file), _) => from_file(file).await?,
             (None, Some(server)) => from_server(server, "trusted_root.json").await?,
@@ -194,7 +203,7 @@ impl Args {
         Ok(services)
     }
 
-    fn log(&self, config: &Config, now: Timestamp) -> Result<(String, Api), Failure> {
+    fn log(&self, config: &Config, now: Timestamp, prefer: Prefer) -> Result<(String, Api), Failure> {
         if let Some(url) = &self.rekor_url {
             return Ok((url.trim_end_matches('/').to_owned(), self.log_api.unwrap_or(Api::V1)));
         }
@@ -203,7 +212,12 @@ impl Args {
             Some(Api::V2) => version == 2,
             None => matches!(version, 1 | 2),
         };
-        let Some(service) = newest(&config.rekor_tlog_urls, now, wanted) else {
+        let searched = |version: u32| version == 1 && wanted(version);
+        let first = match prefer {
+            Prefer::Newest => None,
+            Prefer::Searchable => newest(&config.rekor_tlog_urls, now, searched),
+        };
+        let Some(service) = first.or_else(|| newest(&config.rekor_tlog_urls, now, wanted)) else {
             let api = self.log_api.map_or("v1 or v2", Api::name);
             return Err(Failure::usage(format!("no log with API {api} is listed that takes entries now")));
         };

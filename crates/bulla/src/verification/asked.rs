@@ -7,10 +7,12 @@ use bulla_claims::identity::{IdentityPattern, Pattern, PatternError, Requires, W
 use bulla_claims::judge::{Content, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot};
 use bulla_tlog::sha256;
 
+use super::revocations::{self, Revocations};
 use crate::command::Failure;
 use crate::keys::{Passwords, verification_key};
 use crate::registry::Args as RegistryArgs;
 use crate::target::read_small;
+use crate::text::subject_and_issuer;
 use crate::verification::Answer;
 
 /// Options of every command that verifies signatures.
@@ -46,6 +48,8 @@ pub(crate) struct Terms {
     pub(crate) trust: Trust,
     #[command(flatten)]
     signers: Signers,
+    #[command(flatten)]
+    revocations: revocations::Args,
 }
 
 /// Who may have signed.
@@ -101,6 +105,7 @@ pub(crate) struct Asked {
     pub(crate) root: TrustedRoot,
     /// The bytes of the trusted root, for who hands on what was believed.
     pub(crate) root_json: Vec<u8>,
+    pub(crate) revocations: Revocations,
 }
 
 impl Args {
@@ -117,12 +122,7 @@ impl Terms {
         let passwords = Passwords::new(None);
         let mut keys = Vec::new();
         for reference in &self.signers.key {
-            // A token in hardware is no service.
-            if offline && key::is_uri(reference) && !reference.starts_with("pkcs11:") {
-                let problem = "with --offline nobody is asked for it, name a file with the public key";
-                return Err(Failure::usage(format!("--key {reference}: {problem}")));
-            }
-            keys.push(verification_key(reference, &passwords).await?.spki().to_vec());
+            keys.push(public_key("--key", reference, &passwords, offline).await?);
         }
         if keys.is_empty() && identities.is_empty() {
             return Err(Failure::usage(
@@ -139,7 +139,8 @@ impl Terms {
         let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
         let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
         let policy = Policy { keys, identities, content, log, sct };
-        Ok(Asked { policy, requires, need, root, root_json })
+        let revocations = self.revocations.read(&policy, &root, offline).await?;
+        Ok(Asked { policy, requires, need, root, root_json, revocations })
     }
 }
 
@@ -188,17 +189,32 @@ impl Signers {
         };
         for text in &self.identity {
             let refused = |problem: String| Failure::usage(format!("--identity {text}: {problem}"));
-            let (subject, issuer) = text.rsplit_once('=').ok_or_else(|| {
-                refused(
-                    "SUBJECT=ISSUER was expected, such as alice@example.org=https://accounts.example.org"
-                        .into(),
-                )
-            })?;
-            let exact = |text| Pattern::exact(text).map_err(|error| refused(error.to_string()));
-            identities.push(IdentityPattern { issuer: exact(issuer)?, subject: exact(subject)? });
+            identities.push(exactly(text).map_err(refused)?);
         }
         Ok(identities)
     }
+}
+
+/// The public key that a reference names, DER.
+pub(super) async fn public_key(
+    option: &str,
+    reference: &str,
+    passwords: &Passwords,
+    offline: bool,
+) -> Result<Vec<u8>, Failure> {
+    // A token in hardware is no service.
+    if offline && key::is_uri(reference) && !reference.starts_with("pkcs11:") {
+        let problem = "with --offline nobody is asked for it, name a file with the public key";
+        return Err(Failure::usage(format!("{option} {reference}: {problem}")));
+    }
+    Ok(verification_key(reference, passwords).await?.spki().to_vec())
+}
+
+/// The pattern of one identity, `SUBJECT=ISSUER`.
+pub(super) fn exactly(text: &str) -> Result<IdentityPattern, String> {
+    let (subject, issuer) = subject_and_issuer(text)?;
+    let exact = |text: &str| Pattern::exact(text).map_err(|error| error.to_string());
+    Ok(IdentityPattern { issuer: exact(&issuer)?, subject: exact(&subject)? })
 }
 
 type Reader = fn(&str) -> Result<Pattern, PatternError>;

@@ -8,9 +8,13 @@ mod findings;
 mod found;
 mod junit;
 mod report;
+mod revocations;
+mod searched;
 
 pub(crate) use answer::Answer;
 pub(crate) use asked::{Args, Asked, Terms};
 pub(crate) use cosign::{NO_IMAGE, OTHER};
+pub(crate) use findings::{NOT_VERIFIED, SIGNATURE_NOT_ACCEPTED, UNDETERMINED};
 pub(crate) use found::{Candidate, Form, Found, Unread};
 pub(crate) use report::Report;
+pub(crate) use revocations::{Revocations, Revokers};

@@ -23,7 +23,11 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new() -> Self {
-        let dir = TempDir::new().expect("a directory");
+        Self::inside(TempDir::new().expect("a directory"))
+    }
+
+    /// In a directory that may outlive it.
+    pub(crate) fn inside(dir: TempDir) -> Self {
         let maker = Maker::new();
         fs::write(dir.path().join("root.json"), maker.trusted_root(&[])).expect("writes");
         fs::write(dir.path().join("key.pub"), maker.pem()).expect("writes");
@@ -49,22 +53,38 @@ impl Layout {
 
     /// A new image under a tag.
     pub(crate) fn image(&mut self, tag: &str) -> Hash {
+        let hash = self.unlisted(tag);
+        self.write_index();
+        hash
+    }
+
+    /// The same, for who makes many and writes the list at the end.
+    pub(crate) fn unlisted(&mut self, tag: &str) -> Hash {
         let config = self.blob("application/vnd.oci.image.config.v1+json", b"{}");
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [], "annotations": { "made.for": tag },
         });
-        self.list(&manifest, tag)
+        self.add(&manifest, tag)
     }
 
     /// Lists a manifest under a tag.
     pub(crate) fn list(&mut self, manifest: &Value, tag: &str) -> Hash {
+        let hash = self.add(manifest, tag);
+        self.write_index();
+        hash
+    }
+
+    fn add(&mut self, manifest: &Value, tag: &str) -> Hash {
         let bytes = manifest.to_string();
         let mut entry = self.blob(MANIFEST, bytes.as_bytes());
         entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
         self.listed.push(entry);
+        sha256(bytes.as_bytes())
+    }
+
+    pub(crate) fn write_index(&self) {
         let index = json!({ "schemaVersion": 2, "manifests": self.listed });
         fs::write(self.file("images/index.json"), index.to_string()).expect("writes");
-        sha256(bytes.as_bytes())
     }
 
     /// A bundle that refers to an image.

@@ -12,5 +12,6 @@ mod real;
 #[allow(dead_code, unused_imports, reason = "the program's own; what is tested here is a part")]
 #[path = "../../src/registry/mod.rs"]
 mod registry;
+mod reporting;
 mod tokens;
 mod verifying;

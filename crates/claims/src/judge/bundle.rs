@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla_tlog::sha256;
+use jiff::Timestamp;
 use sigstore_verify::types::bundle::VerificationMaterialContent as Material;
 use sigstore_verify::types::{Artifact as Given, Bundle, DerPublicKey, Sha256Hash, SignatureContent};
 use sigstore_verify::{
@@ -108,19 +109,25 @@ impl Judgement<'_> {
             },
         );
         checks.note(PROFILE, profile(&certificate));
-        let signed = Signed { spki: spki.to_vec(), identity: identity.ok(), entry: self.entry() };
+        let signed = Signed {
+            spki: spki.to_vec(),
+            identity: identity.ok(),
+            entry: self.entry(),
+            more_entries: self.more_entries(),
+        };
         let policy = VerificationPolicy::any_identity();
         let policy = if self.policy.sct == Need::Required { policy } else { policy.skip_sct() };
         let policy = if self.is_logged() { policy } else { policy.skip_tlog_unsafe() };
         let verified = self.own(&mut checks, By::Certificate { der, spki }, &policy);
+        let mut times = Vec::new();
         if let Some(verified) = verified {
             checks.note(CERTIFICATE, Ok(certificate_evidence(&certificate, &verified)));
-            self.times(&mut checks, &verified);
+            times = self.times(&mut checks, &verified);
         }
         if self.policy.sct == Need::NotRequired {
             checks.skip(SCT, "not asked for");
         }
-        checks.finish(Some(signed), self.statement().ok().flatten())
+        Judged { times, ..checks.finish(Some(signed), self.statement().ok().flatten()) }
     }
 
     fn by_key(&self, spki: &[u8]) -> Judged {
@@ -132,11 +139,15 @@ impl Judgement<'_> {
         }
         let policy = PublicKeyVerificationPolicy::new(DerPublicKey::new(spki.to_vec()));
         let policy = if self.is_logged() { policy } else { policy.skip_tlog_unsafe() };
-        if let Some(verified) = self.own(&mut checks, By::Key(spki), &policy) {
-            self.times(&mut checks, &verified);
-        }
-        let signed = Signed { spki: spki.to_vec(), identity: None, entry: self.entry() };
-        checks.finish(Some(signed), self.statement().ok().flatten())
+        let verified = self.own(&mut checks, By::Key(spki), &policy);
+        let times = verified.map(|verified| self.times(&mut checks, &verified)).unwrap_or_default();
+        let signed = Signed {
+            spki: spki.to_vec(),
+            identity: None,
+            entry: self.entry(),
+            more_entries: self.more_entries(),
+        };
+        Judged { times, ..checks.finish(Some(signed), self.statement().ok().flatten()) }
     }
 
     /// The checks that are the same for both, and what the crate says.
@@ -198,7 +209,7 @@ impl Judgement<'_> {
         }
     }
 
-    fn times(&self, checks: &mut Checks, verified: &VerificationResult) {
+    fn times(&self, checks: &mut Checks, verified: &VerificationResult) -> Vec<Timestamp> {
         let times = verified.verified_timestamps();
         let stamps = self.bundle.verification_material.timestamp_verification_data.rfc3161_timestamps.len();
         // The crate puts timestamps first where there is a certificate, and last where there is none.
@@ -209,7 +220,7 @@ impl Judgement<'_> {
         let named = |n| if stamped.contains(&n) { "timestamp" } else { "integrated time" };
         if times.is_empty() {
             checks.skip(TIME, "no clock saw the signature; a key has no end that it would matter for");
-            return;
+            return Vec::new();
         }
         checks.note(
             TIME,
@@ -218,6 +229,7 @@ impl Judgement<'_> {
                 None => Ok(times.iter().enumerate().map(|(n, time)| (named(n), time.to_string())).collect()),
             },
         );
+        times.to_vec()
     }
 
     fn form(&self) -> Vec<(&'static str, String)> {
@@ -230,6 +242,10 @@ impl Judgement<'_> {
 
     fn entry(&self) -> Option<crate::identity::LoggedAs> {
         self.bundle.verification_material.tlog_entries.first().and_then(logged_as)
+    }
+
+    fn more_entries(&self) -> Vec<crate::identity::LoggedAs> {
+        self.bundle.verification_material.tlog_entries.iter().skip(1).filter_map(logged_as).collect()
     }
 
     /// The statement, if what is signed is an envelope. Its type is looked at before its content is.
@@ -247,11 +263,10 @@ impl Judgement<'_> {
         let statement = self.statement()?;
         let found = statement.as_ref().map(|statement| statement.predicate_type.as_str());
         let fits = match (&self.policy.content, found) {
-            (Content::Signature, None) => true,
+            (Content::Signature, None) | (Content::Any, _) => true,
             (Content::Signature, Some(found)) => found == COSIGN_SIGN,
             (Content::Attestation(_), None) => false,
             (Content::Attestation(wanted), Some(found)) => wanted.matches(found),
-            (Content::Any, _) => true,
         };
         let expected = &self.policy.content;
         let said =

@@ -1,7 +1,14 @@
 //! What was checked and what came of it.
 
+use std::fmt;
+
+use bulla_tlog::sha256;
+use jiff::Timestamp;
+
 use crate::attestation::Statement;
 use crate::identity::{Identity, LoggedAs, Signer};
+use crate::keys::{Material, pem, public_key_pem};
+use crate::pki::x509::PublicKey;
 
 /// One step of a judgement.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,7 +34,7 @@ pub enum Outcome {
 
 impl Check {
     /// All checks, in the order in which they are told.
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 16] = [
         SHAPE,
         KEY,
         CONTENT,
@@ -42,6 +49,8 @@ impl Check {
         PROMISE,
         SIGNATURE,
         ARTIFACT,
+        CONSISTENCY,
+        REVOCATION,
     ];
 }
 
@@ -74,6 +83,11 @@ pub(super) const SIGNATURE: &str = "signature";
 /// Whether it is over the artifact.
 pub(super) const ARTIFACT: &str = "artifact";
 
+/// Whether the log that has each entry keeps to what else is known of its past.
+pub(super) const CONSISTENCY: &str = "consistency";
+/// Whether somebody who may took it back.
+pub(super) const REVOCATION: &str = "revocation";
+
 /// What was judged of one signature.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Judged {
@@ -83,6 +97,8 @@ pub struct Judged {
     pub signed: Option<Signed>,
     /// The statement that is signed, if it is one.
     pub statement: Option<Statement>,
+    /// When trusted clocks saw the signature. None if no clock did, or if it was not reached.
+    pub times: Vec<Timestamp>,
 }
 
 /// By whom something was signed, and where that is written down.
@@ -94,12 +110,35 @@ pub struct Signed {
     pub identity: Option<Identity>,
     /// The first entry of a log.
     pub entry: Option<LoggedAs>,
+    /// The entries after it.
+    pub more_entries: Vec<LoggedAs>,
 }
 
 impl Signed {
     /// The same, lent.
     pub fn signer(&self) -> Signer<'_> {
         Signer { spki: &self.spki, identity: self.identity.as_ref(), entry: self.entry }
+    }
+}
+
+impl Signed {
+    /// Who a signature would be by, if it holds: what its certificate or key says, judged by nobody.
+    pub fn claimed(material: &Material) -> Option<Self> {
+        let (pem, identity) = match material {
+            Material::Certificate(der) => (pem("CERTIFICATE", der), Identity::from_certificate(der).ok()),
+            Material::PublicKey(spki) => (public_key_pem(spki), None),
+        };
+        let key = PublicKey::parse(pem.as_bytes()).ok()?;
+        Some(Self { spki: key.spki().to_vec(), identity, entry: None, more_entries: Vec::new() })
+    }
+}
+
+impl fmt::Display for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.identity {
+            Some(identity) => identity.fmt(f),
+            None => write!(f, "the key of sha256 {}", sha256(&self.spki)),
+        }
     }
 }
 
@@ -112,6 +151,15 @@ impl Judged {
     /// The check that failed first.
     pub fn failed(&self) -> Option<&Check> {
         self.checks.iter().find(|check| matches!(check.outcome, Outcome::Failed(_)))
+    }
+
+    /// Puts what came of one of the checks that are made after the others. A signature that is not verified stays as it was.
+    pub(super) fn put(&mut self, check: Check) {
+        if self.verified()
+            && let Some(made) = self.checks.iter_mut().find(|made| made.name == check.name)
+        {
+            *made = check;
+        }
     }
 
     /// What came of one check.
@@ -165,11 +213,17 @@ impl Checks {
                 name,
                 outcome: match first {
                     Some(first) => Outcome::Skipped(format!("not reached, {first} failed")),
+                    None if *name == CONSISTENCY => {
+                        Outcome::Skipped("nothing else is known of the log".to_owned())
+                    }
+                    None if *name == REVOCATION => {
+                        Outcome::Skipped("no revocations were looked at".to_owned())
+                    }
                     None => Outcome::Failed("was not made".to_owned()),
                 },
                 evidence: Vec::new(),
             })
         });
-        Judged { checks: checks.collect(), signed, statement }
+        Judged { checks: checks.collect(), signed, statement, times: Vec::new() }
     }
 }

@@ -45,7 +45,10 @@ mod tests {
         for name in Check::NAMES {
             checks.note(name, came.map(|()| Vec::new()).map_err(str::to_owned));
         }
-        checks.finish(Some(Signed { spki: key.to_vec(), identity: None, entry: None }), None)
+        checks.finish(
+            Some(Signed { spki: key.to_vec(), identity: None, entry: None, more_entries: Vec::new() }),
+            None,
+        )
     }
 
     #[test]
