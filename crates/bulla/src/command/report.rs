@@ -66,12 +66,12 @@ struct Make {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT", help_heading = "The report")]
     fail_on: Vec<FailOn>,
     #[command(flatten)]
-    sign: Sign,
+    signature: Signature,
 }
 
 /// By whom the report is signed.
 #[derive(clap::Args)]
-struct Sign {
+struct Signature {
     /// Sign the JSON report and log the signature, as `bulla sign FILE` does; the bundle is written beside it
     #[arg(long, help_heading = "The report's signature")]
     sign: bool,
@@ -163,7 +163,7 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
         .map(|file| Ok((file.as_path(), form_of(file)?)))
         .collect::<Result<Vec<_>, Failure>>()?;
     let signed = forms.iter().find(|(_, form)| *form == Form::Json).map(|(file, _)| *file);
-    if args.sign.sign && signed.is_none() {
+    if args.signature.sign && signed.is_none() {
         return Err(Failure::usage("--sign signs the JSON report: name its file with --out FILE.json"));
     }
     let asked = Arc::new(args.terms.read(Content::Any, args.offline).await?);
@@ -211,8 +211,8 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
         .write(args.output.unwrap_or(Form::Human), &mut out, &mut spool, evidence)
         .and_then(|()| out.flush());
     drop(out);
-    if let Some(file) = signed.filter(|_| args.sign.sign) {
-        let bundle = sign(file, &args.sign, args.terms.trust.file()).await?;
+    if let Some(file) = signed.filter(|_| args.signature.sign) {
+        let bundle = sign(file, &args.signature, args.terms.trust.file()).await?;
         tracing::info!(bundle = %bundle.display(), "the report is signed");
     }
     judge(&summary, &args.fail_on)
@@ -332,7 +332,7 @@ struct SigningWords {
 }
 
 /// Signs the report, logs it, and writes the bundle beside it.
-async fn sign(file: &Path, args: &Sign, trusted_root: Option<&Path>) -> Result<PathBuf, Failure> {
+async fn sign(file: &Path, args: &Signature, trusted_root: Option<&Path>) -> Result<PathBuf, Failure> {
     let mut words: Vec<std::ffi::OsString> = vec!["sign".into()];
     let mut say = |name: &str, value: Option<std::ffi::OsString>| {
         words.extend(value.map(|value| [name.into(), value]).into_iter().flatten());
@@ -417,7 +417,8 @@ impl Checked {
             None => format!("the key of sha256 {}", bulla_tlog::sha256(&signed.spki)),
         });
         if verdict(&asked.requires, judged.clone(), found.unread.len()) != Verdict::Verified {
-            let failed = judged.filter_map(|judged| judged.failed()).next();
+            let mut judged = judged;
+            let failed = judged.find_map(|judged| judged.failed());
             let problem = failed.map_or_else(
                 || "is not by enough of those who must have signed".to_owned(),
                 |check| match &check.outcome {

@@ -40,7 +40,8 @@ struct Revoking {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Revoked {
     /// What is revoked.
-    pub(super) revoked: String,
+    #[serde(rename = "revoked")]
+    pub(super) what: String,
     /// Since when: what was signed before is not touched.
     pub(super) from: String,
     /// Why, as who revoked it says.
@@ -57,7 +58,7 @@ pub(crate) struct Revoked {
 pub(crate) fn revocations(asked: &Asked) -> Vec<Revoked> {
     let both = asked.revocations.known().signed.iter().zip(&asked.revocations.bundles);
     both.map(|(known, (place, bytes))| Revoked {
-        revoked: known.revocation.revoked.to_string(),
+        what: known.revocation.revoked.to_string(),
         from: known.revocation.from.to_string(),
         reason: known.revocation.reason.clone(),
         by: known.by.to_string(),

@@ -114,6 +114,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use bulla_tlog::{leaf_hash, node_hash};
 
     use super::super::stock::{Consistency, Head};
@@ -131,7 +133,7 @@ mod tests {
             to: head(2, &node_hash(&one, &two)),
             checkpoints: 2,
             contradiction: None,
-            witnesses: Default::default(),
+            witnesses: BTreeMap::new(),
             consistency: Consistency {
                 status: PROVED.to_owned(),
                 proof: vec![proof.to_base64()],

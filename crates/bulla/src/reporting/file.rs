@@ -186,26 +186,26 @@ impl Contents {
             Some(_) => {}
         }
         let written_text = text(written);
-        let list = written_text.strip_prefix(DIGESTS).and_then(|rest| rest.strip_suffix(','));
-        let list: Option<Vec<String>> = list.and_then(|list| serde_json::from_str(list).ok());
-        let Some(list) = list else {
+        let said = written_text.strip_prefix(DIGESTS).and_then(|rest| rest.strip_suffix(','));
+        let said: Option<Vec<String>> = said.and_then(|said| serde_json::from_str(said).ok());
+        let Some(said) = said else {
             wrong("digests", "is not a list of SHA-256 of the lines, as it was written".to_owned());
             return Ok(Err(broken));
         };
         for (at, is) in digests[..lines].iter().enumerate() {
-            let said = list.get(at);
-            if said.is_none_or(|said| *said != is.to_string()) {
-                let said = said.map_or("nothing", String::as_str);
-                let member = name_of(at, list.len(), &image_at(path, at).unwrap_or_default());
-                wrong(&member, format!("has the SHA-256 {is}, {said} was written down for it"));
+            let digest = said.get(at);
+            if digest.is_none_or(|digest| *digest != is.to_string()) {
+                let digest = digest.map_or("nothing", String::as_str);
+                let member = name_of(at, said.len(), &image_at(path, at).unwrap_or_default());
+                wrong(&member, format!("has the SHA-256 {is}, {digest} was written down for it"));
                 // What follows is out of step if a line was added or lost.
-                if list.len() != lines {
+                if said.len() != lines {
                     break;
                 }
             }
         }
-        if list.len() > lines {
-            wrong("images", format!("there are {lines} lines, {} were written", list.len()));
+        if said.len() > lines {
+            wrong("images", format!("there are {lines} lines, {} were written", said.len()));
         }
         if !broken.is_empty() {
             return Ok(Err(broken));
@@ -327,7 +327,12 @@ mod tests {
             let head = contents.head().expect("is read").expect("is there");
             assert_eq!(head.len(), HEAD.len());
             let mut read = Vec::new();
-            contents.rows(|_, row| Ok(read.push(row.expect("is one").image_ref))).expect("is read");
+            contents
+                .rows(|_, row| {
+                    read.push(row.expect("is one").image_ref);
+                    Ok(())
+                })
+                .expect("is read");
             assert_eq!(read, names);
         }
     }

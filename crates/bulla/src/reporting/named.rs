@@ -86,7 +86,7 @@ pub(crate) async fn named(args: &NamedArgs, client: Option<&Client>) -> Result<V
                 file.display()
             ))
         })?;
-        all.cluster(dump, client)
+        all.cluster(&dump, client)
             .map_err(|problem| Failure::usage(format!("{}: {problem}", file.display())))?;
     }
     for name in &args.registry {
@@ -147,7 +147,7 @@ impl All {
         Ok(())
     }
 
-    fn cluster(&mut self, dump: Dump, client: Option<&Client>) -> Result<(), Failure> {
+    fn cluster(&mut self, dump: &Dump, client: Option<&Client>) -> Result<(), Failure> {
         let mut found = 0;
         for pod in dump.pods() {
             for (container, image, image_id) in pod.containers() {
@@ -246,7 +246,7 @@ fn running(image: &str, image_id: Option<&str>) -> String {
     let Some(digest) = digest.filter(|digest| digest.starts_with("sha256:")) else { return image.to_owned() };
     match image.parse::<Reference>() {
         Ok(reference) if reference.digest().is_none() => {
-            let tag = reference.tag().map(Tag::as_str).unwrap_or("latest");
+            let tag = reference.tag().map_or("latest", Tag::as_str);
             format!("{}:{tag}@{digest}", reference.repository())
         }
         _ => image.to_owned(),
@@ -286,11 +286,14 @@ struct Spec {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct PodStatus {
-    container_statuses: Vec<Container>,
-    init_container_statuses: Vec<Container>,
-    ephemeral_container_statuses: Vec<Container>,
+    #[serde(rename = "containerStatuses")]
+    containers: Vec<Container>,
+    #[serde(rename = "initContainerStatuses")]
+    init: Vec<Container>,
+    #[serde(rename = "ephemeralContainerStatuses")]
+    ephemeral: Vec<Container>,
 }
 
 #[derive(Deserialize, Default)]
@@ -313,9 +316,9 @@ impl Pod {
     fn containers(&self) -> impl Iterator<Item = (&str, &str, Option<&str>)> {
         let (spec, status) = (&self.spec, &self.status);
         let kinds = [
-            (&spec.init_containers, &status.init_container_statuses),
-            (&spec.containers, &status.container_statuses),
-            (&spec.ephemeral_containers, &status.ephemeral_container_statuses),
+            (&spec.init_containers, &status.init),
+            (&spec.containers, &status.containers),
+            (&spec.ephemeral_containers, &status.ephemeral),
         ];
         kinds.into_iter().flat_map(|(containers, statuses)| {
             containers.iter().filter(|container| !container.image.is_empty()).map(|container| {

@@ -163,7 +163,7 @@ fn bottom(page: &Page<'_>) -> Markup {
         section { h2 { "Revocations" }
             @if page.revocations.is_empty() { p { "None were named." } }
             ul { @for revoked in page.revocations {
-                li { (revoked.revoked) ", since " (revoked.from) ", by " (revoked.by) ": " (revoked.reason) }
+                li { (revoked.what) ", since " (revoked.from) ", by " (revoked.by) ": " (revoked.reason) }
             } }
         }
         section { h2 { "Logs" }

@@ -75,7 +75,7 @@ pub(crate) fn recheck(
         recheck.found("schema", format!("is {}, {SCHEMA:?} was expected", member("schema")));
         return Ok(recheck);
     }
-    recheck.generated_at = member("generated_at").as_str().unwrap_or_default().to_owned();
+    member("generated_at").as_str().unwrap_or_default().clone_into(&mut recheck.generated_at);
     let made = recheck.generated_at.parse::<Timestamp>().ok();
     let made = made.and_then(|time| u64::try_from(time.as_second()).ok());
     let Some(made) = made.filter(|made| *made <= now) else {
@@ -115,11 +115,11 @@ pub(crate) fn recheck(
             Err(broken) => recheck.findings.push(broken.into()),
         }
         if waiting.len() >= AT_ONCE {
-            recheck.rows(std::mem::take(&mut waiting), terms, &mut stock);
+            recheck.rows(&std::mem::take(&mut waiting), terms, &mut stock);
         }
         Ok(())
     })?;
-    recheck.rows(waiting, terms, &mut stock);
+    recheck.rows(&waiting, terms, &mut stock);
     recheck.summary(stock.summary(), member);
     Ok(recheck)
 }
@@ -144,7 +144,7 @@ impl Recheck {
     }
 
     /// Judges some rows again, on all cores, and counts them.
-    fn rows(&mut self, rows: Vec<(usize, Row)>, terms: Terms<'_>, stock: &mut Stock) {
+    fn rows(&mut self, rows: &[(usize, Row)], terms: Terms<'_>, stock: &mut Stock) {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let share = rows.len().div_ceil(cores).max(1);
         let mut again = Vec::with_capacity(rows.len());
@@ -160,11 +160,11 @@ impl Recheck {
             // A thread that panicked has judged nothing, which is a finding below: its rows are missing from the totals.
             again.extend(workers.into_iter().filter_map(|worker| worker.join().ok()).flatten());
         });
-        for ((at, again), (_, row)) in again.into_iter().zip(&rows) {
+        for (at, again) in again {
             self.judged += again.judged;
             self.without_evidence += again.without;
             for problem in again.problems {
-                self.found(format!("images[{at}] ({})", row.image_ref), problem);
+                self.found(format!("images[{at}] ({})", again.row.image_ref), problem);
             }
             stock.add(&again.row);
         }

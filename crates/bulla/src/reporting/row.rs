@@ -148,9 +148,9 @@ pub(crate) enum Kind {
     Signature,
     /// SLSA provenance.
     Provenance,
-    /// SPDX or CycloneDX.
+    /// SPDX or `CycloneDX`.
     Sbom,
-    /// OpenVEX.
+    /// `OpenVEX`.
     Vex,
     /// What a scanner found.
     VulnerabilityScan,
@@ -258,11 +258,11 @@ impl Row {
                 self.unread.first().map(|unread| format!("{}: {}", unread.place, unread.problem))
             }
             Status::NotVerified => {
-                let failed = self
+                let mut failed = self
                     .entries
                     .iter()
                     .filter(|entry| matches!(entry.kind, Kind::Signature | Kind::Unreadable));
-                let first = failed.filter_map(|entry| entry.problem.clone()).next();
+                let first = failed.find_map(|entry| entry.problem.clone());
                 Some(first.unwrap_or_else(|| format!("{} different signers must have signed", asked.need)))
             }
         };

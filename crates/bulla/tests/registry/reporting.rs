@@ -1,5 +1,7 @@
 //! Reports over Debian's docker-registry: everything that is below a name, as the registry itself lists it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::common::{bulla, run};
@@ -18,7 +20,7 @@ async fn blob(client: &Client, repository: &Repository, media_type: &str, bytes:
         digest: Digest::of(bytes),
         size: bytes.len() as u64,
         artifact_type: None,
-        annotations: Default::default(),
+        annotations: BTreeMap::new(),
         platform: None,
     }
 }
