@@ -33,9 +33,24 @@ write() { "$bulla" bench write "$url" --pid "$server" --disk "$work" "$@"; }
 read_() { "$bulla" bench read "$url" --pid "$server" "$@"; }
 last() { grep -E "^(answered|refused|latency|server CPU|ratio)"; }
 
+# processes COUNT LABEL COMMAND ARGUMENT…: the median and the slowest tenth of so many processes, one after another.
+processes() {
+  python3 - "$@" <<'PYTHON'
+import os, sys, time
+count, label, *words = sys.argv[1:]
+quiet, took = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0), (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)], []
+for _ in range(int(count)):
+    began = time.perf_counter()
+    _, status = os.waitpid(os.posix_spawnp(words[0], words, os.environ, file_actions=quiet), 0)
+    took.append((time.perf_counter() - began) * 1000)
+    assert status == 0, f"{label} ended with {status}"
+took.sort()
+print(f"{label:<11} p50 {took[len(took) // 2]:.2f} ms, p90 {took[len(took) * 9 // 10]:.2f} ms")
+PYTHON
+}
+
 title "machine"
 echo "date        $(date -u +%FT%TZ)"
 echo "commit      $(git rev-parse --short HEAD)$(git diff --quiet HEAD || echo ' with changes')"
 echo "disk        $(df -PT "$work" | awk 'NR == 2 { print $1, $2 }'); journal: direct writes, one fdatasync a commit"
 echo "load before $(cut -d' ' -f1-3 /proc/loadavg)"
-

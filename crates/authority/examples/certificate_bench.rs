@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p bulla-authority --example certificate_bench [SECONDS]
 //!
-//! A certificate takes one P-256 verification (the proof), two P-384 signatures of the authority if it goes by a log, one
-//! P-256 signature of that log. The limit that is compared with is the one the project set itself: one P-256
+//! A certificate takes one P-256 verification (the proof), two signatures of the authority if it goes by a log, here by a P-384
+//! key, one P-256 signature of that log. The limit that is compared with is the one the project set itself: one P-256
 //! verification, two P-256 signatures and one P-384 signature, measured in the same run on as many threads.
 
 use std::sync::Arc;

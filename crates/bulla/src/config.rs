@@ -21,8 +21,6 @@ use crate::command::Failure;
 use crate::rekor_environment::{self, Setting};
 use crate::text;
 
-/// The commands that read the environment and a file.
-const CONFIGURED: [&str; 7] = ["up", "serve", "trust", "freeze", "shard", "reindex", "witness"];
 /// They work on the log of `serve` and may be given its file.
 const SHARING: [&str; 4] = ["trust", "freeze", "shard", "reindex"];
 const OWNER: &str = "serve";
@@ -71,13 +69,19 @@ impl From<clap::Error> for Refused {
     }
 }
 
-/// Reads the command line, with the environment and the file behind it.
+/// Reads the command line of what takes flags only.
+pub(crate) fn flags<C: CommandFactory + FromArgMatches>(args: &[OsString]) -> Result<C, Refused> {
+    let command = C::command().mut_args(with_variable);
+    Ok(C::from_arg_matches(&command.try_get_matches_from(args)?)?)
+}
+
+/// Reads the command line, with the environment and the file behind it for those commands that are configured.
 pub(crate) fn parse<C: CommandFactory + FromArgMatches>(
-    args: impl IntoIterator<Item = OsString>,
+    args: &[OsString],
+    is_configured: fn(&str) -> bool,
 ) -> Result<Parsed<C>, Refused> {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let mut command = with_environment(C::command());
-    let found = command.clone().ignore_errors(true).try_get_matches_from(&args)?;
+    let mut command = with_environment(C::command(), is_configured);
+    let found = command.clone().ignore_errors(true).try_get_matches_from(args)?;
     let (names, leaf) = innermost(&found);
     let file = match path_of_file(leaf) {
         Some(path) => Some(File::read(&path, &known(&command, &names)).map_err(Refused::Given)?),
@@ -92,7 +96,7 @@ pub(crate) fn parse<C: CommandFactory + FromArgMatches>(
     };
     let given = given(file.as_ref(), &rekor);
     command = with_given(command, &names, &given);
-    let matches = match command.clone().try_get_matches_from(&args) {
+    let matches = match command.clone().try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) => {
             let from = origin_of_wrong_value(&error, &given);
@@ -108,10 +112,10 @@ pub(crate) fn parse<C: CommandFactory + FromArgMatches>(
 }
 
 /// Gives every option of a configured command its variable, and the two options that are about options.
-fn with_environment(command: Command) -> Command {
+fn with_environment(command: Command, is_configured: fn(&str) -> bool) -> Command {
     command
         .mut_args(with_variable)
-        .mut_subcommands(|sub| if CONFIGURED.contains(&sub.get_name()) { configured(sub) } else { sub })
+        .mut_subcommands(|sub| if is_configured(sub.get_name()) { configured(sub) } else { sub })
 }
 
 fn configured(command: Command) -> Command {

@@ -29,18 +29,19 @@ mod whole_file;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use tokio::runtime;
 
-use crate::command::{Command, Failure};
+use crate::command::{Command, Failure, Service, Tool};
 
 /// A transparency log for signed software, and what a team needs around it.
 #[derive(Parser)]
 #[command(name = "bulla", version, about, max_term_width = 110, after_help = EXIT_CODES)]
-struct Cli {
+struct Cli<C: Subcommand> {
     #[command(flatten)]
     logging: logging::Args,
     #[command(subcommand)]
-    command: Command,
+    command: C,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 what was checked is not as it must be, 2 a wrong option, key, file or \
@@ -52,27 +53,48 @@ fn main() -> ExitCode {
     if rekor_cli::is_invoked() {
         return rekor_cli::main();
     }
-    match config::parse::<Cli>(std::env::args_os()) {
-        Ok(config::Parsed::Run(cli, honoured)) => finish(run(cli, &honoured)),
+    let args: Vec<_> = std::env::args_os().collect();
+    if args.get(1).and_then(|name| name.to_str()).is_some_and(Tool::has_subcommand) {
+        return match config::flags::<Cli<Tool>>(&args) {
+            Ok(Cli { logging, command }) => finish(run(&logging, &[], Command::Tool(command))),
+            Err(refused) => finish(refused.into_exit()),
+        };
+    }
+    match config::parse::<Cli<Command>>(&args, Service::has_subcommand) {
+        Ok(config::Parsed::Run(Cli { logging, command }, honoured)) => {
+            finish(run(&logging, &honoured, command))
+        }
         Ok(config::Parsed::Show(text)) => {
             command::say(&text);
             ExitCode::SUCCESS
         }
-        Err(error) => finish(error.into_exit()),
+        Err(refused) => finish(refused.into_exit()),
     }
 }
 
-fn run(cli: Cli, honoured: &[String]) -> Result<ExitCode, Failure> {
-    logging::start(&cli.logging);
+fn run(logging: &logging::Args, honoured: &[String], command: Command) -> Result<ExitCode, Failure> {
+    logging::start(logging);
     for line in honoured {
         tracing::info!("{line}");
     }
-    complete(command::run(cli.command))
+    if command.is_brief() { complete_alone(command::run(command)) } else { complete(command::run(command)) }
 }
 
 /// Runs to the end what waits for the world.
 fn complete<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    ended(runtime::Builder::new_multi_thread(), task)
+}
+
+/// The same for what waits for one thing at a time, and is done before threads had been started.
+fn complete_alone<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    ended(runtime::Builder::new_current_thread(), task)
+}
+
+fn ended<T>(
+    mut threads: runtime::Builder,
+    task: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = threads
         .enable_all()
         .build()
         .map_err(|error| Failure::unavailable(format!("cannot start threads: {error}")))?;

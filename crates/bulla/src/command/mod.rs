@@ -1,7 +1,7 @@
 //! What people type: the list of commands, and how a command ends.
 //!
-//! Each command is one file with `Args` (what can be said) and `run` (what happens); adding one is a new file and a
-//! line in each of the two lists below. A command receives its own arguments and nothing else.
+//! Each command is one file with `Args` (what can be said) and `run` (what happens); adding one is a new file, a line in one of
+//! the two lists below, and one where that is run. A command receives its own arguments and nothing else.
 
 mod attest;
 mod bench;
@@ -33,6 +33,15 @@ use std::process::ExitCode;
 /// The commands, in the order `bulla --help` shows them.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Service(Service),
+    #[command(flatten)]
+    Tool(Tool),
+}
+
+/// What runs a log, or acts on its directory: the environment and a file say what the command line does not.
+#[derive(clap::Subcommand)]
+pub(crate) enum Service {
     /// Run a whole private Sigstore: the log with authorities for certificates and timestamps, and the trust in them
     Up(Box<up::Args>),
     /// Run a log: take entries, publish checkpoints, serve everything a verifier reads
@@ -41,26 +50,22 @@ pub(crate) enum Command {
     Trust(trust::Args),
     /// End a stopped log for good with a final checkpoint
     Freeze(freeze::Args),
-    /// Make key pairs under a password, take over those that are there, and print public keys
-    #[command(subcommand)]
-    Key(Box<key::Command>),
-    /// Log signatures, find them again, and check that they are in the log
-    #[command(subcommand)]
-    Entry(Box<entry::Command>),
-    /// Ask a log for its heads and proofs, and check them
-    #[command(subcommand)]
-    Log(log::Command),
     /// End the active shard and begin the next, or list them
     Shard(shard::Args),
     /// Grow the search indexes of a stopped log anew
     Reindex(reindex::Args),
-    /// Check a whole log from public data alone: a directory or a URL
-    Fsck(fsck::Args),
-    /// Show tiles, bundles, entries, checkpoints and proofs to a person
-    Inspect(inspect::Args),
-    /// Show what the name of an image stands for, in a registry or a directory
+    /// Run a witness that cosigns the checkpoints of logs it has followed
+    Witness(witness::Args),
+}
+
+/// What asks, signs and checks, and takes flags only. What can be said to one of them is not read before it is called, for most
+/// of them are done in milliseconds.
+#[derive(clap::Subcommand)]
+#[command(defer = true)]
+pub(crate) enum Tool {
+    /// Make key pairs under a password, take over those that are there, and print public keys
     #[command(subcommand)]
-    Image(image::Command),
+    Key(Box<key::Command>),
     /// Sign files and images, with a key or as whom an identity token is about
     Sign(Box<sign::Args>),
     /// Sign a statement about files and images: provenance, a bill of materials, anything
@@ -75,36 +80,70 @@ pub(crate) enum Command {
     Report(Box<report::Args>),
     /// Look for what private deployments get wrong, and say what mends it
     Doctor(Box<doctor::Args>),
-    /// Run a witness that cosigns the checkpoints of logs it has followed
-    Witness(witness::Args),
+    /// Log signatures, find them again, and check that they are in the log
+    #[command(subcommand)]
+    Entry(Box<entry::Command>),
+    /// Ask a log for its heads and proofs, and check them
+    #[command(subcommand)]
+    Log(log::Command),
+    /// Check a whole log from public data alone: a directory or a URL
+    Fsck(fsck::Args),
+    /// Show tiles, bundles, entries, checkpoints and proofs to a person
+    Inspect(inspect::Args),
+    /// Show what the name of an image stands for, in a registry or a directory
+    #[command(subcommand)]
+    Image(image::Command),
     /// Measure a log under load
     Bench(bench::Args),
+}
+
+impl Command {
+    /// Whether it waits for one thing at a time.
+    pub(crate) fn is_brief(&self) -> bool {
+        matches!(self, Self::Tool(Tool::Verify(_) | Tool::VerifyAttestation(_) | Tool::Key(_)))
+    }
 }
 
 /// Runs the command that was typed.
 pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Up(args) => up::run(*args).await,
-        Command::Serve(args) => serve::run(*args).await,
-        Command::Trust(args) => trust::run(&args).await,
-        Command::Freeze(args) => freeze::run(args).await,
-        Command::Key(command) => key::run(*command).await,
-        Command::Entry(command) => entry::run(*command).await,
-        Command::Log(command) => log::run(command).await,
-        Command::Shard(args) => shard::run(args).await,
-        Command::Reindex(args) => reindex::run(args).await,
-        Command::Fsck(args) => fsck::run(args).await,
-        Command::Inspect(args) => inspect::run(args).await,
-        Command::Image(command) => image::run(command).await,
-        Command::Sign(args) => sign::run(*args).await,
-        Command::Attest(args) => attest::run(*args).await,
-        Command::Revoke(args) => revoke::run(*args).await,
-        Command::Verify(args) => verify::signature(*args).await,
-        Command::VerifyAttestation(args) => verify::attestation(*args).await,
-        Command::Report(args) => report::run(*args).await,
-        Command::Doctor(args) => doctor::run(*args).await,
-        Command::Witness(args) => witness::run(args).await,
-        Command::Bench(args) => bench::run(args).await,
+        Command::Service(service) => service.run().await,
+        Command::Tool(tool) => tool.run().await,
+    }
+}
+
+impl Service {
+    async fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Up(args) => up::run(*args).await,
+            Self::Serve(args) => serve::run(*args).await,
+            Self::Trust(args) => trust::run(&args).await,
+            Self::Freeze(args) => freeze::run(args).await,
+            Self::Shard(args) => shard::run(args).await,
+            Self::Reindex(args) => reindex::run(args).await,
+            Self::Witness(args) => witness::run(args).await,
+        }
+    }
+}
+
+impl Tool {
+    async fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Key(command) => key::run(*command).await,
+            Self::Sign(args) => sign::run(*args).await,
+            Self::Attest(args) => attest::run(*args).await,
+            Self::Revoke(args) => revoke::run(*args).await,
+            Self::Verify(args) => verify::signature(*args).await,
+            Self::VerifyAttestation(args) => verify::attestation(*args).await,
+            Self::Report(args) => report::run(*args).await,
+            Self::Doctor(args) => doctor::run(*args).await,
+            Self::Entry(command) => entry::run(*command).await,
+            Self::Log(command) => log::run(command).await,
+            Self::Fsck(args) => fsck::run(args).await,
+            Self::Inspect(args) => inspect::run(args).await,
+            Self::Image(command) => image::run(command).await,
+            Self::Bench(args) => bench::run(args).await,
+        }
     }
 }
 

@@ -58,8 +58,9 @@ pub(super) fn timestamp(target: &Target) -> Requests {
     Requests::one(post(target, "/api/v1/timestamp", &json.to_string()))
 }
 
-/// What a certificate costs at least, by the project's reckoning: one P-256 check (the proof of possession), two P-256
-/// signatures (the timestamp of the transparency log, its tree head), one P-384 signature (the certificate).
+/// The yardstick of the project for a certificate, whatever the keys of the authority are: one P-256 check, two P-256 signatures,
+/// one P-384 signature. What an authority with a P-256 key cannot do without is two P-256 checks (the token, the proof of
+/// possession) and three P-256 signatures (the precertificate, the timestamp of the transparency log, the certificate).
 pub(super) fn certificate_limit() -> Result<Speed, Failure> {
     let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(Failure::unavailable)?;
     let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).map_err(Failure::unavailable)?;
