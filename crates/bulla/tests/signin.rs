@@ -107,6 +107,11 @@ fn parts(url: &str) -> (String, String) {
     (host.replace("localhost", "127.0.0.1"), format!("/{path}"))
 }
 
+/// A value as forms have it.
+fn encoded(value: &str) -> String {
+    value.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"))
+}
+
 /// What a browser does with a page: fills in the form, and posts it to where the form says. Returns the header and the page.
 fn fill_in(url: &str, who: &str) -> (String, String) {
     let (host, path) = parts(url);
@@ -122,8 +127,7 @@ fn fill_in(url: &str, who: &str) -> (String, String) {
         let name = after(input, "name=\"").expect("a name");
         let value =
             if name == "email" { who.to_owned() } else { after(input, "value=\"").unwrap_or_default() };
-        let encoded: String = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        format!("{name}={encoded}")
+        format!("{name}={}", encoded(&value))
     });
     let form = fields.collect::<Vec<_>>().join("&");
     let (directory, _) = path.split('?').next().unwrap_or_default().rsplit_once('/').expect("a path");
@@ -172,8 +176,7 @@ fn approve(host: &str, path: &str, who: &str) -> String {
     use std::net::TcpStream;
 
     let (_, page) = path.split_once('?').expect("a query");
-    let email: String = who.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let form = format!("{page}&email={email}");
+    let form = format!("{page}&email={}", encoded(who));
     let mut stream = TcpStream::connect(host).expect("connects");
     let place = path.split('?').next().unwrap_or_default();
     let length = form.len();
