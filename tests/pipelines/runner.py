@@ -42,19 +42,17 @@ def action(inputs, folder, env=()):
     document = YAML.load(ROOT / "action.yml")
     unknown = set(inputs) - set(document["inputs"])
     assert not unknown, f"no such input: {unknown}"
-    values = {
-        "github.action_ref": "v9.9.9",
-        "github.action_repository": "owner/bulla",
-        "github.server_url": "https://github.invalid",
-    }
+    values = {"github.action_ref": "v9.9.9", "github.action_repository": "owner/bulla"}
     expand = lambda text: re.sub(r"\$\{\{ *([\w.-]+) *\}\}", lambda found: values[found[1]], str(text))
     for name, said in document["inputs"].items():
         assert said.get("description"), name
         if said.get("required") and name not in inputs:
             raise AssertionError(f"{name} is required")
-        values[f"inputs.{name}"] = inputs.get(name, expand(said.get("default", "")))
+        # `github.action_ref` is not what it seems to be anywhere but in `env`.
+        assert "${{" not in said.get("default", ""), name
+        values[f"inputs.{name}"] = inputs.get(name, said.get("default", ""))
     files = {name: pathlib.Path(tempfile.mkstemp(dir=folder)[1]) for name in ("PATH", "OUTPUT", "STEP_SUMMARY")}
-    base = environment({"GITHUB_ACTIONS": "true", "GITHUB_ACTION_PATH": str(ROOT), "RUNNER_TEMP": str(folder), **dict(env)})
+    base = environment({"GITHUB_ACTIONS": "true", "GITHUB_ACTION_PATH": str(ROOT), "GITHUB_SERVER_URL": "https://github.invalid", "RUNNER_TEMP": str(folder), **dict(env)})
     base |= {f"GITHUB_{name}": str(path) for name, path in files.items()}
     code, said = 0, ""
     for step in document["runs"]["steps"]:

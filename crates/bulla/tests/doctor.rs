@@ -161,6 +161,21 @@ fn a_stack_is_well_as_it_comes() {
     assert_eq!(Stack::found_by(stack.command(&[]).current_dir(stack.path("data"))).len(), 1);
 }
 
+/// A log without authorities, and a stack whose keys were all replaced: nothing of that is wrong.
+#[test]
+fn what_is_otherwise_is_not_wrong() {
+    let stack = Stack::start();
+    let alone = Served::on(&stack.path("alone"));
+    let url = format!("http://{}", alone.http);
+    assert_eq!(stack.found(&["--url", &url, "--data", "alone"]), []);
+    for whose in ["ca", "tsa", "ct", "root", "tuf"] {
+        let overlap = if whose == "tuf" { "" } else { "--overlap 0s" };
+        stack.follow(&format!("bulla trust rotate {whose} --data data {overlap}"));
+    }
+    stack.follow("bulla shard rotate --data data");
+    assert_eq!(stack.found(&["--url", &stack.url(), "--data", "data"]), []);
+}
+
 #[test]
 fn wrong_options_are_refused() {
     let stack = Stack::start();
