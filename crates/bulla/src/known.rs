@@ -120,14 +120,17 @@ fn load(path: &Path) -> Result<BTreeMap<String, Trees>, Failure> {
 
 /// Where this program keeps what it knows from one run to the next: `$XDG_STATE_HOME/bulla`, or `~/.local/state/bulla`.
 pub(crate) fn state() -> Result<PathBuf, Failure> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // A relative directory is to be ignored (XDG base directory specification).
-    let state = variable("XDG_STATE_HOME").filter(|path| path.is_absolute());
-    let state = state.or_else(|| Some(variable("HOME")?.join(".local/state")));
-    let state = state.ok_or_else(|| {
+    own_directory("XDG_STATE_HOME", ".local/state").ok_or_else(|| {
         Failure::usage("there is no place to remember the log: set HOME, or XDG_STATE_HOME to a directory")
-    })?;
-    Ok(state.join("bulla"))
+    })
+}
+
+/// A directory of this program for this user: below what the variable names, or below that place in the home directory.
+pub(crate) fn own_directory(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let value = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // A relative directory is to be ignored (XDG base directory specification).
+    let dir = value(variable).filter(|path| path.is_absolute());
+    dir.or_else(|| Some(value("HOME")?.join(below_home))).map(|dir| dir.join("bulla"))
 }
 
 const LARGEST: u64 = 64 << 20;

@@ -16,6 +16,7 @@ mod materials;
 mod registry;
 mod rekor_cli;
 mod rekor_environment;
+mod remembered;
 mod reporting;
 mod sarif;
 mod server;
@@ -23,6 +24,7 @@ mod service;
 mod signing;
 mod target;
 mod text;
+mod trust;
 mod verification;
 mod whole_file;
 

@@ -629,6 +629,7 @@ fn what_was_taken_back_counts_no_more() {
 fn many_images_for_the_benchmark() {
     let set = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by bench/report"));
     let dir = tempfile::Builder::new()
+        .prefix("made")
         .disable_cleanup(true)
         .tempdir_in(set("BULLA_BENCH_DIR"))
         .expect("a directory");

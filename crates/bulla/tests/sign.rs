@@ -334,3 +334,83 @@ fn an_image_in_a_directory_is_signed_and_stays_the_one_that_is_named() {
         (2, "bulla: oci:image: --compat legacy is for registries: image layouts hold bundles\n")
     );
 }
+
+#[test]
+fn a_timestamp_that_nobody_would_believe_is_not_given_out() {
+    let (stack, other) = (Stack::start(), Stack::start());
+    let tsa = format!("{}/api/v1/timestamp", other.url());
+    for more in [["--log-api", "v1"], ["--log-api", "v2"]] {
+        let arguments = ["file", "--timestamp-server-url", &tsa, KEY[0], KEY[1]];
+        let (code, _, errors) = stack.sign(&[&arguments[..], &more].concat());
+        assert_eq!(code, 1, "{errors}");
+        assert!(errors.starts_with("bulla: file: what was signed would not be verified: time: "), "{errors}");
+    }
+    assert_eq!((stack.entries(), stack.pending().len()), (0, 0), "nothing was logged or kept");
+    assert!(!stack.path("file.sigstore.json").exists());
+}
+
+#[test]
+fn a_signature_whose_proof_does_not_hold_is_not_signed_already() {
+    let (stack, registry) = (Stack::start(), Registry::start());
+    assert_eq!(done(stack.sign(&["file", KEY[0], KEY[1]])), ["signed"]);
+    assert_eq!(done(stack.sign(&["file", "--bundle", "other", KEY[0], KEY[1]])), ["signed"]);
+    let mut bundle = stack.json("other");
+    bundle["verificationMaterial"]["tlogEntries"][0]["inclusionProof"]["hashes"][0] =
+        "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=".into();
+    fs::write(stack.path("other"), bundle.to_string()).expect("is written");
+    let (code, _, errors) = stack.sign(&["file", "--bundle", "other", KEY[0], KEY[1]]);
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("other: is there already and would not be verified: inclusion: "), "{errors}");
+
+    // What strangers put beside an image is no reason not to sign it.
+    let image = registry.image();
+    let arguments = [&image, "--compat", "legacy", "--log-api", "v1", KEY[0], KEY[1]];
+    assert_eq!(done(stack.sign(&arguments)), ["signed"]);
+    assert_eq!(done(stack.sign(&arguments)), ["signed already"]);
+    registry.spoil(".sig");
+    assert_eq!(done(stack.sign(&arguments)), ["signed"]);
+    assert_eq!(registry.tagged(".sig")["layers"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn several_services_sign_together() {
+    let (one, two) = (Stack::start(), Stack::start());
+    let mut root = one.json("data/clients/trusted_root.json");
+    let mut config = one.json("data/clients/signing_config.v0.2.json");
+    for list in ["tlogs", "timestampAuthorities", "certificateAuthorities", "ctlogs"] {
+        let more = two.json("data/clients/trusted_root.json")[list].as_array().expect("a list").clone();
+        root[list].as_array_mut().expect("a list").extend(more);
+    }
+    let theirs = two.json("data/clients/signing_config.v0.2.json");
+    for list in ["rekorTlogUrls", "tsaUrls"] {
+        let mut more = theirs[list].as_array().expect("a list").clone();
+        for service in &mut more {
+            service["operator"] = "two.example".into();
+        }
+        config[list].as_array_mut().expect("a list").extend(more);
+    }
+    fs::write(one.path("root.json"), root.to_string()).expect("is written");
+    for (selection, api, entries) in [
+        (json!({ "selector": "ALL" }), "v1", 2),
+        (json!({ "selector": "EXACT", "count": 2 }), "v2", 2),
+        (json!({ "selector": "ANY" }), "v2", 1),
+    ] {
+        config["rekorTlogConfig"] = selection.clone();
+        config["tsaConfig"] = selection;
+        fs::write(one.path("config.json"), config.to_string()).expect("is written");
+        let bundle = format!("{api}-{entries}.json");
+        let arguments =
+            ["file", "--signing-config", "config.json", "--trusted-root", "root.json", "--log-api", api];
+        let arguments = [&arguments[..], &["--bundle", &bundle], &KEY[..]].concat();
+        assert_eq!(done(one.sign(&arguments)), ["signed"]);
+        assert_eq!(done(one.sign(&arguments)), ["signed already"]);
+        let material = &one.json(&bundle)["verificationMaterial"];
+        assert_eq!(material["tlogEntries"].as_array().map(Vec::len), Some(entries));
+        let stamps = &material["timestampVerificationData"]["rfc3161Timestamps"];
+        assert_eq!(stamps.as_array().map(Vec::len), Some(entries));
+        let verify = ["file", "--bundle", &bundle, "--trusted-root", "root.json", KEY[0], KEY[1]];
+        let (code, out, errors) = run(&mut one.command("verify", &verify));
+        assert_eq!((code, errors.as_str()), (0, ""), "{out}");
+    }
+    assert_eq!(one.entries() + two.entries(), 5);
+}

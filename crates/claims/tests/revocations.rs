@@ -87,11 +87,11 @@ fn it_counts_when_the_first_trusted_clock_saw_the_signature() {
 fn everybody_revokes_their_own_and_others_only_if_they_are_named() {
     let (alice, mallory) = (Maker::new(), Maker::new());
     let good = judged(&alice, &alice.message(b"artifact"));
-    let by_mallory = signed(&mallory, &revocation(Revoked::Key(sha256(alice.key.spki())), 0));
-    assert!(!holds(&good, &[by_mallory.clone()], &[]));
+    let by_mallory = [signed(&mallory, &revocation(Revoked::Key(sha256(alice.key.spki())), 0))];
+    assert!(!holds(&good, &by_mallory, &[]));
     let mallory = Who::Key(sha256(mallory.key.spki()));
-    assert!(holds(&good, &[by_mallory.clone()], &[mallory]));
-    assert!(!holds(&good, &[by_mallory], &[Who::Key(sha256(b"another"))]));
+    assert!(holds(&good, &by_mallory, &[mallory]));
+    assert!(!holds(&good, &by_mallory, &[Who::Key(sha256(b"another"))]));
     // Who holds the key and no certificate is no identity.
     let nobody = Identity { issuer: "https://issuer.example".to_owned(), subject: "alice".to_owned() };
     assert!(!holds(&good, &[signed(&alice, &revocation(Revoked::Identity(nobody), 0))], &[]));

@@ -12,6 +12,7 @@ use sigstore_types::Bundle;
 use super::Failure;
 use super::sign::{BUNDLE_IS_FOR_FILES, Done, Shared, Work, absolute, beside, kept, progress};
 use crate::materials::{digest_of, read};
+use crate::registry::Descriptor;
 use crate::signing::{Content, Legacy, Subject, Target, find, statement_in, statement_of};
 
 /// What can be said.
@@ -160,7 +161,12 @@ impl<'a> Stated<'a> {
         let legacy = Legacy::of(subject, "att")?;
         let mut done = Done { target, form: "att", origin: None, index: None, stored: legacy.to_string() };
         if let Some(spki) = work.signing.kept_key() {
-            let envelopes = legacy.envelopes().await?;
+            let content = Content::Statement(statement.clone());
+            let digest = &subject.descriptor.digest;
+            let believed = |layer: &Descriptor, payload: &[u8]| {
+                work.signing.believes_layer(layer, payload, &content, digest)
+            };
+            let envelopes = legacy.envelopes(believed).await?;
             let is_ours = |envelope| statement_in(envelope, spki).is_some_and(|found| self.is(&found, about));
             if envelopes.iter().any(is_ours) {
                 work.done.push(done);

@@ -12,6 +12,7 @@ mod freeze;
 mod fsck;
 pub(crate) mod image;
 mod inspect;
+mod instances;
 mod key;
 mod log;
 mod reindex;
@@ -46,7 +47,7 @@ pub(crate) enum Service {
     Up(Box<up::Args>),
     /// Run a log: take entries, publish checkpoints, serve everything a verifier reads
     Serve(Box<serve::Args>),
-    /// Print the trust files that clients of this log need, or make a root of the repository that hands them out
+    /// Print the trust files that clients of this log need, make a root of the repository that hands them out, or believe others
     Trust(trust::Args),
     /// End a stopped log for good with a final checkpoint
     Freeze(freeze::Args),

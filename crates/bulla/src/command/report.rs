@@ -167,6 +167,7 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("--sign signs the JSON report: name its file with --out FILE.json"));
     }
     let asked = Arc::new(args.terms.read(Content::Any, args.offline).await?);
+    asked.notes.iter().for_each(|note| tracing::warn!("{note}"));
     let client = if args.offline { None } else { Some(args.registry.client().map_err(Failure::usage)?) };
     let named = reporting::named(&args.named, client.as_ref()).await?;
     let now = unix_now();
@@ -361,7 +362,8 @@ async fn verify(args: &Verify) -> Result<ExitCode, Failure> {
     let failed = |error: io::Error| Failure::usage(format!("{}: {error}", args.file.display()));
     let mut checked = Checked::default();
     let (own, revocations) = if args.skip_signature_unsafe {
-        (args.terms.trust.root()?, None)
+        let (root, root_json, _) = args.terms.trust.root(true).await?;
+        ((root, root_json), None)
     } else {
         // Nobody is asked for a key.
         let asked = args.terms.read(Content::Signature, true).await?;
@@ -408,7 +410,7 @@ impl Checked {
             )));
         }
         let (mut found, _) = of_file(Some(&bundle), &args.file, asked)?;
-        asked.revocations.weigh(&mut found, &asked.root).await;
+        asked.revocations.weigh(&mut found, None, &asked.policy, &asked.root).await;
         let judged = found.candidates.iter().map(|candidate| &candidate.judged);
         let signed =
             judged.clone().find(|judged| judged.verified()).and_then(|judged| judged.signed.as_ref());

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bulla_claims::attestation::{self, COSIGN_SIGN, Statement, StatementType};
+use bulla_claims::judge::Need;
 use bulla_claims::simple_signing;
 use serde_json::{Value, json};
 use sigstore_types::Bundle;
@@ -13,9 +14,9 @@ use sigstore_types::Bundle;
 use super::{Failure, Output, say};
 use crate::known::replace;
 use crate::materials::read;
-use crate::registry::Args as RegistryArgs;
+use crate::registry::{Args as RegistryArgs, Descriptor};
 use crate::signing::{
-    self, Api, Content, Legacy, Origin, Prefer, Signing, Slot, Subject, Target, find, is_message_of,
+    self, About, Api, Content, Legacy, Origin, Prefer, Signing, Slot, Subject, Target, find, is_message_of,
     statement_of,
 };
 use crate::text::line;
@@ -167,13 +168,22 @@ impl Work {
             let text = crate::target::read_small(out, LARGEST_BUNDLE)?;
             let bundle = Bundle::from_json(std::str::from_utf8(&text).unwrap_or_default()).ok();
             let pending = slot.read()?;
-            let ours = bundle.filter(|bundle| {
-                let same = pending.as_ref().is_some_and(|pending| pending.bundle == *bundle);
-                same || self
-                    .signing
-                    .kept_key()
-                    .is_some_and(|spki| self.is_complete(bundle) && is_it(bundle, spki))
-            });
+            let same = |bundle: &Bundle| {
+                pending.as_ref().is_some_and(|pending| pending.bundle == *bundle)
+                    || self
+                        .signing
+                        .kept_key()
+                        .is_some_and(|spki| self.is_complete(bundle) && is_it(bundle, spki))
+            };
+            let ours = bundle.filter(same);
+            if let Some(problem) =
+                ours.as_ref().map(|bundle| self.distrust(bundle, &content)).transpose()?.flatten()
+            {
+                return Err(Failure::usage(format!(
+                    "{}: is there already and would not be verified: {problem}: move it away, or pass --bundle",
+                    done.stored
+                )));
+            }
             let Some(bundle) = ours else {
                 let stored = &done.stored;
                 let problem = format!(
@@ -250,8 +260,11 @@ impl Work {
         let mut done = Done { target, form: "bundle", origin: None, index: None, stored: String::new() };
         if let Some(spki) = self.signing.kept_key() {
             let bundles = subject.bundles().await?;
+            let content = Content::Statement(statement.clone());
             let is_ours = |bundle: &Bundle| {
-                self.is_complete(bundle) && statement_of(bundle, spki).is_some_and(|found| is_it(&found))
+                self.is_complete(bundle)
+                    && statement_of(bundle, spki).is_some_and(|found| is_it(&found))
+                    && matches!(self.distrust(bundle, &content), Ok(None))
             };
             let found = bundles.into_iter().find(|(_, bundle)| is_ours(bundle));
             if let Some((digest, bundle)) = found {
@@ -279,8 +292,12 @@ impl Work {
         let slot = self.signing.slot(&[b"sig", target.as_bytes(), &payload])?;
         let legacy = Legacy::of(subject, "sig")?;
         let mut done = Done { target, form: "sig", origin: None, index: None, stored: legacy.to_string() };
+        let believed = |layer: &Descriptor, payload: &[u8]| {
+            let about = Content::Message(payload.to_vec());
+            self.signing.believes_layer(layer, payload, &about, digest)
+        };
         if let Some(spki) = self.signing.kept_key()
-            && legacy.has_signature(spki, digest, annotations, self.signing.api().is_some()).await?
+            && legacy.has_signature(spki, digest, annotations, believed).await?
         {
             self.done.push(done);
             return slot.done();
@@ -294,7 +311,14 @@ impl Work {
 
     /// Whether a bundle has what this run would put there: what is not logged is no answer to who wants it logged.
     fn is_complete(&self, bundle: &Bundle) -> bool {
-        self.signing.api().is_none() || index_in(bundle).is_some()
+        bundle.verification_material.tlog_entries.len() >= self.signing.logs()
+    }
+
+    /// Why a bundle that is there would not be verified, if it would not.
+    fn distrust(&self, bundle: &Bundle, content: &Content) -> Result<Option<String>, Failure> {
+        let Some(about) = About::of(content) else { return Ok(None) };
+        let key = bundle.signing_certificate().is_none().then(|| self.signing.kept_key()).flatten();
+        self.signing.distrust(bundle, &about, key, Need::NotRequired)
     }
 
     /// Says what was done, and then what was not.

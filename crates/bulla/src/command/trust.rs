@@ -1,12 +1,12 @@
-//! `bulla trust`: prints the files that clients need to use and to verify this log, replaces keys, and makes the roots of the
-//! repository that hands the files out. Reads only public files of the data directory, so the log may be running, and its keys may be elsewhere.
+//! `bulla trust`: prints the files that clients need to use and to verify this log, replaces keys, makes the roots of the
+//! repository that hands the files out, and keeps the list of the repositories of others that are believed. Reads only public files of the data directory, so the log may be running, and its keys may be elsewhere.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bulla_rekor::trust::Apis;
 
-use super::{Failure, ceremony, rotate, say};
+use super::{Failure, ceremony, instances, rotate, say};
 use crate::home::Identity;
 use crate::service::trust::{self, Documents};
 
@@ -26,6 +26,8 @@ enum Document {
     Rotate(rotate::Args),
     #[command(flatten)]
     Ceremony(ceremony::Step),
+    #[command(flatten)]
+    Instances(instances::Step),
 }
 
 #[derive(clap::Args)]
@@ -76,6 +78,10 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         Document::Ceremony(step) => {
             ceremony::run(step).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Document::Instances(step) => {
+            instances::run(step).await?;
             return Ok(ExitCode::SUCCESS);
         }
     };

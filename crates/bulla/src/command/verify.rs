@@ -56,7 +56,7 @@ async fn run(args: Verification, content: Content) -> Result<ExitCode, Failure> 
 async fn answered(args: &Verification, content: Content) -> Result<ExitCode, Failure> {
     let asked = args.read(content).await?;
     let file = Path::new(&args.subject);
-    let (mut found, digest, notes) = if args.bundle.is_some() || file.is_file() {
+    let (mut found, digest, moved) = if args.bundle.is_some() || file.is_file() {
         if args.output == Answer::Cosign {
             return Err(Failure::usage("--output cosign is for images: of files cosign prints nothing"));
         }
@@ -67,9 +67,9 @@ async fn answered(args: &Verification, content: Content) -> Result<ExitCode, Fai
         let image = open(&args.subject, client.as_ref())?;
         match image.manifest().await.map_err(failure) {
             Ok(manifest) => {
-                let notes = moved(&args.subject, &image, client.as_ref()).await;
+                let moved = moved(&args.subject, &image, client.as_ref()).await;
                 let found = Found::of_image(&image, &manifest, &asked, unix_now()).await;
-                (found, Some(manifest.digest.to_string()), notes)
+                (found, Some(manifest.digest.to_string()), moved)
             }
             // Whoever reads an answer shall find one.
             Err(busy) if busy.is_unavailable() && args.output != Answer::Human => {
@@ -82,7 +82,9 @@ async fn answered(args: &Verification, content: Content) -> Result<ExitCode, Fai
             Err(failure) => return Err(failure),
         }
     };
-    asked.revocations.weigh(&mut found, &asked.root).await;
+    let unproved = asked.heads.weigh(&mut found, &asked.root).await?;
+    let about = digest.as_deref().and_then(|digest| Hash::from_hex(digest.strip_prefix("sha256:")?));
+    let unseen = asked.revocations.weigh(&mut found, about, &asked.policy, &asked.root).await;
     let judged = found.candidates.iter().map(|candidate| &candidate.judged);
     let verdict = verdict(&asked.requires, judged, found.unread.len());
     let report = Report {
@@ -92,7 +94,7 @@ async fn answered(args: &Verification, content: Content) -> Result<ExitCode, Fai
         need: asked.need,
         verdict,
         found: &found,
-        notes,
+        notes: asked.notes.iter().cloned().chain(moved).chain(unproved).chain(unseen).collect(),
         explain: args.explain,
     };
     say(&match args.output {

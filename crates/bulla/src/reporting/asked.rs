@@ -11,7 +11,7 @@ use bulla_tlog::sha256;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
-use crate::verification::{Asked, Form, Revocations, Revokers};
+use crate::verification::{Asked, Form, Heads, Revocations, Revokers};
 
 /// The terms.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -150,7 +150,8 @@ impl AskedFor {
         let bundles = bundles.collect::<Result<Vec<_>, String>>()?;
         let revocations = Revocations::judge(bundles, revokers, &policy, &root, now)
             .map_err(|problem| format!("revocations: {problem}"))?;
-        Ok(Asked { policy, requires, need: self.require, root, root_json, revocations })
+        let (heads, notes) = (Heads::default(), Vec::new());
+        Ok(Asked { policy, requires, need: self.require, root, root_json, revocations, heads, notes })
     }
 
     /// For a person, a line for each.

@@ -60,7 +60,7 @@ pub(super) fn signers(signers: &[SignerSeen]) -> Markup {
         } @else {
             svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label="Signers over time" {
                 text x=(LABEL) y="12" { (day(first)) }
-                text x=(WIDTH) y="12" text-anchor="end" { (day(last)) }
+                @if day(last) != day(first) { text x=(WIDTH) y="12" text-anchor="end" { (day(last)) } }
                 line class="axis" x1=(LABEL) y1="18" x2=(WIDTH) y2="18" {}
                 @for (n, (signer, begin, end)) in shown.iter().enumerate() {
                     @let y = top + row * n as u64 + 8;

@@ -65,6 +65,11 @@ pub(super) fn share(having: &Having) -> String {
     format!("{} of {all} ({percent}%){unknown}", having.yes)
 }
 
+/// So many of something.
+pub(super) fn count(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// What an image is called, and why it is not verified.
 fn why(row: &Row) -> String {
     printable(&format!("{}: {}", row.image_ref, row.reason.as_deref().unwrap_or_default()))
@@ -75,14 +80,16 @@ fn seen(signer: &SignerSeen) -> String {
         time.map_or_else(|| "at no known time".to_owned(), |time| time.to_string())
     };
     let when = format!("{} to {}", time(signer.first_seen), time(signer.last_seen));
-    printable(&format!("{}: {} in {} images, {when}", signer.name(), signer.valid_entries, signer.images))
+    let images = count(signer.images, "image");
+    printable(&format!("{}: {} in {images}, {when}", signer.name(), signer.valid_entries))
 }
 
 /// What is known of a log, in a line.
 pub(super) fn health(log: &LogMet) -> String {
     let name = log.origin.as_deref().unwrap_or(&log.log_id);
     let sizes = match (&log.from, &log.to) {
-        (Some(from), Some(to)) => format!("trees of {} to {} entries", from.tree_size, to.tree_size),
+        (Some(from), Some(to)) if from.tree_size == to.tree_size => format!("tree of size {}", to.tree_size),
+        (Some(from), Some(to)) => format!("trees of size {} to {}", from.tree_size, to.tree_size),
         _ => "promises only".to_owned(),
     };
     let state = match (&log.contradiction, &log.consistency.problem) {
@@ -92,7 +99,8 @@ pub(super) fn health(log: &LogMet) -> String {
     };
     let witnesses: Vec<_> = log.witnesses.keys().map(String::as_str).collect();
     let witnesses = if witnesses.is_empty() { "nobody".to_owned() } else { witnesses.join(", ") };
-    printable(&format!("{name}: {} entries, {sizes}, {state}, cosigned by {witnesses}", log.entries))
+    let entries = if log.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", log.entries) };
+    printable(&format!("{name}: {entries}, {sizes}, {state}, cosigned by {witnesses}"))
 }
 
 const MOST_LINES: usize = 50;

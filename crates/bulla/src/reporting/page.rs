@@ -118,7 +118,7 @@ fn image(row: &Row) -> Markup {
                 (row.image_ref)
                 @if let Some(digest) = &row.digest { br; code { (digest) } }
                 @if row.uses > 0 {
-                    br; small { "runs in " (row.uses) " containers: " (row.used_by.join(", ")) }
+                    br; small { "runs in " (human::count(row.uses, "container")) ": " (row.used_by.join(", ")) }
                 }
             }
             td class=(row.status.name()) {
@@ -199,7 +199,7 @@ const STYLE: &str = ":root{--ink:#1d2430;--paper:#fff;--line:#c9d1dc;--soft:#f3f
 body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.45 system-ui,sans-serif}\
 main{max-width:60rem;margin:0 auto;padding:1.5rem}h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .6rem}\
 table{border-collapse:collapse;width:100%;font-size:.86rem}th,td{border-bottom:1px solid var(--line);padding:.35rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}\
-th{background:var(--soft)}code{font:.85em ui-monospace,monospace}small{opacity:.8}.about{max-width:46rem}\
+th{background:var(--soft);overflow-wrap:normal}code{font:.85em ui-monospace,monospace}small{opacity:.8}.about{max-width:46rem}\
 .tiles{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1rem}.tile{border:1px solid var(--line);border-radius:.4rem;padding:.6rem 1rem;background:var(--soft)}\
 .tile strong{display:block;font-size:1.5rem}.verified{color:var(--yes)}.not-verified,.unsigned{color:var(--no)}.undetermined{color:var(--unknown)}\
 .has{color:var(--yes);white-space:nowrap}.maybe{color:var(--unknown);white-space:nowrap}\

@@ -57,7 +57,7 @@ async fn row(named: Named, asked: &Asked, now: u64, keep: Keep, generated_at: &s
             Err(error) => Row::unknown(text, error.to_string(), generated_at),
             Ok(manifest) => {
                 let mut found = Found::of_image(&image, &manifest, asked, now).await;
-                asked.revocations.weigh(&mut found, &asked.root).await;
+                asked.revocations.weigh(&mut found, None, &asked.policy, &asked.root).await;
                 let mut row = Row::unknown(text, String::new(), generated_at);
                 row.digest = Some(manifest.digest.to_string());
                 fill(&mut row, found, asked, keep);

@@ -58,7 +58,7 @@ impl Signed {
         content: Content,
         signature: Vec<u8>,
         identity: &Identity,
-        timestamp: Option<Vec<u8>>,
+        timestamps: Vec<Vec<u8>>,
     ) -> Self {
         let signature = SignatureBytes::new(signature);
         let content = match content {
@@ -83,20 +83,25 @@ impl Signed {
             let key = PublicKeyIdentifier::new(key_hint(identity.spki()));
             (VerificationMaterialContent::PublicKey(key), Vec::new())
         };
-        let timestamps = timestamp.into_iter().map(|der| Rfc3161Timestamp::new(TimestampToken::new(der)));
+        let timestamps = timestamps.into_iter().map(|der| Rfc3161Timestamp::new(TimestampToken::new(der)));
         let material = VerificationMaterial::new(material)
             .with_timestamp_verification_data(TimestampVerificationData::new(timestamps.collect()));
         Self { at, bundle: Bundle::new(MediaType::Bundle0_3, material, content), chain }
     }
 
-    /// The log's entry.
+    /// The entry of the first log.
     pub(crate) fn entry(&self) -> Option<&TransparencyLogEntry> {
         self.bundle.verification_material.tlog_entries.first()
     }
 
-    /// Adds it.
+    /// How many logs have it.
+    pub(crate) fn entries(&self) -> usize {
+        self.bundle.verification_material.tlog_entries.len()
+    }
+
+    /// Adds an entry.
     pub(crate) fn logged(&mut self, entry: TransparencyLogEntry) {
-        self.bundle.verification_material.tlog_entries = vec![entry];
+        self.bundle.verification_material.tlog_entries.push(entry);
     }
 
     /// A timestamp authority's word, DER.

@@ -47,21 +47,17 @@ impl<'a> Legacy<'a> {
         Ok(Self { client, repository, tag: Name::Tag(tag.map_err(Failure::usage)?) })
     }
 
-    /// Whether there is a signature of that key for that digest, with these annotations, and logged if that is wanted.
+    /// Whether there is a signature of that key for that digest, with these annotations, that `believed` takes for one.
     pub(crate) async fn has_signature(
         &self,
         spki: &[u8],
         digest: &Digest,
         annotations: &BTreeMap<String, String>,
-        logged: bool,
+        believed: impl Fn(&Descriptor, &[u8]) -> bool,
     ) -> Result<bool, Failure> {
         for layer in self.layers(simple_signing::MEDIA_TYPE).await? {
             let signature = layer.annotations.get(SIGNATURE).and_then(|text| STANDARD.decode(text).ok());
-            let Some(signature) = signature.filter(|_| {
-                layer.size <= LARGEST_PAYLOAD && (!logged || layer.annotations.contains_key(PROMISE))
-            }) else {
-                continue;
-            };
+            let Some(signature) = signature.filter(|_| layer.size <= LARGEST_PAYLOAD) else { continue };
             let payload =
                 self.client.blob(self.repository, &layer, LARGEST_PAYLOAD).await.map_err(failure)?;
             if !verifies(spki, &payload, &signature) {
@@ -70,19 +66,25 @@ impl<'a> Legacy<'a> {
             let is_it = |signed: &SimpleSigning| {
                 signed.digest == digest.to_string() && signed.lacks(annotations).is_none()
             };
-            if SimpleSigning::parse(&payload).is_ok_and(|signed| is_it(&signed)) {
+            let is_ours = SimpleSigning::parse(&payload).is_ok_and(|signed| is_it(&signed));
+            if is_ours && believed(&layer, &payload) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// The envelopes that are attached; verified by nobody.
-    pub(crate) async fn envelopes(&self) -> Result<Vec<DsseEnvelope>, Failure> {
+    /// The envelopes that are attached and that `believed` takes for what they are.
+    pub(crate) async fn envelopes(
+        &self,
+        believed: impl Fn(&Descriptor, &[u8]) -> bool,
+    ) -> Result<Vec<DsseEnvelope>, Failure> {
         let mut envelopes = Vec::new();
         for layer in self.layers(ENVELOPE).await?.iter().filter(|layer| layer.size <= LARGEST_ENVELOPE) {
             let blob = self.client.blob(self.repository, layer, LARGEST_ENVELOPE).await.map_err(failure)?;
-            envelopes.extend(serde_json::from_slice::<DsseEnvelope>(&blob));
+            if believed(layer, &blob) {
+                envelopes.extend(serde_json::from_slice::<DsseEnvelope>(&blob));
+            }
         }
         Ok(envelopes)
     }

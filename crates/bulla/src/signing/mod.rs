@@ -5,12 +5,14 @@
 //! | `services` | where to sign, and the keys that the log is believed by |
 //! | `signer` | a kept key, or a key of the moment with its certificate |
 //! | `log` | how an entry is proposed to v1 and v2, and when the answer is believed |
+//! | `about` | whether what comes of it would be verified |
 //! | `bundle` | the form of what comes of it |
 //! | `pending` | what is signed and not stored yet |
 //! | `image` | bundles that refer to images, in registries and directories |
 //! | `legacy` | the tags that cosign used before |
 //! | `target` | what the words on a command line name |
 
+mod about;
 mod bundle;
 mod image;
 mod legacy;
@@ -21,9 +23,12 @@ mod signer;
 mod target;
 
 use bulla_authority::client::tsa::{TsaClient, TsaClientError};
-use bulla_tlog::sha256;
+use bulla_claims::judge::Need;
+use bulla_tlog::{Hash, sha256};
 use jiff::Timestamp;
+use sigstore_types::Bundle;
 
+pub(crate) use about::About;
 pub(crate) use bundle::{Content, Signed, is_message_of, statement_in, statement_of};
 pub(crate) use image::Subject;
 pub(crate) use legacy::Legacy;
@@ -33,6 +38,7 @@ pub(crate) use services::{Api, Log, Prefer, key_hint};
 pub(crate) use target::{Target, find};
 
 use crate::command::Failure;
+use crate::registry::{Descriptor, Digest};
 use log::Absent;
 use services::Services;
 use signer::Signer;
@@ -79,48 +85,99 @@ impl Signing {
 
     /// How the log is spoken with, if there is one.
     pub(crate) fn api(&self) -> Option<Api> {
-        self.services.log.as_ref().map(|log| log.api)
+        self.log().map(|log| log.api)
     }
 
-    /// The log, if there is one.
+    /// How many logs each signature is in.
+    pub(crate) fn logs(&self) -> usize {
+        self.services.logs.len()
+    }
+
+    /// The log, or the first of several.
     pub(crate) fn log(&self) -> Option<&Log> {
-        self.services.log.as_ref()
+        self.services.logs.first()
     }
 
     /// Where the log is, if there is one.
     pub(crate) fn log_url(&self) -> Option<&str> {
-        self.services.log.as_ref().map(|log| log.url.as_str())
+        self.log().map(|log| log.url.as_str())
     }
 
     /// The place to keep what is asked for until it is stored: the same for the same request by the same signer.
     pub(crate) fn slot(&self, asked: &[&[u8]]) -> Result<Slot, Failure> {
         let mark = self.signer.mark();
-        let log = self.services.log.as_ref();
-        let log = log.map(|log| format!("{} {}", log.url, log.api.name())).unwrap_or_default();
-        let parts = [&[mark.as_bytes(), log.as_bytes()], asked].concat();
+        let logs = self.services.logs.iter().map(|log| format!("{} {}", log.url, log.api.name()));
+        let logs = logs.collect::<Vec<_>>().join(" ");
+        let parts = [&[mark.as_bytes(), logs.as_bytes()], asked].concat();
         Slot::open(&signer::fingerprint(&parts))
     }
 
     /// Signs, stamps and logs, or goes on where an earlier run stopped. Whatever is done is in the slot before the next step,
     /// so that it is not done twice.
     pub(crate) async fn sign(&mut self, slot: &Slot, content: Content) -> Result<(Signed, Origin), Failure> {
+        let about = About::of(&content);
         if let Some(mut signed) = slot.read()?
             && self.logged(slot, &mut signed, Origin::Resumed).await?
         {
+            self.believe(&signed, about.as_ref())?;
             return Ok((signed, Origin::Resumed));
         }
         let mut signed = self.unlogged(content).await?;
+        if signed.timestamp().is_some() {
+            // Before it is logged: what nobody will verify is not written down for ever.
+            self.believe(&signed, about.as_ref())?;
+        }
         slot.write(&signed)?;
         self.logged(slot, &mut signed, Origin::New).await?;
+        self.believe(&signed, about.as_ref())?;
         Ok((signed, Origin::New))
+    }
+
+    /// Makes sure that who believes the same will verify it.
+    fn believe(&self, signed: &Signed, about: Option<&About>) -> Result<(), Failure> {
+        let key = signed.bundle.signing_certificate().is_none().then(|| self.kept_key()).flatten();
+        let Some(about) = about else { return Ok(()) };
+        let problem = self.distrust(&signed.bundle, about, key, Need::NotRequired)?;
+        let refused = |problem| Failure::check(format!("what was signed would not be verified: {problem}"));
+        problem.map_or(Ok(()), |problem| Err(refused(problem)))
+    }
+
+    /// Why a bundle of that key would not be verified by who believes the same, if it would not.
+    pub(crate) fn distrust(
+        &self,
+        bundle: &Bundle,
+        about: &About,
+        key: Option<&[u8]>,
+        log: Need,
+    ) -> Result<Option<String>, Failure> {
+        let Some(root) = &self.services.root else { return Ok(None) };
+        let text = bundle.to_json().map_err(Failure::check)?;
+        Ok(about.distrusted(text.as_bytes(), root, key, log))
+    }
+
+    /// Whether a layer of before bundles, by the kept key and about that, is one that who believes the same will verify.
+    pub(crate) fn believes_layer(
+        &self,
+        layer: &Descriptor,
+        payload: &[u8],
+        about: &Content,
+        image: &Digest,
+    ) -> bool {
+        let (Some(root), Some(key)) = (&self.services.root, self.kept_key()) else { return true };
+        let Some(image) = image.to_string().strip_prefix("sha256:").and_then(Hash::from_hex) else {
+            return true;
+        };
+        let log = if self.logs() > 0 { Need::Required } else { Need::NotRequired };
+        About::of(about)
+            .is_none_or(|about| about.distrusted_layer(layer, payload, &image, root, key, log).is_none())
     }
 
     async fn unlogged(&mut self, content: Content) -> Result<Signed, Failure> {
         let identity = self.signer.identity().await?;
         let is_statement = matches!(content, Content::Statement(_));
-        if let Some(log) = &self.services.log {
+        for log in &self.services.logs {
             log::suits(log, identity.spki(), is_statement)?;
-            if log.api == Api::V2 && !identity.certificates.is_empty() && self.services.tsa.is_none() {
+            if log.api == Api::V2 && !identity.certificates.is_empty() && self.services.tsas.is_empty() {
                 return Err(Failure::usage(
                     "entries of v2 logs have no time: name a timestamp authority with --timestamp-server-url, or pass \
                      --log-api v1",
@@ -128,29 +185,29 @@ impl Signing {
             }
         }
         let signature = identity.sign(&content.signed_bytes()).await?;
-        let timestamp = match &self.services.tsa {
-            Some(url) => Some(stamp(url, &signature).await?),
-            None => None,
-        };
-        Ok(Signed::new(Timestamp::now(), content, signature, &identity, timestamp))
+        let mut timestamps = Vec::new();
+        for url in &self.services.tsas {
+            timestamps.push(stamp(url, &signature).await?);
+        }
+        Ok(Signed::new(Timestamp::now(), content, signature, &identity, timestamps))
     }
 
-    /// Makes sure that it is logged, if it is to be. Not only if it is too late for that.
+    /// Makes sure that each log has it. Not only if it is too late for that.
     async fn logged(&self, slot: &Slot, signed: &mut Signed, origin: Origin) -> Result<bool, Failure> {
-        let Some(log) = self.services.log.as_ref().filter(|_| signed.entry().is_none()) else {
-            return Ok(true);
-        };
         let material = signed.material(self.kept_key())?;
         // The time of the entry must be one of the certificate's, unless a timestamp has said the time.
         let by_certificate = signed.bundle.signing_certificate().is_some() && signed.timestamp().is_none();
         let late = Timestamp::now().as_second() - signed.at.as_second() > CERTIFICATE_SECONDS;
         let absent =
             if origin == Origin::Resumed && by_certificate && late { Absent::Leave } else { Absent::Add };
-        let Some(entry) = log::submit(log, &material, &signed.bundle.content, absent).await? else {
-            return Ok(false);
-        };
-        signed.logged(entry);
-        slot.write(signed)?;
+        // Entries are there in the order of the logs.
+        for log in self.services.logs.iter().skip(signed.entries()) {
+            let Some(entry) = log::submit(log, &material, &signed.bundle.content, absent).await? else {
+                return Ok(false);
+            };
+            signed.logged(entry);
+            slot.write(signed)?;
+        }
         Ok(true)
     }
 }

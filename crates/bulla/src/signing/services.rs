@@ -2,11 +2,14 @@
 //! believed by. The two files that say it are those of every client (sigstore protobuf-specs, `SigningConfig` and
 //! `TrustedRoot`); a `bulla up` hands both out.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bulla_claims::judge::TrustedRoot;
 use bulla_claims::keys::public_key_pem;
 use bulla_rekor::client::v1::LogKey;
 use bulla_tlog::note::Verifier;
@@ -17,15 +20,20 @@ use serde::de::DeserializeOwned;
 
 use crate::command::Failure;
 use crate::materials::read;
+use crate::trust::{self, Network, Pinned, Purpose, Whom};
 
 /// Options that say where to sign.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
     /// Address of a `bulla up`, which says where to sign and whom to believe [default: `http://localhost:3000`, unless
-    /// files or addresses say it]
+    /// files, addresses or a trust repository say it]
     #[arg(long, value_name = "URL", conflicts_with = "signing_config", help_heading = "Where to sign")]
     url: Option<String>,
+    /// Trust repository that says both, one that was added with `bulla trust add` [default: what is configured, or the
+    /// only one that was added]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["url", "signing_config"], help_heading = "Where to sign")]
+    instance: Option<String>,
     /// Where to sign: `signing_config.v0.2.json`
     #[arg(long, value_name = "FILE", help_heading = "Where to sign")]
     signing_config: Option<PathBuf>,
@@ -71,20 +79,21 @@ pub(crate) enum Prefer {
 }
 
 /// Where to sign.
-#[derive(Debug)]
 pub(crate) struct Services {
     /// The base of a certificate authority.
     pub(crate) ca: Option<String>,
     /// An issuer to sign in at.
     pub(crate) issuer: Option<String>,
-    /// The whole URL of a timestamp authority.
-    pub(crate) tsa: Option<String>,
-    /// The log, unless nothing is to be logged.
-    pub(crate) log: Option<Log>,
+    /// The whole URLs of the timestamp authorities that are all asked.
+    pub(crate) tsas: Vec<String>,
+    /// The logs that all get it, spoken with alike; none if nothing is to be logged.
+    pub(crate) logs: Vec<Log>,
+    /// Whom to believe: what is made here must be verified by it.
+    pub(crate) root: Option<TrustedRoot>,
 }
 
 /// A log, and whom to believe about it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Log {
     /// Without `/api/…`.
     pub(crate) url: String,
@@ -94,7 +103,7 @@ pub(crate) struct Log {
 }
 
 /// The key of a log as a trusted root has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Trusted {
     host: String,
     spki: Vec<u8>,
@@ -121,8 +130,11 @@ struct Service {
     major_api_version: u32,
     #[serde(default)]
     valid_for: Validity,
+    #[serde(default)]
+    operator: String,
 }
 
+/// How many of those that are listed.
 #[derive(Default, Deserialize)]
 struct Selection {
     #[serde(default)]
@@ -164,17 +176,22 @@ struct TlogKey {
 impl Args {
     /// Reads what there is to read, from files or from the server; `now` is when services and keys must be valid.
     pub(crate) async fn services(&self, now: Timestamp, prefer: Prefer) -> Result<Services, Failure> {
-        let named = self.rekor_url.is_some() || self.signing_config.is_some();
+        let instance = self.instance()?;
+        let named = self.rekor_url.is_some() || self.signing_config.is_some() || instance.is_some();
         let server = match &self.url {
             Some(url) => Some(url.as_str()),
             None if named || !self.tlog_upload => None,
             None => Some(DEFAULT_SERVER),
         };
-        let config = match (&self.signing_config, server) {
-            (Some(file), _) => from_file(file).await?,
-            (None, Some(server)) => from_server(server, "signing_config.v0.2.json").await?,
-            (None, None) => Config::default(),
+        let found = match (&self.signing_config, server, &instance) {
+            (Some(file), ..) => Some(from_file(file).await?),
+            (None, Some(server), _) => Some(from_server(server, trust::SIGNING_CONFIG).await?),
+            (None, None, Some(instance)) => {
+                Some(from_repository(instance, trust::SIGNING_CONFIG, now).await?)
+            }
+            (None, None, None) => None,
         };
+        let config: Config = found.map(|(name, bytes)| parse(&name, &bytes)).transpose()?.unwrap_or_default();
         config.check()?;
         let choose = |given: &Option<String>, list: &[Service]| {
             given
@@ -184,45 +201,64 @@ impl Args {
         let mut services = Services {
             ca: choose(&self.fulcio_url, &config.ca_urls),
             issuer: choose(&self.oidc_issuer, &config.oidc_urls),
-            tsa: choose(&self.timestamp_server_url, &config.tsa_urls),
-            log: None,
+            tsas: match &self.timestamp_server_url {
+                Some(url) => vec![url.clone()],
+                None => config.tsas(now)?,
+            },
+            logs: Vec::new(),
+            root: None,
         };
-        if !self.tlog_upload {
-            return Ok(services);
-        }
-        let (url, api) = self.log(&config, now, prefer)?;
-        let root: Root = match (&self.trusted_root, server) {
-            (Some(file), _) => from_file(file).await?,
-            (None, Some(server)) => from_server(server, "trusted_root.json").await?,
-            (None, None) => {
+        let (name, bytes) = match (&self.trusted_root, server, &instance) {
+            (Some(file), ..) => from_file(file).await?,
+            (None, _, _) if !self.tlog_upload => return Ok(services),
+            (None, Some(server), _) => from_server(server, trust::TRUSTED_ROOT).await?,
+            (None, None, Some(instance)) => from_repository(instance, trust::TRUSTED_ROOT, now).await?,
+            (None, None, None) => {
                 let problem = "--trusted-root is missing: a log's answer is believed by the keys in it";
                 return Err(Failure::usage(problem));
             }
         };
-        services.log = Some(Log { url, api, trusted: root.trusted(now)? });
+        if self.tlog_upload {
+            let (urls, api) = self.logs(&config, now, prefer)?;
+            let trusted = parse::<Root>(&name, &bytes)?.trusted(now)?;
+            services.logs = urls.into_iter().map(|url| Log { url, api, trusted: trusted.clone() }).collect();
+        }
+        let root = TrustedRoot::parse(&bytes).map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+        services.root = Some(root);
         Ok(services)
     }
 
-    fn log(&self, config: &Config, now: Timestamp, prefer: Prefer) -> Result<(String, Api), Failure> {
+    /// The trust repository that is asked, if one is: what is configured counts only where nothing is said.
+    fn instance(&self) -> Result<Option<Pinned>, Failure> {
+        let said = self.url.is_some() || self.signing_config.is_some() || self.rekor_url.is_some();
+        if self.instance.is_none() && (said || !self.tlog_upload) {
+            return Ok(None);
+        }
+        Ok(match trust::whom(Purpose::Sign, None, self.instance.as_deref())? {
+            Some(Whom::Repository(pinned)) => Some(pinned),
+            Some(Whom::File(_)) | None => None,
+        })
+    }
+
+    fn logs(&self, config: &Config, now: Timestamp, prefer: Prefer) -> Result<(Vec<String>, Api), Failure> {
         if let Some(url) = &self.rekor_url {
-            return Ok((url.trim_end_matches('/').to_owned(), self.log_api.unwrap_or(Api::V1)));
+            return Ok((vec![url.trim_end_matches('/').to_owned()], self.log_api.unwrap_or(Api::V1)));
         }
         let wanted = |version: u32| match self.log_api {
             Some(Api::V1) => version == 1,
             Some(Api::V2) => version == 2,
             None => matches!(version, 1 | 2),
         };
-        let searched = |version: u32| version == 1 && wanted(version);
-        let first = match prefer {
-            Prefer::Newest => None,
-            Prefer::Searchable => newest(&config.rekor_tlog_urls, now, searched),
-        };
-        let Some(service) = first.or_else(|| newest(&config.rekor_tlog_urls, now, wanted)) else {
+        let list = &config.rekor_tlog_urls;
+        let searched = prefer == Prefer::Searchable && newest(list, now, |version| version == 1).is_some();
+        let wanted = |version: u32| wanted(version) && (!searched || self.log_api.is_some() || version == 1);
+        let services = config.of_logs.select("rekorTlogConfig", list, now, wanted)?;
+        let Some(first) = services.first() else {
             let api = self.log_api.map_or("v1 or v2", Api::name);
             return Err(Failure::usage(format!("no log with API {api} is listed that takes entries now")));
         };
-        let api = if service.major_api_version == 1 { Api::V1 } else { Api::V2 };
-        Ok((service.url.trim_end_matches('/').to_owned(), api))
+        let api = if first.major_api_version == 1 { Api::V1 } else { Api::V2 };
+        Ok((services.iter().map(|service| service.url.trim_end_matches('/').to_owned()).collect(), api))
     }
 }
 
@@ -242,16 +278,57 @@ impl Config {
             let problem = format!("mediaType is {:?}, {SIGNING_CONFIG:?} was expected", self.media_type);
             return Err(Failure::usage(format!("signing configuration: {problem}")));
         }
-        for (name, Selection { selector, count }) in
-            [("rekorTlogConfig", &self.of_logs), ("tsaConfig", &self.of_tsas)]
-        {
-            let is_one = matches!(selector.as_str(), "" | "ANY") || (selector == "EXACT" && *count == 1);
-            if !is_one {
-                let problem = format!("{name} wants {selector} {count}, ANY or EXACT 1 is done here");
-                return Err(Failure::usage(format!("signing configuration: {problem}")));
+        Ok(())
+    }
+
+    /// The timestamp authorities. None need be listed.
+    fn tsas(&self, now: Timestamp) -> Result<Vec<String>, Failure> {
+        if self.tsa_urls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let services = self.of_tsas.select("tsaConfig", &self.tsa_urls, now, |version| version == 1)?;
+        Ok(services.into_iter().map(|service| service.url.clone()).collect())
+    }
+}
+
+impl Selection {
+    /// Those of the highest version that has any, of each operator the one that began last; of these as many as are wanted.
+    /// Where any will do it is the newest: the same when the command is said again.
+    fn select<'a>(
+        &self,
+        name: &str,
+        list: &'a [Service],
+        now: Timestamp,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Result<Vec<&'a Service>, Failure> {
+        let version = newest(list, now, wanted).map(|service| service.major_api_version);
+        let mut operators: BTreeMap<&str, &Service> = BTreeMap::new();
+        for service in list.iter().filter(|service| service.valid_for.holds(now)) {
+            if Some(service.major_api_version) == version {
+                let place = operators.entry(&service.operator).or_insert(service);
+                if service.valid_for.start > place.valid_for.start {
+                    *place = service;
+                }
             }
         }
-        Ok(())
+        let mut services: Vec<_> = operators.into_values().collect();
+        services.sort_by_key(|service| Reverse(service.valid_for.start));
+        let (len, count) = (services.len(), self.count as usize);
+        let refused =
+            |problem: String| Err(Failure::usage(format!("signing configuration: {name} {problem}")));
+        match self.selector.as_str() {
+            "" | "ANY" | "SERVICE_SELECTOR_UNDEFINED" => services.truncate(1),
+            "ALL" if len > MOST_SERVICES => {
+                return refused(format!("wants ALL of {len}, at most {MOST_SERVICES} are asked"));
+            }
+            "ALL" => {}
+            "EXACT" if (1..=len.min(MOST_SERVICES)).contains(&count) => services.truncate(count),
+            "EXACT" => {
+                return refused(format!("wants EXACT {count}, {len} are listed that can be asked now"));
+            }
+            other => return refused(format!("wants {other:?}, ANY, ALL or EXACT was expected")),
+        }
+        Ok(services)
     }
 }
 
@@ -312,18 +389,30 @@ fn newest(list: &[Service], now: Timestamp, wanted: impl Fn(u32) -> bool) -> Opt
     valid.max_by_key(|service| (service.major_api_version, service.valid_for.start))
 }
 
-async fn from_file<T: DeserializeOwned>(file: &Path) -> Result<T, Failure> {
+/// The name of a document, and what is in it.
+type Document = (String, Vec<u8>);
+
+async fn from_file(file: &Path) -> Result<Document, Failure> {
     let name = file.display().to_string();
-    parse(&name, &read(&name, LARGEST_FILE).await?)
+    let bytes = read(&name, LARGEST_FILE).await?;
+    Ok((name, bytes))
 }
 
 /// Asked once the server answers at all; a private stack may be starting beside us.
-async fn from_server<T: DeserializeOwned>(server: &str, name: &str) -> Result<T, Failure> {
+async fn from_server(server: &str, name: &str) -> Result<Document, Failure> {
     let url = format!("{}/{name}", server.trim_end_matches('/'));
     let asked = tokio::time::timeout(PATIENCE, read(&url, LARGEST_FILE)).await;
     let silent = |_| Failure::unavailable(format!("{url}: no answer in {} s", PATIENCE.as_secs()));
     let bytes = asked.map_err(silent)??;
-    parse(&url, &bytes)
+    Ok((url, bytes))
+}
+
+async fn from_repository(instance: &Pinned, name: &str, now: Timestamp) -> Result<Document, Failure> {
+    let found = instance.target(name, Network::IfNeeded, now).await?;
+    if let Some(note) = &found.note {
+        eprintln!("{note}");
+    }
+    Ok((format!("{name} of {}", instance.url), found.bytes))
 }
 
 fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, Failure> {
@@ -340,6 +429,8 @@ const DEFAULT_SERVER: &str = "http://localhost:3000";
 const SIGNING_CONFIG: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
 const TRUSTED_ROOT: &str = "application/vnd.dev.sigstore.trustedroot";
 const LARGEST_FILE: u64 = 4 << 20;
+/// For one signature.
+const MOST_SERVICES: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -372,20 +463,37 @@ mod tests {
     }
 
     #[test]
-    fn what_several_services_would_be_needed_for_is_refused() {
-        let config = |selection: serde_json::Value| {
-            let config = json!({ "mediaType": SIGNING_CONFIG, "rekorTlogConfig": selection });
-            serde_json::from_value::<Config>(config).expect("a configuration").check()
+    fn as_many_as_are_wanted_of_different_operators_are_chosen() {
+        let now = "2026-06-01T00:00:00Z".parse().expect("a time");
+        let by = |url: &str, version: u32, start: &str, operator: &str| Service {
+            operator: operator.to_owned(),
+            ..service(url, version, start, None)
         };
-        assert!(config(json!({ "selector": "ANY" })).is_ok());
-        assert!(config(json!({ "selector": "EXACT", "count": 1 })).is_ok());
-        for (selection, wants) in
-            [(json!({ "selector": "ALL" }), "ALL 0"), (json!({ "selector": "EXACT", "count": 2 }), "EXACT 2")]
-        {
-            let error = config(selection).expect_err("is refused").to_string();
-            let expected =
-                format!("signing configuration: rekorTlogConfig wants {wants}, ANY or EXACT 1 is done here");
-            assert_eq!(error, expected);
+        let list = [
+            by("a-old", 2, "2026-01-01T00:00:00Z", "a"),
+            by("a-new", 2, "2026-02-01T00:00:00Z", "a"),
+            by("b", 2, "2026-03-01T00:00:00Z", "b"),
+            by("c-one", 1, "2026-04-01T00:00:00Z", "c"),
+        ];
+        let chosen = |selector: &str, count: u32| {
+            let selection = Selection { selector: selector.to_owned(), count };
+            let services = selection.select("rekorTlogConfig", &list, now, |version| version < 3)?;
+            Ok::<_, Failure>(
+                services.iter().map(|service| service.url.as_str()).collect::<Vec<_>>().join(" "),
+            )
+        };
+        assert_eq!(chosen("ANY", 0).expect("one"), "b");
+        assert_eq!(chosen("", 0).expect("one"), "b");
+        assert_eq!(chosen("ALL", 0).expect("two"), "b a-new");
+        assert_eq!(chosen("EXACT", 1).expect("one"), "b");
+        assert_eq!(chosen("EXACT", 2).expect("two"), "b a-new");
+        for (selector, count, problem) in [
+            ("EXACT", 3, "wants EXACT 3, 2 are listed that can be asked now"),
+            ("EXACT", 0, "wants EXACT 0, 2 are listed that can be asked now"),
+            ("SOME", 0, "wants \"SOME\", ANY, ALL or EXACT was expected"),
+        ] {
+            let error = chosen(selector, count).expect_err("is refused").to_string();
+            assert_eq!(error, format!("signing configuration: rekorTlogConfig {problem}"));
         }
         let other: Config = serde_json::from_value(json!({ "mediaType": "text/plain" })).expect("JSON");
         assert!(other.check().expect_err("is refused").to_string().contains("mediaType is \"text/plain\""));

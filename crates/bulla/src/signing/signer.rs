@@ -95,7 +95,7 @@ impl Args {
             let passwords = Passwords::with_option(self.key_password_file.clone(), "--key-password-file");
             return Ok(Signer { who: Who::Key(signing_key(reference, &passwords).await?), certified: None });
         }
-        if services.log.is_none() {
+        if services.logs.is_empty() {
             return Err(Failure::usage(
                 "--tlog-upload=false needs --key: a certificate lasts for minutes, and only the log shows that it signed then",
             ));

@@ -7,12 +7,16 @@ use bulla_claims::identity::{IdentityPattern, Pattern, PatternError, Requires, W
 use bulla_claims::judge::{Content, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot};
 use bulla_tlog::sha256;
 
+use jiff::Timestamp;
+
+use super::heads::{self, Heads};
 use super::revocations::{self, Revocations};
 use crate::command::Failure;
 use crate::keys::{Passwords, verification_key};
 use crate::registry::Args as RegistryArgs;
 use crate::target::read_small;
 use crate::text::subject_and_issuer;
+use crate::trust::{self, Network, Purpose, Whom};
 use crate::verification::Answer;
 
 /// Options of every command that verifies signatures.
@@ -27,6 +31,8 @@ pub(crate) struct Args {
     pub(crate) bundle: Option<PathBuf>,
     #[command(flatten)]
     terms: Terms,
+    #[command(flatten)]
+    heads: heads::Args,
     /// Open no connection: files and image layouts only
     #[arg(long)]
     pub(crate) offline: bool,
@@ -89,6 +95,10 @@ pub(crate) struct Trust {
     /// Whom to believe: logs, and authorities for certificates and timestamps, as `bulla trust` and TUF repositories have it
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
+    /// Trust repository that says so, one that was added with `bulla trust add` [default: what is configured, or the only one
+    /// that was added]
+    #[arg(long, value_name = "URL", conflicts_with = "trusted_root")]
+    instance: Option<String>,
     /// Accept what no log has; a stolen key goes unseen then
     #[arg(long, alias = "insecure-ignore-tlog")]
     skip_log_unsafe: bool,
@@ -106,12 +116,17 @@ pub(crate) struct Asked {
     /// The bytes of the trusted root, for who hands on what was believed.
     pub(crate) root_json: Vec<u8>,
     pub(crate) revocations: Revocations,
+    pub(crate) heads: Heads,
+    /// What should be known of all this.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Args {
     /// Reads keys, patterns and the trusted root.
     pub(crate) async fn read(&self, content: Content) -> Result<Asked, Failure> {
-        self.terms.read(content, self.offline).await
+        let mut asked = self.terms.read(content, self.offline).await?;
+        asked.heads = self.heads.read(&asked.root, self.offline, self.terms.revocations.rekor_url())?;
+        Ok(asked)
     }
 }
 
@@ -135,12 +150,14 @@ impl Terms {
         let need = self.signers.require;
         let requires =
             Requires::new(need, of).map_err(|error| Failure::usage(format!("--require {need}: {error}")))?;
-        let (root, root_json) = self.trust.root()?;
+        let (root, root_json, note) = self.trust.root(offline).await?;
         let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
         let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
         let policy = Policy { keys, identities, content, log, sct };
         let revocations = self.revocations.read(&policy, &root, offline).await?;
-        Ok(Asked { policy, requires, need, root, root_json, revocations })
+        let heads = Heads::default();
+        let notes = note.into_iter().collect();
+        Ok(Asked { policy, requires, need, root, root_json, revocations, heads, notes })
     }
 }
 
@@ -150,15 +167,30 @@ impl Trust {
         self.trusted_root.as_deref()
     }
 
-    /// Whom to believe, and the bytes that say it.
-    pub(crate) fn root(&self) -> Result<(TrustedRoot, Vec<u8>), Failure> {
-        let path = self.trusted_root.as_deref().ok_or_else(|| {
-            Failure::usage("nobody is believed: name a trusted root with --trusted-root FILE; `bulla trust root` prints that of a log")
-        })?;
-        let bytes = read_small(path, MAX_TRUSTED_ROOT as u64)?;
-        let root = TrustedRoot::parse(&bytes)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-        Ok((root, bytes))
+    /// The trusted root, the bytes that say it, and what should be known of it.
+    pub(crate) async fn root(
+        &self,
+        offline: bool,
+    ) -> Result<(TrustedRoot, Vec<u8>, Option<String>), Failure> {
+        let whom = trust::whom(Purpose::Verify, self.trusted_root.as_deref(), self.instance.as_deref())?;
+        let (place, bytes, note) = match whom {
+            None => {
+                return Err(Failure::usage(
+                    "nobody is believed: name a trusted root with --trusted-root FILE, as `bulla trust root` prints that of \
+                     a log, or add a trust repository with `bulla trust add URL --root FILE`",
+                ));
+            }
+            Some(Whom::File(path)) => {
+                (path.display().to_string(), read_small(&path, MAX_TRUSTED_ROOT as u64)?, None)
+            }
+            Some(Whom::Repository(pinned)) => {
+                let network = if offline { Network::Never } else { Network::IfNeeded };
+                let found = pinned.target(trust::TRUSTED_ROOT, network, Timestamp::now()).await?;
+                (pinned.url.to_string(), found.bytes, found.note)
+            }
+        };
+        let root = TrustedRoot::parse(&bytes).map_err(|error| Failure::usage(format!("{place}: {error}")))?;
+        Ok((root, bytes, note))
     }
 }
 

@@ -3,9 +3,11 @@
 
 mod answer;
 mod asked;
+mod continuity;
 mod cosign;
 mod findings;
 mod found;
+mod heads;
 mod junit;
 mod report;
 mod revocations;
@@ -16,5 +18,6 @@ pub(crate) use asked::{Args, Asked, Terms};
 pub(crate) use cosign::{NO_IMAGE, OTHER};
 pub(crate) use findings::{NOT_VERIFIED, SIGNATURE_NOT_ACCEPTED, UNDETERMINED};
 pub(crate) use found::{Candidate, Form, Found, Unread};
+pub(crate) use heads::Heads;
 pub(crate) use report::Report;
 pub(crate) use revocations::{Revocations, Revokers};

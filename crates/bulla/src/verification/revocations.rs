@@ -8,12 +8,12 @@ use bulla_claims::judge::{
     Judged, MAX_BUNDLE, Need, Policy, Revocations as Known, Signed, SignedRevocation, TrustedRoot,
 };
 use bulla_rekor::client::v1::{Options, RekorV1};
-use bulla_tlog::sha256;
+use bulla_tlog::{Hash, sha256};
 use jiff::Timestamp;
 
 use super::asked::{exactly, public_key};
 use super::found::{Candidate, Found, Unread};
-use super::searched::Searched;
+use super::searched::{Searched, unseen};
 use crate::command::Failure;
 use crate::home::unix_now;
 use crate::keys::Passwords;
@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// Name and issuer of who may revoke what others signed; the last = divides them
     #[arg(long, value_name = "SUBJECT=ISSUER", help_heading = "Revocations")]
     revoked_by_identity: Vec<String>,
-    /// Log to search for revocations, through its v1 API
+    /// Log to search for revocations through its v1 API, and to ask whether it keeps to its past
     #[arg(long, value_name = "URL", conflicts_with = "offline", help_heading = "Revocations")]
     rekor_url: Option<String>,
 }
@@ -63,6 +63,11 @@ pub(crate) struct Revokers {
 }
 
 impl Args {
+    /// The log that is asked.
+    pub(super) fn rekor_url(&self) -> Option<&str> {
+        self.rekor_url.as_deref()
+    }
+
     /// Reads the files, each of which must be a revocation whose signature holds.
     pub(super) async fn read(
         &self,
@@ -117,9 +122,16 @@ impl Revocations {
     }
 
     /// Weighs every signature that is verified. What could not be asked makes it unknown, never good.
-    pub(crate) async fn weigh(&self, found: &mut Found, root: &TrustedRoot) {
+    /// `about` is the hash of what was signed: what the log has about it and is not shown is returned, for people to read.
+    pub(crate) async fn weigh(
+        &self,
+        found: &mut Found,
+        about: Option<Hash>,
+        policy: &Policy,
+        root: &TrustedRoot,
+    ) -> Option<String> {
         if self.log.is_none() && self.signed.is_empty() {
-            return;
+            return None;
         }
         let now = Timestamp::now();
         let verified =
@@ -138,6 +150,10 @@ impl Revocations {
                 judged.revocations_unknown(&problem);
                 found.unread.push(Unread { place: format!("revocations of {place}"), problem });
             }
+        }
+        match (&self.log, about) {
+            (Some((url, log)), Some(about)) => unseen(log, url, about, found, policy).await,
+            _ => None,
         }
     }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulla_claims::attestation::PAYLOAD_TYPE;
-use bulla_claims::judge::{Revocations as Known, Signed, SignedRevocation, TrustedRoot};
+use bulla_claims::judge::{Policy, Revocations as Known, Signed, SignedRevocation, TrustedRoot};
 use bulla_claims::{Material, describe};
 use bulla_rekor::client::v1::{Entry, EntryId, RekorV1, Retrieve, Search};
 use bulla_tlog::{Hash, sha256};
@@ -15,6 +15,7 @@ use sigstore_types::{
     PublicKeyIdentifier, SignatureBytes, SignatureContent, VerificationMaterial, VerificationMaterialContent,
 };
 
+use super::found::Found;
 use super::revocations::Revocations;
 use crate::home::unix_now;
 use crate::signing::{described, key_hint};
@@ -68,7 +69,7 @@ impl Searched {
                 Err(problem) => drop(found.unanswered.insert(digest, problem)),
                 Ok(entries) => {
                     for entry in &entries {
-                        match lead(entry, url, signers, asked, root) {
+                        match lead(entry, digest, url, signers, asked, root) {
                             Lead::Revocation(signed) => found.signed.push(signed),
                             Lead::Unread(by, problem) => found.unread.push((digest, by, problem)),
                             Lead::Nothing => {}
@@ -90,6 +91,45 @@ impl Searched {
             self.unanswered.get(&digest).or_else(unread).map(String::as_str)
         })
     }
+}
+
+/// What the log has about an image or file by who may sign and the registry does not show. To hide a signature only denies it;
+/// to hide a statement against an image would make it look better than it is.
+pub(super) async fn unseen(
+    log: &RekorV1,
+    url: &str,
+    about: Hash,
+    found: &Found,
+    policy: &Policy,
+) -> Option<String> {
+    let entries = match entries(log, about).await {
+        Ok(entries) => entries,
+        Err(problem) => return Some(format!("what the log has about it is not known: {problem}")),
+    };
+    let judged = found.candidates.iter().filter_map(|candidate| candidate.judged.signed.as_ref());
+    let seen: BTreeSet<Hash> = judged
+        .flat_map(|signed| signed.entry.iter().chain(&signed.more_entries).map(|entry| entry.leaf_hash))
+        .collect();
+    let may_sign = |entry: &&Entry| {
+        let Ok(facts) = describe(&entry.body) else { return false };
+        let is_statement = ["dsse", "intoto"].contains(&facts.kind.as_str());
+        let claimed = facts.signatures.iter().filter_map(|signature| Signed::claimed(&signature.material));
+        is_statement
+            && claimed.into_iter().any(|by| {
+                let is_named = by.identity.as_ref().is_some_and(|identity| {
+                    policy.identities.iter().any(|pattern| pattern.matches(identity))
+                });
+                is_named || policy.keys.contains(&by.spki)
+            })
+    };
+    let unseen: Vec<_> =
+        entries.iter().filter(|entry| !seen.contains(&entry.id.uuid)).filter(may_sign).collect();
+    let first = unseen.first()?;
+    Some(format!(
+        "{url} has {} statements about it, by who may sign as they say, that are not shown here, such as entry {}",
+        unseen.len(),
+        first.id
+    ))
 }
 
 /// The entries that the index has for a digest. Each must be there: an index that names what the log has not is no answer.
@@ -115,7 +155,14 @@ async fn entries(log: &RekorV1, digest: Hash) -> Result<Vec<Entry>, String> {
 }
 
 /// Judges one entry. Only what could matter is judged: anybody can log anything about anything.
-fn lead(entry: &Entry, url: &str, signers: &[Signed], asked: &Revocations, root: &TrustedRoot) -> Lead {
+fn lead(
+    entry: &Entry,
+    digest: Hash,
+    url: &str,
+    signers: &[Signed],
+    asked: &Revocations,
+    root: &TrustedRoot,
+) -> Lead {
     let Ok(facts) = describe(&entry.body) else { return Lead::Nothing };
     let kind = match (facts.kind.as_str(), facts.version.as_str()) {
         ("intoto", "0.0.2") => KindVersion::IntotoV002,
@@ -126,6 +173,12 @@ fn lead(entry: &Entry, url: &str, signers: &[Signed], asked: &Revocations, root:
     let Some(by) = Signed::claimed(&signature.material) else { return Lead::Nothing };
     let known = asked.known();
     if !signers.iter().any(|signed| known.may(&by, signed)) {
+        return Lead::Nothing;
+    }
+    // Logs find an entry by its own hash and by its own key too. A revocation is never logged without its text (`dsse`).
+    let is_itself = entry.id.uuid == digest;
+    let is_by_that_key = sha256(&by.spki) == digest && kind == KindVersion::DsseV001;
+    if is_itself || is_by_that_key {
         return Lead::Nothing;
     }
     let place = format!("entry {} of {url}", entry.id);

@@ -15,6 +15,8 @@ pub(crate) fn bulla() -> Command {
     {
         command.env_remove(name);
     }
+    // What the tester believes and remembers is not what is tested.
+    command.env("XDG_CONFIG_HOME", "/nonexistent").env_remove("XDG_STATE_HOME").env_remove("HOME");
     command
 }
 

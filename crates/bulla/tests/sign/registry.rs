@@ -1,5 +1,6 @@
 //! A registry in memory, with one image for one platform, that a test can keep from taking anything. It has no list of
 //! referrers of its own, as docker-registry has none.
+#![allow(dead_code, reason = "each test program uses the part it needs")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -110,6 +111,16 @@ impl Registry {
     /// What is stored under the tag of the image with that ending.
     pub(crate) fn tagged(&self, suffix: &str) -> Value {
         self.content(&format!("{}{suffix}", self.index.replace(':', "-"))).expect("is there")
+    }
+
+    /// Changes what the log promised about the signature that is stored so.
+    pub(crate) fn spoil(&self, suffix: &str) {
+        let mut manifest = self.tagged(suffix);
+        let promise = &mut manifest["layers"][0]["annotations"]["dev.sigstore.cosign/bundle"];
+        *promise = promise.as_str().expect("text").replace("\"logIndex\":", "\"logIndex\":1").into();
+        let name = format!("{}{suffix}", self.index.replace(':', "-"));
+        let content = (MANIFEST.to_owned(), Bytes::from(manifest.to_string()));
+        self.state.lock().expect("lock").content.insert(name, content);
     }
 
     /// What refers to the image.

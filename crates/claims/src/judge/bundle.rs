@@ -13,11 +13,12 @@ use sigstore_verify::{
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::check::LogHead;
 use super::check::{
     ARTIFACT, BINDING, CERTIFICATE, CONTENT, Checks, IDENTITY, INCLUSION, KEY, LOG, PROFILE, PROMISE, SCT,
     SHAPE, SIGNATURE, TIME,
 };
-use super::entry::{By, bound, logged_as, of_trusted_log};
+use super::entry::{By, bound, head_of, logged_as, of_trusted_log};
 use super::{Artifact, Content, Judged, Need, Policy, Signed, TrustedRoot, shape};
 use crate::attestation::{COSIGN_SIGN, Statement};
 use crate::identity::Identity;
@@ -127,7 +128,7 @@ impl Judgement<'_> {
         if self.policy.sct == Need::NotRequired {
             checks.skip(SCT, "not asked for");
         }
-        Judged { times, ..checks.finish(Some(signed), self.statement().ok().flatten()) }
+        Judged { times, heads: self.heads(), ..checks.finish(Some(signed), self.statement().ok().flatten()) }
     }
 
     fn by_key(&self, spki: &[u8]) -> Judged {
@@ -147,7 +148,7 @@ impl Judgement<'_> {
             entry: self.entry(),
             more_entries: self.more_entries(),
         };
-        Judged { times, ..checks.finish(Some(signed), self.statement().ok().flatten()) }
+        Judged { times, heads: self.heads(), ..checks.finish(Some(signed), self.statement().ok().flatten()) }
     }
 
     /// The checks that are the same for both, and what the crate says.
@@ -242,6 +243,11 @@ impl Judgement<'_> {
 
     fn entry(&self) -> Option<crate::identity::LoggedAs> {
         self.bundle.verification_material.tlog_entries.first().and_then(logged_as)
+    }
+
+    fn heads(&self) -> Vec<LogHead> {
+        let entries = self.bundle.verification_material.tlog_entries.iter();
+        entries.filter_map(|entry| head_of(entry, self.root).ok().flatten()).collect()
     }
 
     fn more_entries(&self) -> Vec<crate::identity::LoggedAs> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bulla_tlog::sha256;
+use bulla_tlog::{Hash, sha256};
 use jiff::Timestamp;
 
 use crate::attestation::Statement;
@@ -99,6 +99,23 @@ pub struct Judged {
     pub statement: Option<Statement>,
     /// When trusted clocks saw the signature. None if no clock did, or if it was not reached.
     pub times: Vec<Timestamp>,
+    /// The heads of logs that its entries are proved in.
+    pub heads: Vec<LogHead>,
+}
+
+/// The head of a log's tree, signed by the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogHead {
+    /// The log's ID.
+    pub log_id: Vec<u8>,
+    /// What the log calls the tree.
+    pub origin: String,
+    /// How many leaves it has.
+    pub size: u64,
+    /// Its root.
+    pub root: Hash,
+    /// The note that says so.
+    pub note: String,
 }
 
 /// By whom something was signed, and where that is written down.
@@ -151,6 +168,11 @@ impl Judged {
     /// The check that failed first.
     pub fn failed(&self) -> Option<&Check> {
         self.checks.iter().find(|check| matches!(check.outcome, Outcome::Failed(_)))
+    }
+
+    /// Notes what came of comparing the heads with what else is known of their logs.
+    pub fn weigh_consistency(&mut self, outcome: Outcome, evidence: Vec<(&'static str, String)>) {
+        self.put(Check { name: CONSISTENCY, outcome, evidence });
     }
 
     /// Puts what came of one of the checks that are made after the others. A signature that is not verified stays as it was.
@@ -224,6 +246,6 @@ impl Checks {
                 evidence: Vec::new(),
             })
         });
-        Judged { checks: checks.collect(), signed, statement, times: Vec::new() }
+        Judged { checks: checks.collect(), signed, statement, times: Vec::new(), heads: Vec::new() }
     }
 }

@@ -7,6 +7,7 @@ use bulla_tlog::note::{Note, Verifier};
 use bulla_tlog::{Hash, leaf_hash, sha256};
 use sigstore_verify::types::{Bundle, KindVersion, SignatureContent, TransparencyLogEntry};
 
+use super::check::LogHead;
 use super::trust::TrustedRoot;
 use crate::entry::describe;
 use crate::identity::LoggedAs;
@@ -33,30 +34,66 @@ pub(super) fn of_trusted_log(
     root: &TrustedRoot,
 ) -> Result<Vec<(&'static str, String)>, String> {
     let id = entry.log_id.key_id.as_bytes();
-    let spki = root.logs.get(id).ok_or_else(|| {
-        format!("log {} is not in the trusted root, which has {}", entry.log_id.key_id, root.logs.len())
-    })?;
+    if !root.logs.contains_key(id) {
+        let (log, of) = (&entry.log_id.key_id, root.logs.len());
+        return Err(format!("log {log} is not in the trusted root, which has {of}"));
+    }
     let mut evidence =
         vec![("log id", entry.log_id.key_id.to_string()), ("log index", entry.log_index.to_string())];
     let envelope = entry.inclusion_proof.as_ref().map_or("", |proof| proof.checkpoint.envelope());
     if envelope.is_empty() {
         return Ok(evidence);
     }
-    let note = Note::parse(envelope).map_err(|error| format!("checkpoint: {error}"))?;
+    let head = head_of(entry, root)?.ok_or("checkpoint is missing")?;
+    evidence.push(("origin", head.origin));
+    evidence.push(("tree size", head.size.to_string()));
+    evidence.push(("root hash", head.root.to_base64()));
+    Ok(evidence)
+}
+
+/// The head that the log of an entry signed, if the entry has one.
+pub(super) fn head_of(entry: &TransparencyLogEntry, root: &TrustedRoot) -> Result<Option<LogHead>, String> {
+    let id = entry.log_id.key_id.as_bytes();
+    let (Some(spki), Some(proof)) = (root.logs.get(id), &entry.inclusion_proof) else { return Ok(None) };
+    let note = Note::parse(proof.checkpoint.envelope()).map_err(|error| format!("checkpoint: {error}"))?;
     let is_v2 = entry.kind_version == KindVersion::HashedRekordV002;
-    let opened = note.signatures.iter().find_map(|line| {
-        // In the second version of logs the ID is made of the name too.
-        let verifier = Verifier::from_spki(&line.name, spki).ok()?;
-        let is_its_name = !is_v2 || verifier.log_id().0.as_slice() == id;
-        Checkpoint::open(envelope, &verifier).ok().filter(|_| is_its_name)
-    });
-    let (checkpoint, _) = opened.ok_or_else(|| {
+    let head = signed_by(&note, proof.checkpoint.envelope(), id, spki, is_v2).ok_or_else(|| {
         format!("checkpoint is not signed by the log {} that the entry names", entry.log_id.key_id)
     })?;
-    evidence.push(("origin", checkpoint.origin));
-    evidence.push(("tree size", checkpoint.size.to_string()));
-    evidence.push(("root hash", checkpoint.root.to_base64()));
-    Ok(evidence)
+    Ok(Some(head))
+}
+
+/// The head in a note, if a log signed it under its own name. In the second version of logs the ID is made of the name too.
+fn signed_by(parsed: &Note, note: &str, id: &[u8], spki: &[u8], is_v2: bool) -> Option<LogHead> {
+    let (checkpoint, _) = parsed.signatures.iter().find_map(|line| {
+        let verifier = Verifier::from_spki(&line.name, spki).ok()?;
+        let is_its_name = !is_v2 || verifier.log_id().0.as_slice() == id;
+        Checkpoint::open(note, &verifier).ok().filter(|_| is_its_name)
+    })?;
+    let Checkpoint { origin, size, root, .. } = checkpoint;
+    Some(LogHead { log_id: id.to_vec(), origin, size, root, note: note.to_owned() })
+}
+
+impl TrustedRoot {
+    /// Reads a checkpoint of one of the trusted logs.
+    pub fn head(&self, note: &str) -> Result<LogHead, String> {
+        let parsed = Note::parse(note).map_err(|error| format!("checkpoint: {error}"))?;
+        let head = |(id, spki): (&Vec<u8>, &Vec<u8>)| {
+            // The ID of a log of the first version is the hash of its key, of which its notes have the beginning.
+            let is_v2 = sha256(spki).0.as_slice() != id.as_slice();
+            signed_by(&parsed, note, id, spki, is_v2)
+        };
+        let of = self.logs.len();
+        self.logs
+            .iter()
+            .find_map(head)
+            .ok_or_else(|| format!("checkpoint is signed by none of the {of} trusted logs"))
+    }
+
+    /// The address at which a trusted log can be asked.
+    pub fn log_url(&self, log_id: &[u8]) -> Option<&str> {
+        self.urls.get(log_id).map(String::as_str)
+    }
 }
 
 /// Whether the entry has this signature, by this key, over this content, and nothing else. `signed` is the SHA-256 of what a

@@ -18,7 +18,7 @@ use std::fmt;
 use bulla_tlog::{Hash, sha256};
 
 pub use bundle::judge_bundle;
-pub use check::{Check, Judged, Outcome, Signed};
+pub use check::{Check, Judged, LogHead, Outcome, Signed};
 pub use legacy::{Layer, judge_layer};
 pub use revoked::{NoRevocation, Revocations, SignedRevocation};
 pub use shape::MAX_BUNDLE;

@@ -24,6 +24,8 @@ pub struct TrustedRoot {
     pub(super) verifier: Verifier,
     /// The key of each log, DER `SubjectPublicKeyInfo`, by the log's ID.
     pub(super) logs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Where each log is.
+    pub(super) urls: BTreeMap<Vec<u8>, String>,
 }
 
 /// A trusted root that cannot be used.
@@ -73,6 +75,8 @@ impl TrustedRoot {
             (id.to_vec(), key.to_vec())
         });
         let logs = logs.collect();
-        Ok(Self { verifier, logs })
+        let urls = parsed.tlogs.iter();
+        let urls = urls.map(|log| (log.log_id.key_id.as_bytes().to_vec(), log.base_url.clone())).collect();
+        Ok(Self { verifier, logs, urls })
     }
 }
