@@ -3,6 +3,7 @@
 mod command;
 mod config;
 mod conformance;
+mod doctor;
 mod home;
 mod keys;
 mod known;

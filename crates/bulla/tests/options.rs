@@ -39,6 +39,7 @@ const COMMANDS: &[&str] = &[
     "verify-attestation",
     "report",
     "report verify",
+    "doctor",
     "witness",
     "bench",
     "",

@@ -129,6 +129,7 @@ fn an_image_is_signed_once_in_every_form() {
     assert!(promise["SignedEntryTimestamp"].is_string() && promise["Payload"]["logID"].is_string());
     let attached = &registry.tagged(".att")["layers"][0];
     assert_eq!(attached["annotations"]["dev.cosignproject.cosign/signature"], "");
+    assert_eq!(attached["annotations"]["predicateType"], "https://cosign.sigstore.dev/attestation/v1");
     assert_eq!(registry.referrers().len(), 3);
     assert!(stack.pending().is_empty());
 

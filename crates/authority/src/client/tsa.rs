@@ -7,6 +7,7 @@ use cms::signed_data::SignedData;
 use der::Decode as _;
 use der::asn1::OctetString;
 use http::header::{ACCEPT, CONTENT_TYPE};
+use jiff::Timestamp;
 use x509_tsp::{TimeStampResp, TstInfo};
 
 use crate::exchange::{self, Unread, chain};
@@ -102,8 +103,31 @@ impl TsaClient {
     }
 }
 
+/// When an answer says that it was made, by the clock of whoever made it; whether that is to be believed is not judged here.
+/// None if it holds no timestamp.
+pub fn said_time(answer: &[u8]) -> Option<Timestamp> {
+    let seconds = statement(answer).ok()?.gen_time.to_unix_duration().as_secs();
+    Timestamp::from_second(i64::try_from(seconds).ok()?).ok()
+}
+
 /// Whether an answer was granted and is one to this request.
 fn check(request: &Request, answer: &[u8]) -> Result<(), String> {
+    let info = statement(answer)?;
+    let (stamped, asked) = (&info.message_imprint, &request.imprint);
+    // Some write NULL as parameters of the hash function, some nothing.
+    let same = stamped.hash_algorithm.oid == asked.hash_algorithm.oid
+        && stamped.hashed_message == asked.hashed_message;
+    if !same {
+        return Err("it is about another digest".to_owned());
+    }
+    if info.nonce != request.nonce {
+        return Err("its nonce is not the one that was sent".to_owned());
+    }
+    Ok(())
+}
+
+/// What an answer states, if it was granted.
+fn statement(answer: &[u8]) -> Result<TstInfo, String> {
     let der = |error: der::Error| format!("not DER of a TimeStampResp: {error}");
     let response = TimeStampResp::from_der(answer).map_err(der)?;
     let status = response.status.status as u8;
@@ -119,18 +143,7 @@ fn check(request: &Request, answer: &[u8]) -> Result<(), String> {
     }
     let info = content.econtent.ok_or("no content in the token")?;
     let info: OctetString = info.decode_as().map_err(der)?;
-    let info = TstInfo::from_der(info.as_bytes()).map_err(der)?;
-    let (stamped, asked) = (&info.message_imprint, &request.imprint);
-    // Some write NULL as parameters of the hash function, some nothing.
-    let same = stamped.hash_algorithm.oid == asked.hash_algorithm.oid
-        && stamped.hashed_message == asked.hashed_message;
-    if !same {
-        return Err("it is about another digest".to_owned());
-    }
-    if info.nonce != request.nonce {
-        return Err("its nonce is not the one that was sent".to_owned());
-    }
-    Ok(())
+    TstInfo::from_der(info.as_bytes()).map_err(der)
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@
 mod attest;
 mod bench;
 mod ceremony;
+mod doctor;
 mod entry;
 mod freeze;
 mod fsck;
@@ -78,6 +79,8 @@ pub(crate) enum Tool {
     VerifyAttestation(Box<verify::AttestationArgs>),
     /// Report what many images have: who signed them, and what is stated of them; or judge such a report again
     Report(Box<report::Args>),
+    /// Look for what private deployments get wrong, and say what mends it
+    Doctor(Box<doctor::Args>),
     /// Log signatures, find them again, and check that they are in the log
     #[command(subcommand)]
     Entry(Box<entry::Command>),
@@ -134,6 +137,7 @@ impl Tool {
             Self::Verify(args) => verify::signature(*args).await,
             Self::VerifyAttestation(args) => verify::attestation(*args).await,
             Self::Report(args) => report::run(*args).await,
+            Self::Doctor(args) => doctor::run(*args).await,
             Self::Entry(command) => entry::run(*command).await,
             Self::Log(command) => log::run(command).await,
             Self::Fsck(args) => fsck::run(args).await,

@@ -22,7 +22,7 @@ mod transport;
 
 pub(crate) use args::Args;
 pub(crate) use client::{Claimed, Client, MOST_TAGS};
-pub(crate) use credentials::Credentials;
+pub(crate) use credentials::{CredentialError, Credentials};
 pub(crate) use digest::{Digest, DigestError};
 pub(crate) use error::{Error, Problem, Verdict, present};
 pub(crate) use layout::Layout;

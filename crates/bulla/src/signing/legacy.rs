@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bulla_claims::attestation::Statement;
 use bulla_claims::keys::pem;
 use bulla_claims::simple_signing::{self, SimpleSigning};
 use bytes::Bytes;
@@ -101,7 +102,12 @@ impl<'a> Legacy<'a> {
             }
             _ => return Err(Failure::check("the bundle has neither an envelope nor a signature")),
         };
-        let annotations = annotations(signed, signature);
+        let mut annotations = annotations(signed, signature);
+        if let SignatureContent::DsseEnvelope(envelope) = &signed.bundle.content
+            && let Ok(statement) = Statement::parse(&envelope.payload_type, envelope.payload.as_bytes())
+        {
+            annotations.insert(PREDICATE_TYPE.to_owned(), statement.predicate_type);
+        }
         let blob = Bytes::from(blob);
         let digest = self.client.push_blob(self.repository, &blob).await.map_err(failure)?;
         let layer = Descriptor {
@@ -219,6 +225,8 @@ fn annotations(signed: &Signed, signature: String) -> BTreeMap<String, String> {
 
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const PROMISE: &str = "dev.sigstore.cosign/bundle";
+/// By which cosign chooses attestations before it reads them.
+const PREDICATE_TYPE: &str = "predicateType";
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 const MOST_ATTEMPTS: usize = 5;

@@ -1,0 +1,242 @@
+//! The directory of a server: who may read its keys, what it lies on, and who else writes there.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::seen::Seen;
+use super::trust::log_keys;
+use super::{Check, Said};
+use crate::text::shell_word;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        name: "data",
+        why: "without its directory a server begins a new log, with new keys that nobody believes",
+        look: is_one,
+    },
+    Check {
+        name: "key-permissions",
+        why: "whoever reads a key signs as the log, or certifies whom they like",
+        look: permissions,
+    },
+    Check {
+        name: "file-system",
+        why: "a log on it is gone after a restart, or two machines write to it at once",
+        look: file_system,
+    },
+    Check { name: "disk-space", why: "a log takes no entries when its disk is full", look: space },
+    Check {
+        name: "one-server",
+        why: "two servers on one directory sign two logs under one name, which nobody believes again",
+        look: one_server,
+    },
+    Check {
+        name: "data-keys",
+        why: "clients that have other keys than the server refuse everything that it signs",
+        look: keys,
+    },
+];
+
+/// A directory, and what it lies on.
+pub(super) struct Directory {
+    pub(super) dir: PathBuf,
+    /// Keys that others than their owner may read, with their permissions.
+    readable: Vec<(PathBuf, u32)>,
+    /// What the system calls the file system's type.
+    kind: Option<i64>,
+    free: Option<u64>,
+    reserve: u64,
+    /// Processes that have the lock open: number and name.
+    holders: Vec<(u32, String)>,
+}
+
+impl Directory {
+    pub(super) fn look(dir: PathBuf, reserve: u64) -> Self {
+        let mut readable = Vec::new();
+        keys_below(&dir, 4, &mut readable);
+        let kind = rustix::fs::statfs(&dir).ok().map(|stat| stat.f_type);
+        let free = rustix::fs::statvfs(&dir).ok().map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+        let holders = holders(&dir.join("lock"));
+        Self { dir, readable, kind, free, reserve, holders }
+    }
+}
+
+/// Private keys lie in files whose names end so.
+fn keys_below(dir: &Path, depth: usize, found: &mut Vec<(PathBuf, u32)>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten().take(MOST_FILES) {
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() && depth > 0 {
+            keys_below(&path, depth - 1, found);
+        } else if path.extension().is_some_and(|extension| extension == "key")
+            && let Ok(metadata) = fs::metadata(&path)
+            && metadata.permissions().mode() & 0o077 != 0
+        {
+            found.push((path, metadata.permissions().mode() & 0o777));
+        }
+    }
+}
+
+/// Who has a file open, as far as the system lets us know.
+fn holders(lock: &Path) -> Vec<(u32, String)> {
+    let Ok(wanted) = fs::metadata(lock) else { return Vec::new() };
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let mut holders = Vec::new();
+    for process in processes.flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let Ok(open) = fs::read_dir(process.path().join("fd")) else { continue };
+        let has = open.flatten().any(|file| {
+            fs::metadata(file.path())
+                .is_ok_and(|found| (found.dev(), found.ino()) == (wanted.dev(), wanted.ino()))
+        });
+        if has && pid != std::process::id() {
+            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            holders.push((pid, name.trim().to_owned()));
+        }
+    }
+    // The one that is to stay comes first: a server of ours, and of several the older.
+    holders.sort_unstable_by_key(|(pid, name)| (name != "bulla", *pid));
+    holders
+}
+
+fn is_one(seen: &Seen) -> Vec<Said> {
+    let Some(Directory { dir, .. }) = &seen.data else { return Vec::new() };
+    let name = dir.display();
+    if dir.join("format").is_file() {
+        return vec![Said::well(format!("{name} holds a log"))];
+    }
+    let seen_here = if dir.is_dir() {
+        format!("{name} holds no log")
+    } else {
+        format!("{name} is no directory that can be read")
+    };
+    vec![Said::problem(seen_here, "name the directory that the server was started with: --data DIR")]
+}
+
+fn permissions(seen: &Seen) -> Vec<Said> {
+    let Some(Directory { dir, readable, .. }) = seen.data.as_ref().filter(|data| data.dir.is_dir()) else {
+        return Vec::new();
+    };
+    let said = readable.iter().map(|(path, mode)| {
+        let path = path.display().to_string();
+        Said::problem(
+            format!("{path} has the permissions {mode:o}, 600 was expected"),
+            format!("chmod 600 {}", shell_word(&path)),
+        )
+    });
+    Said::or_well(said.collect(), || format!("no key below {} can be read by others", dir.display()))
+}
+
+fn file_system(seen: &Seen) -> Vec<Said> {
+    let Some(Directory { dir, kind: Some(kind), .. }) = &seen.data else { return Vec::new() };
+    let dir = dir.display();
+    match unfit(*kind) {
+        None => vec![Said::well(format!("{dir} lies on a local disk"))],
+        Some((name, why)) => {
+            let seen_here = format!("{dir} lies on {name}: {why}");
+            vec![Said::problem(
+                seen_here,
+                "stop the server, copy the directory to a local disk, and start it with --data there: cp -a DIR /var/lib/bulla",
+            )]
+        }
+    }
+}
+
+/// Types of file systems that hold no log, by the numbers of `statfs(2)`.
+fn unfit(kind: i64) -> Option<(&'static str, &'static str)> {
+    const MEMORY: &str = "it is gone when the machine or the container is";
+    const REMOTE: &str = "locks and flushes do not hold there as they do on a disk";
+    match kind & 0xffff_ffff {
+        0x0102_1994 => Some(("tmpfs", MEMORY)),
+        0x8584_58f6 => Some(("ramfs", MEMORY)),
+        0x6969 => Some(("NFS", REMOTE)),
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some(("SMB", REMOTE)),
+        0x0102_1997 => Some(("9P", REMOTE)),
+        _ => None,
+    }
+}
+
+fn space(seen: &Seen) -> Vec<Said> {
+    let Some(Directory { dir, free: Some(free), reserve, .. }) = &seen.data else { return Vec::new() };
+    let (dir, mebibytes) = (dir.display(), free >> 20);
+    if free >= reserve {
+        return vec![Said::well(format!("{mebibytes} MiB are free below {dir}"))];
+    }
+    let seen_here = format!("{mebibytes} MiB are free below {dir}, the server wants {} MiB", reserve >> 20);
+    vec![Said::problem(
+        seen_here,
+        "make room on the disk, or say --disk-reserve BYTES to the server and to this command",
+    )]
+}
+
+fn one_server(seen: &Seen) -> Vec<Said> {
+    let Some(Directory { dir, holders, .. }) = &seen.data else { return Vec::new() };
+    let name = dir.display();
+    match holders.as_slice() {
+        [] => vec![Said::well(format!("no server has {name} open"))],
+        [(pid, comm)] => vec![Said::well(format!("one server has {name} open: {comm}, process {pid}"))],
+        [_, others @ ..] => {
+            let all: Vec<_> = holders.iter().map(|(pid, comm)| format!("{comm}, process {pid}")).collect();
+            let pids: Vec<_> = others.iter().map(|(pid, _)| pid.to_string()).collect();
+            vec![Said::problem(
+                format!("{name} is open in several: {}", all.join("; ")),
+                format!("kill {}", pids.join(" ")),
+            )]
+        }
+    }
+}
+
+/// The keys in the directory beside those that clients have.
+fn keys(seen: &Seen) -> Vec<Said> {
+    let (Some(Directory { dir, .. }), Some(root)) = (&seen.data, &seen.root) else { return Vec::new() };
+    let known: Vec<_> = log_keys(root).map(|(.., spki)| spki).collect();
+    let own = |name: &str| {
+        let text = fs::read_to_string(dir.join(name)).ok()?;
+        let base64: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        Some((dir.join(name), STANDARD.decode(base64).ok()?))
+    };
+    let own: Vec<_> = ["log.pub", "v1.pub"].into_iter().filter_map(own).collect();
+    let strangers = own.iter().filter(|(_, spki)| !known.contains(spki));
+    let said = strangers.map(|(path, _)| {
+        let seen_here = format!(
+            "the key {} is not in {}: another directory, or another server at the URL",
+            path.display(),
+            root.name
+        );
+        Said::problem(seen_here, super::trust::anew(seen))
+    });
+    let said: Vec<_> = said.collect();
+    if own.is_empty() {
+        said
+    } else {
+        Said::or_well(said, || format!("the keys in {} are in {}", dir.display(), root.name))
+    }
+}
+
+/// In one directory.
+const MOST_FILES: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_fit_and_memory_and_networks_are_not() {
+        for (kind, name) in
+            [(0x0102_1994, "tmpfs"), (0x6969, "NFS"), (0xff53_4d42, "SMB"), (-11_317_950, "SMB")]
+        {
+            assert_eq!(unfit(kind).map(|(name, _)| name), Some(name), "{kind:x}");
+        }
+        // ext4, XFS, btrfs, overlay.
+        for kind in [0xef53, 0x5846_5342, 0x9123_683e, 0x794c_7630] {
+            assert_eq!(unfit(kind), None, "{kind:x}");
+        }
+    }
+}
