@@ -8,7 +8,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How to log.
+// How to log.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {

@@ -11,7 +11,7 @@ use crate::command::Failure;
 use crate::known::Known;
 use crate::target::read_small;
 
-/// Which server, and its key.
+// Which server, and its key.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {

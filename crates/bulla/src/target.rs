@@ -17,7 +17,7 @@ use bulla_tlog::note::Verifier;
 use crate::command::Failure;
 use crate::home::{List, Listed};
 
-/// Which log, and its key.
+// Which log, and its key.
 #[derive(Clone, clap::Args)]
 // Commands take these beside arguments of their own, and clap allows one group of the name `Args`.
 #[group(skip)]

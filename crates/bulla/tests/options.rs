@@ -69,3 +69,21 @@ fn the_reference_lists_every_option() {
         "docs/reference-options.md is not what --help says: run this test with BULLA_BLESS=1"
     );
 }
+
+/// What `bulla --help` says of a command is what the command says of itself.
+#[test]
+fn commands_say_what_they_do() {
+    let (_, all, _) = run(bulla().arg("--help").env("COLUMNS", "300"));
+    let listed =
+        all.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let mut seen = 0;
+    for line in listed {
+        let (name, does) = line.trim().split_once(' ').expect("a name and what it does");
+        if name != "help" {
+            let (_, own, _) = run(bulla().args([name, "--help"]).env("COLUMNS", "300"));
+            assert_eq!(own.lines().next(), Some(does.trim()), "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{all}");
+}

@@ -15,7 +15,7 @@ use crate::materials::{digest_of, read};
 use crate::registry::Descriptor;
 use crate::signing::{Content, Legacy, Subject, Target, find, statement_in, statement_of};
 
-/// What can be said.
+// What can be said.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Files and images, as `bulla sign` takes them

@@ -30,7 +30,7 @@ pub(super) enum Step {
     Publish(Publish),
 }
 
-/// The draft that is on the table.
+// The draft that is on the table.
 #[derive(clap::Args)]
 pub(super) struct Paper {
     /// The draft

@@ -68,7 +68,7 @@ pub(crate) struct Public {
     output: Output,
 }
 
-/// What is written, and how.
+// What is written, and how.
 #[derive(clap::Args)]
 struct Pair {
     /// Path of the files, to which .key and .pub are added

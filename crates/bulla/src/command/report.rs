@@ -69,7 +69,7 @@ struct Make {
     signature: Signature,
 }
 
-/// By whom the report is signed.
+// By whom the report is signed.
 #[derive(clap::Args)]
 struct Signature {
     /// Sign the JSON report and log the signature, as `bulla sign FILE` does; the bundle is written beside it

@@ -19,7 +19,7 @@ use crate::signing::{self, Api, Content, Log, Prefer, statement_of};
 use crate::target::read_small;
 use crate::text::subject_and_issuer;
 
-/// What can be said.
+// What can be said.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     output: Output,
 }
 
-/// What is revoked.
+// What is revoked.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 struct What {

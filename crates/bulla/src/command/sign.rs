@@ -21,7 +21,7 @@ use crate::signing::{
 };
 use crate::text::line;
 
-/// What can be said.
+// What can be said.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Files, and images such as ghcr.io/org/app:1.2 or oci:DIR:TAG; a path that is there, or begins with / or ., is a file
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     shared: Shared,
 }
 
-/// What signing and attesting have in common.
+// What signing and attesting have in common.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct Shared {

@@ -33,7 +33,7 @@ mod list;
 
 pub(crate) use list::{List, Listed, Next, new_tree, place};
 
-/// Where a log lives and whose it is: the options that every command about one's own log has.
+// Where a log lives and whose it is: the options that every command about one's own log has.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {

@@ -6,7 +6,7 @@ use super::client::Client;
 use super::credentials::Credentials;
 use super::transport::Options;
 
-/// Options of every command that speaks with registries. Who we are there is what Docker's and Podman's files say.
+// Options of every command that speaks with registries. Who we are there is what Docker's and Podman's files say.
 #[derive(Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {

@@ -13,7 +13,7 @@ use crate::command::Failure;
 use crate::command::image::{failure, open_failure};
 use crate::registry::{Client, Image, Layout, Reference, Repository, Tag, is_made_of_digest, present};
 
-/// Which images.
+// Which images.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct NamedArgs {

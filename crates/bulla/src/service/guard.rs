@@ -11,7 +11,7 @@ use bulla_rekor::guard::{Fingerprint, Guard, Issuer, Network, Pattern, Protectio
 use crate::command::Failure;
 use crate::text;
 
-/// What is asked of writers. Reading is free for everybody.
+// What is asked of writers. Reading is free for everybody.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Who may write")]

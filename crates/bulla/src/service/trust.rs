@@ -10,7 +10,7 @@ use crate::command::Failure;
 use crate::home::{Identity, public_url};
 use crate::service::authorities::members::{Members, add};
 
-/// The outside authorities, which only go into the trust files.
+// The outside authorities, which only go into the trust files.
 #[derive(Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Trust files")]

@@ -15,7 +15,7 @@ use http::header::CONTENT_TYPE;
 use crate::command::Failure;
 use crate::text;
 
-/// Which witnesses, and how much they matter.
+// Which witnesses, and how much they matter.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Witnesses")]

@@ -43,7 +43,7 @@ use log::Absent;
 use services::Services;
 use signer::Signer;
 
-/// Where to sign, and who signs.
+// Where to sign, and who signs.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {

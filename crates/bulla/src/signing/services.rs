@@ -22,7 +22,7 @@ use crate::command::Failure;
 use crate::materials::read;
 use crate::trust::{self, Network, Pinned, Purpose, Whom};
 
-/// Options that say where to sign.
+// Options that say where to sign.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {

@@ -21,7 +21,7 @@ use crate::command::Failure;
 use crate::keys::{Passwords, signing_key};
 use crate::text::hex;
 
-/// Options that say who signs.
+// Options that say who signs.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {

@@ -20,7 +20,7 @@ use crate::text::subject_and_issuer;
 use crate::trust::{self, Network, Purpose, Whom};
 use crate::verification::Answer;
 
-/// Options of every command that verifies signatures.
+// Options of every command that verifies signatures.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     pub(crate) output: Answer,
 }
 
-/// On which terms a signature is accepted.
+// On which terms a signature is accepted.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Terms {
@@ -59,7 +59,7 @@ pub(crate) struct Terms {
     revocations: revocations::Args,
 }
 
-/// Who may have signed.
+// Who may have signed.
 #[derive(clap::Args)]
 #[group(skip)]
 struct Signers {
@@ -89,7 +89,7 @@ struct Signers {
     require: usize,
 }
 
-/// Whom to believe.
+// Whom to believe.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Trust {

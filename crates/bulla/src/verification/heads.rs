@@ -15,7 +15,7 @@ use crate::command::Failure;
 use crate::remembered::Remembered;
 use crate::target::read_small;
 
-/// What can be said.
+// What can be said.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct Args {

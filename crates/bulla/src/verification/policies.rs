@@ -7,7 +7,7 @@ use bulla_claims::policy::{MAX_REGO, PredicatePolicy};
 use crate::command::Failure;
 use crate::target::read_small;
 
-/// Options of commands that judge attestations.
+// Options of commands that judge attestations.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Policies {

@@ -20,7 +20,7 @@ use crate::keys::Passwords;
 use crate::server::failure;
 use crate::target::read_small;
 
-/// What can be said.
+// What can be said.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct Args {

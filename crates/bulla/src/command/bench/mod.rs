@@ -16,7 +16,7 @@ use load::{Pace, Target};
 
 use super::{Failure, Output};
 
-/// What can be said to `bulla bench`.
+// What can be said to `bulla bench`.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {

@@ -39,7 +39,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-/// What an entry is made of.
+// What an entry is made of.
 #[derive(clap::Args)]
 #[group(skip)]
 struct Parts {
