@@ -59,8 +59,9 @@ pub(crate) enum Service {
     Witness(witness::Args),
 }
 
-/// What asks, signs and checks, and takes no options from a service's file. What can be said to one of them is not read before it is called, for most
-/// of them are done in milliseconds. Then a `///` on a structure of options would be taken for what the command does: those have `//`.
+/// What asks, signs and checks, and takes no options from a service's file. What can be said to one of them is not read before it
+/// is called, for most of them are done in milliseconds. Then a `///` on a structure of options would be taken for what the
+/// command does: those have `//`.
 #[derive(clap::Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Tool {
