@@ -6,8 +6,6 @@ mod made;
 mod stack;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,7 +14,7 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use bulla_tlog::Checkpoint;
 use bulla_tlog::cosignature::CosignatureSigner;
 use bulla_tlog::note::Note;
-use common::{bulla, get, run};
+use common::{answering, bulla, get, run};
 use made::Maker;
 use serde_json::Value;
 use stack::{Stack, done};
@@ -100,7 +98,8 @@ fn a_proof_that_does_not_hold_is_a_log_with_two_pasts() {
     (1..=2).for_each(|n| sign(&stack, "v1", &format!("{n}.json")));
     assert_eq!(verify(&stack, "1.json", &["--offline"]).0, 0);
     let hash = "ab".repeat(32);
-    let url = answer(format!(r#"{{"hashes":["{hash}"],"rootHash":"{hash}"}}"#));
+    let body = format!(r#"{{"hashes":["{hash}"],"rootHash":"{hash}"}}"#).into_bytes();
+    let url = format!("http://{}", answering(move |_| (200, "application/json", body.clone())));
     let (code, check, _, errors) = verify(&stack, "2.json", &["--rekor-url", &url]);
     assert_eq!((code, check["outcome"].as_str()), (1, Some("failed")), "{errors}");
     assert!(errors.contains("not verified: consistency: the log \"localhost - "), "{errors}");
@@ -109,27 +108,6 @@ fn a_proof_that_does_not_hold_is_a_log_with_two_pasts() {
             .contains("does not keep to its past: its head of 2 entries and that of 1 in what is remembered"),
         "{errors}"
     );
-}
-
-/// A server with one answer.
-fn answer(body: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let (mut head, mut byte) = (Vec::new(), [0]);
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
-                head.push(byte[0]);
-            }
-            let length = body.len();
-            let text = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-            );
-            let _gone = stream.write_all(text.as_bytes());
-        }
-    });
-    url
 }
 
 #[test]

@@ -8,14 +8,14 @@ mod made;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bulla_claims::simple_signing;
 use bulla_tlog::{Hash, sha256};
-use common::{bulla, run};
+use common::{answering, bulla, run};
 use layout::{Layout, MANIFEST, SIGN};
 use serde_json::{Value, json};
 
@@ -269,37 +269,12 @@ fn a_pipeline_stops_at_what_it_names() {
     }
 }
 
-/// A registry of one answer, for as long as the test runs.
-fn registry(answer: impl Fn(&str) -> (u16, &'static str, Vec<u8>) + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let host = listener.local_addr().expect("an address").to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
-                head.push(byte[0]);
-            }
-            let head = String::from_utf8_lossy(&head);
-            let (status, media_type, body) = answer(head.split(' ').nth(1).unwrap_or_default());
-            let length = body.len();
-            let head = format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-            );
-            // Whoever hangs up has heard enough.
-            let _gone = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-        }
-    });
-    host
-}
-
 #[test]
 fn a_throttled_or_absent_registry_makes_images_undetermined_and_never_unsigned() {
     let mut layout = Layout::new();
     let hash = layout.image("1");
     let manifest = fs::read(layout.file(&format!("images/blobs/sha256/{hash}"))).expect("is there");
-    let host = registry(move |path| {
+    let host = answering(move |path| {
         match path {
         path if path.starts_with("/v2/_catalog") => (200, "application/json", br#"{"repositories":["team/app","team/gone","other"]}"#.to_vec()),
         path if path.starts_with("/v2/team/app/tags/") => (200, "application/json", br#"{"tags":["1","sha256-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.sig"]}"#.to_vec()),

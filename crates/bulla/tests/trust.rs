@@ -6,8 +6,6 @@ mod stack;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -16,7 +14,7 @@ use bulla_authority::PrivateKey;
 use bulla_authority::tuf::{Expiries, Repository};
 use bulla_claims::SigningKey;
 use bulla_tlog::sha256;
-use common::{bulla, run};
+use common::{answering, bulla, run};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use stack::{Stack, done};
@@ -208,25 +206,11 @@ fn wait<T>(task: impl Future<Output = T>) -> T {
 
 /// Files of a directory over HTTP, for as long as the test runs.
 fn serve(dir: PathBuf) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/", listener.local_addr().expect("an address"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let (mut head, mut byte) = (Vec::new(), [0]);
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
-                head.push(byte[0]);
-            }
-            let head = String::from_utf8_lossy(&head).into_owned();
-            let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
-            let (status, body) = fs::read(dir.join(path)).map_or((404, Vec::new()), |body| (200, body));
-            let length = body.len();
-            let head =
-                format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-            let _gone = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-        }
+    let host = answering(move |path| {
+        let read = fs::read(dir.join(path.trim_start_matches('/')));
+        read.map_or((404, "text/plain", Vec::new()), |body| (200, "application/octet-stream", body))
     });
-    url
+    format!("http://{host}/")
 }
 
 #[test]

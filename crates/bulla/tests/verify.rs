@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{bulla, run};
+use common::{answering, bulla, run};
 use serde_json::{Value, json};
-use signed::{Image, MANIFEST, SIGN, registry};
+use signed::{Image, MANIFEST, SIGN};
 
 const BUNDLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/bundles");
 
@@ -219,7 +219,7 @@ fn manifest_of(image: &Image) -> Vec<u8> {
 fn lesson_12_a_throttled_registry_is_not_one_without_signatures() {
     let image = Image::new();
     let manifest = manifest_of(&image);
-    let host = registry(move |path| match path {
+    let host = answering(move |path| match path {
         path if path.contains("/manifests/1.0") => (200, MANIFEST, manifest.clone()),
         path if path.contains("/referrers/") => (429, "application/json", b"{}".to_vec()),
         _ => (404, "application/json", b"{}".to_vec()),
@@ -238,7 +238,7 @@ fn lesson_9_a_tag_that_moved_is_told_and_the_digest_counts() {
     image.tag(1);
     let (manifest, layout, digest) = (manifest_of(&image), image.layout(), image.digest);
     let signatures = image.listed[1]["digest"].as_str().expect("text").replacen(':', "/", 1);
-    let host = registry(move |path| {
+    let host = answering(move |path| {
         let blob =
             |name: &str| fs::read(layout.join("blobs").join(name.replacen(':', "/", 1))).unwrap_or_default();
         match path {

@@ -6,10 +6,10 @@ mod common;
 mod made;
 mod signed;
 
-use common::{bulla, run};
+use common::{answering, bulla, run};
 use made::Maker;
 use serde_json::{Value, json};
-use signed::{Image, SIGN, registry};
+use signed::{Image, SIGN};
 
 const BUNDLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/bundles");
 
@@ -76,7 +76,7 @@ fn tests_are_red_only_if_it_is_not_verified() {
 #[test]
 fn what_is_not_known_is_an_error_and_there_is_an_answer_even_if_nothing_could_be_read() {
     let image = Image::new();
-    let host = registry(|_| (429, "application/json", b"{}".to_vec()));
+    let host = answering(|_| (429, "application/json", b"{}".to_vec()));
     let busy =
         &|form: &str| run(image.command("verify", &format!("{host}/team/app:1.0")).args(["--output", form]));
     // It is asked again and again before that is believed, so all at once.

@@ -187,7 +187,7 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
     reporting::survey(named, &asked, args.jobs.into(), now, keep, sink).await?;
     let mut summary = stock.summary();
     if !args.offline {
-        reporting::prove(&mut summary.logs, &asked.root_json).await;
+        reporting::prove(&mut summary.logs, &asked.root).await;
     }
     let report = Report { generated_at, sources: args.named.sources(), asked: &asked, summary: &summary };
     let mut evidence = None;

@@ -1,90 +1,35 @@
 //! Whether the checkpoints of a log that were met are of one history: the log is asked for the proof from the smallest to the
 //! largest, and the proof is kept, so that nobody has to ask again.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bulla_ledger::Source;
-use bulla_ledger::fsck::Objects;
-use bulla_rekor::client::Remote;
-use bulla_rekor::client::v1::{Options, RekorV1};
-use bulla_tlog::{Hash, Plan, verify_consistency};
-use serde::Deserialize;
+use bulla_claims::judge::TrustedRoot;
+use bulla_tlog::{Hash, verify_consistency};
 
 use super::stock::{Consistency, Head, LogMet};
-
-#[derive(Deserialize)]
-struct Root {
-    #[serde(default)]
-    tlogs: Vec<Tlog>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Tlog {
-    base_url: String,
-    log_id: LogId,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct LogId {
-    key_id: String,
-}
+use crate::verification::{proof, tree_number};
 
 /// Asks each log of which two trees were met. Where it is says the trusted root.
-pub(crate) async fn prove(logs: &mut [LogMet], trusted_root: &[u8]) {
-    let root: Root = serde_json::from_slice(trusted_root).unwrap_or(Root { tlogs: Vec::new() });
+pub(crate) async fn prove(logs: &mut [LogMet], root: &TrustedRoot) {
     for log in logs {
         let (Some(from), Some(to), None) = (&log.from, &log.to, &log.contradiction) else { continue };
         if from.tree_size == to.tree_size {
             continue;
         }
-        let known = root.tlogs.iter().find(|known| known.log_id.key_id == log.log_id);
-        let asked = match known {
-            Some(known) => tokio::time::timeout(PATIENCE, ask(&known.base_url, log, from, to)).await,
-            None => Ok(Err("the trusted root does not say where it is".to_owned())),
+        let (status, proof, problem) = match asked(log, from, to, root).await {
+            Ok(proof) => (PROVED, proof.iter().map(Hash::to_base64).collect(), None),
+            Err(problem) => ("not proved", Vec::new(), Some(problem)),
         };
-        log.consistency =
-            match asked.unwrap_or_else(|_| Err(format!("no answer in {} s", PATIENCE.as_secs()))) {
-                Ok(proof) => Consistency {
-                    status: PROVED.to_owned(),
-                    proof: proof.iter().map(Hash::to_base64).collect(),
-                    problem: None,
-                },
-                Err(problem) => {
-                    Consistency { status: "not proved".to_owned(), proof: Vec::new(), problem: Some(problem) }
-                }
-            };
+        log.consistency = Consistency { status: status.to_owned(), proof, problem };
     }
 }
 
-/// The proof, by tiles or by the older API, whichever holds.
-async fn ask(url: &str, log: &LogMet, from: &Head, to: &Head) -> Result<Vec<Hash>, String> {
-    let by_tiles = match Remote::open(url).await {
-        Ok(source) => tiles(&source, from, to).await,
-        Err(error) => Err(error.to_string()),
-    };
-    let problem = match by_tiles {
-        Ok(proof) if holds(from, to, &proof).is_ok() => return Ok(proof),
-        Ok(proof) => holds(from, to, &proof).err().unwrap_or_default(),
-        Err(problem) => problem,
-    };
-    let tree = log.origin.as_deref().and_then(|origin| origin.rsplit_once(" - ")?.1.parse().ok());
-    let Some(tree) = tree else { return Err(problem) };
-    let client = RekorV1::new(url, &Options::default()).map_err(|error| error.to_string())?;
-    let proof =
-        client.proof(from.tree_size, to.tree_size, Some(tree)).await.map_err(|error| error.to_string())?;
-    holds(from, to, &proof.hashes)?;
-    Ok(proof.hashes)
-}
-
-async fn tiles(source: &dyn Source, from: &Head, to: &Head) -> Result<Vec<Hash>, String> {
-    let plan =
-        Plan::consistency(from.tree_size, to.tree_size).ok_or("there is no proof between these sizes")?;
-    let read = Objects::new(source).proof(&plan, to.tree_size).await.map_err(|error| error.to_string())?;
-    Ok(read)
+async fn asked(log: &LogMet, from: &Head, to: &Head, root: &TrustedRoot) -> Result<Vec<Hash>, String> {
+    let id = STANDARD.decode(&log.log_id).unwrap_or_default();
+    let url = root.log_url(&id).ok_or("the trusted root does not say where it is")?;
+    let proof = proof(url, tree_number(&log.origin), from.tree_size, to.tree_size).await?;
+    holds(from, to, &proof)?;
+    Ok(proof)
 }
 
 fn holds(from: &Head, to: &Head, proof: &[Hash]) -> Result<(), String> {
@@ -110,7 +55,6 @@ pub(super) fn recheck(log: &LogMet) -> Result<(), String> {
 }
 
 const PROVED: &str = "proved";
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {

@@ -41,9 +41,7 @@ pub(super) async fn continuity(one: &LogHead, other: &LogHead, log: &Log<'_>) ->
         return Continuity::Holds;
     }
     let Some(url) = log.url else { return Continuity::Unproved("for nobody was asked".to_owned()) };
-    let proof = tokio::time::timeout(PATIENCE, proof(url, old, new)).await;
-    let silent = |_| Err(format!("{url}: no answer in {} s", PATIENCE.as_secs()));
-    match proof.unwrap_or_else(silent) {
+    match proof(url, tree_number([&old.origin, &new.origin]), old.size, new.size).await {
         Err(problem) => Continuity::Unproved(problem),
         Ok(proof) => match verify_consistency(old.size, new.size, &old.root, &new.root, &proof) {
             Ok(()) => Continuity::Holds,
@@ -52,21 +50,32 @@ pub(super) async fn continuity(one: &LogHead, other: &LogHead, log: &Log<'_>) ->
     }
 }
 
-async fn proof(url: &str, old: &LogHead, new: &LogHead) -> Result<Vec<Hash>, String> {
-    let tree = [old, new].into_iter().find_map(|head| head.origin.rsplit_once(" - ")?.1.parse().ok());
-    if let Some(tree) = tree {
+/// Which tree of a v1 log heads with these origins are of; none are through tiles.
+pub(crate) fn tree_number<'a>(origins: impl IntoIterator<Item = &'a String>) -> Option<u64> {
+    origins.into_iter().find_map(|origin| origin.rsplit_once(" - ")?.1.parse().ok())
+}
+
+/// The log's proof that its tree of `new` entries continues that of `old`: by its v1 API if the tree has a number there, else
+/// from its tiles. It is yet to be verified.
+pub(crate) async fn proof(url: &str, tree: Option<u64>, old: u64, new: u64) -> Result<Vec<Hash>, String> {
+    let proof = tokio::time::timeout(PATIENCE, ask(url, tree, old, new)).await;
+    proof.unwrap_or_else(|_| Err(format!("{url}: no answer in {} s", PATIENCE.as_secs())))
+}
+
+async fn ask(url: &str, tree: Option<u64>, old: u64, new: u64) -> Result<Vec<Hash>, String> {
+    if tree.is_some() {
         let options = Options { timeout: PATIENCE, retries: 0, ..Options::default() };
         let client = RekorV1::new(url, &options).map_err(|error| error.to_string())?;
-        let proof = client.proof(old.size, new.size, Some(tree)).await;
+        let proof = client.proof(old, new, tree).await;
         return proof.map(|proof| proof.hashes).map_err(|error| error.to_string());
     }
-    let plan = Plan::consistency(old.size, new.size).ok_or("sizes of no proof")?;
+    let plan = Plan::consistency(old, new).ok_or("sizes of no proof")?;
     let log = Remote::open(url).await.map_err(|error| error.to_string())?;
     let objects = Objects::new(&log);
     let current = objects.checkpoint().await.map_err(|error| error.to_string())?;
     let current = Note::parse(&current).ok().and_then(|note| Checkpoint::parse(&note.text).ok());
     // By its size the tiles are found; what they say is proved by the roots alone.
-    let size = current.filter(|head| head.size >= new.size).map(|head| head.size);
+    let size = current.filter(|head| head.size >= new).map(|head| head.size);
     let size = size.ok_or_else(|| format!("{url} has a smaller tree than it signed"))?;
     objects.proof(&plan, size).await.map_err(|error| error.to_string())
 }

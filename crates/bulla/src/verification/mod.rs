@@ -16,6 +16,7 @@ mod searched;
 
 pub(crate) use answer::Answer;
 pub(crate) use asked::{Args, Asked, Terms};
+pub(crate) use continuity::{proof, tree_number};
 pub(crate) use cosign::{NO_IMAGE, OTHER};
 pub(crate) use findings::{NOT_VERIFIED, SIGNATURE_NOT_ACCEPTED, UNDETERMINED};
 pub(crate) use found::{Candidate, Form, Found, Unread};
