@@ -9,6 +9,7 @@ mod keys;
 mod known;
 mod logging;
 mod materials;
+mod named;
 #[allow(
     dead_code,
     unused_imports,
@@ -111,9 +112,12 @@ fn ended<T>(
 }
 
 fn finish(ended: Result<ExitCode, Failure>) -> ExitCode {
+    let ended = ended.and_then(|code| command::unsaid().map_or(Ok(code), Err));
     ended.unwrap_or_else(|failure| {
         // If nobody can be told, the exit code still says it.
-        let _unheard = writeln!(std::io::stderr(), "bulla: {failure}");
+        let said = failure.to_string();
+        let said: Vec<_> = said.lines().map(text::printable).collect();
+        let _unheard = writeln!(std::io::stderr(), "bulla: {}", said.join("\n"));
         failure.exit_code()
     })
 }

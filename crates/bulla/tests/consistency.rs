@@ -193,3 +193,36 @@ fn a_given_checkpoint_and_its_witnesses_are_asked_for() {
     let (code, _, _, errors) = verify(&stack, "1.json", &["--checkpoint", "stranger"]);
     assert!(code == 2 && errors.starts_with("bulla: stranger: checkpoint"), "{errors}");
 }
+
+#[test]
+fn what_witnesses_did_not_see_is_not_verified_and_not_remembered() {
+    let (stack, other) = (Stack::start(), Stack::start());
+    for stack in [&stack, &other] {
+        sign(stack, "v2", "1.json");
+    }
+    let vkey = witnessed(&other, &stack.path("elsewhere"));
+    fs::write(stack.path("policy"), format!("witness one {vkey}\nquorum one\n")).expect("is written");
+    // Both logs are trusted, so that the one's checkpoint is good: it says nothing of the other.
+    let read = |stack: &Stack| -> Value {
+        serde_json::from_slice(&fs::read(stack.path(ROOT)).expect("is there")).expect("JSON")
+    };
+    let (mut both, more) = (read(&stack), read(&other));
+    let logs = more["tlogs"].as_array().expect("a list").clone();
+    both["tlogs"].as_array_mut().expect("a list").extend(logs);
+    fs::write(stack.path("both.json"), both.to_string()).expect("is written");
+    let given = ["file", "--bundle", "1.json", "--trusted-root", "both.json", "--checkpoint", "elsewhere"];
+    for more in [&[][..], &["--witness-policy", "policy"]] {
+        let (code, _, _, errors) = checked(&mut stack.command("verify", &[&given[..], &KEY, more].concat()));
+        assert!(code == 1 && errors.contains("elsewhere is of the log "), "{errors}");
+    }
+    let (code, _, _, errors) = verify(&stack, "1.json", &["--witness-policy", "policy"]);
+    assert!(code == 1 && errors.contains("cosigned by nobody"), "{errors}");
+    let (code, check, _, errors) = verify(&stack, "1.json", &[]);
+    assert_eq!((code, check["reason"].as_str()), (0, Some("nothing else is known of the log")), "{errors}");
+    // A signature that is in no log has nothing that could have been seen.
+    let arguments = [&["file", "--tlog-upload=false", "--bundle", "unlogged.json"], &KEY[..]].concat();
+    assert_eq!(done(stack.sign(&arguments)), ["signed"]);
+    let (code, _, _, errors) =
+        verify(&stack, "unlogged.json", &["--skip-log-unsafe", "--witness-policy", "policy"]);
+    assert!(code == 1 && errors.contains("no head of a log that witnesses could have cosigned"), "{errors}");
+}

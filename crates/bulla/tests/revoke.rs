@@ -91,6 +91,14 @@ fn a_key_is_revoked_from_a_time_on_and_only_then() {
         fs::copy(stack.path(file), stack.path("revoked").join(file)).expect("is copied");
     }
     assert_eq!(verify(&stack, "signed.json", &[&KEY[..], &["--revocations", "revoked"]].concat()).0, 1);
+    // What is not read could be one.
+    fs::create_dir(stack.path("none")).expect("is made");
+    let none = [&KEY[..], &["--revocations", "none"]].concat();
+    let (code, _, errors) = verify(&stack, "signed.json", &none);
+    assert!(code == 2 && errors.contains("--revocations none: has no *.json"), "{errors}");
+    fs::copy(stack.path("past.json"), stack.path("none/past.sigstore")).expect("is copied");
+    let (code, _, errors) = verify(&stack, "signed.json", &none);
+    assert!(code == 2 && errors.contains("past.sigstore is no *.json"), "{errors}");
     // Another key may revoke it only if it is named.
     stack.key("security.key", "prime256v1");
     let other = [

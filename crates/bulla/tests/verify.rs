@@ -267,3 +267,39 @@ fn a_bundle_that_is_not_there_is_a_wrong_option() {
     assert_eq!(code, 2);
     assert!(errors.starts_with(&format!("bulla: {}: ", missing.display())), "{errors}");
 }
+
+/// Whoever may write where the command runs must not choose what it judges.
+#[test]
+fn a_file_never_stands_in_for_an_image() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| {
+        let mut command = bulla();
+        command.args(["verify", name, "--offline"]).args(ALICE).current_dir(dir.path());
+        command.arg("--trusted-root").arg(format!("{BUNDLES}/trusted_root.json"));
+        run(&mut command)
+    };
+    for name in ["ghcr.io/org/app:1.2", "localhost/app", "app:1.2", "oci:app"] {
+        let file = dir.path().join(name);
+        fs::create_dir_all(file.parent().expect("has one")).expect("is made");
+        fs::copy(format!("{BUNDLES}/art.txt"), &file).expect("is copied");
+        fs::copy(format!("{BUNDLES}/py-v1.json"), format!("{}.sigstore.json", file.display()))
+            .expect("is copied");
+        let (code, said, errors) = at(name);
+        assert!(code != 0 && said.is_empty(), "{name}: {said}{errors}");
+        if name != "oci:app" {
+            assert!(code == 2 && errors.contains(&format!("write ./{name} for the file")), "{errors}");
+        }
+        let (code, _, errors) = at(&format!("./{name}"));
+        assert_eq!(code, 0, "{errors}");
+    }
+}
+
+#[test]
+fn what_is_not_said_is_a_failure_and_terminals_are_told_nothing() {
+    let full = fs::File::options().write(true).open("/dev/full").expect("is there");
+    let ended = verify("py-v1", &ALICE).stdout(full).output().expect("runs");
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(3) && errors.starts_with("bulla: standard output: "), "{errors}");
+    let (code, _, errors) = run(bulla().args(["verify", "./a\u{1b}[31m", "--key", "none"]).args(&ALICE[..0]));
+    assert!(code == 2 && !errors.contains('\u{1b}'), "{errors:?}");
+}

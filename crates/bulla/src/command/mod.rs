@@ -28,8 +28,9 @@ mod verify;
 mod witness;
 
 use std::fmt;
-use std::io::{Write as _, stdout};
+use std::io::{self, Write as _, stdout};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// The commands, in the order `bulla --help` shows them.
 #[derive(clap::Subcommand)]
@@ -149,11 +150,27 @@ impl Tool {
     }
 }
 
-/// Prints what was asked for. A reader that went away, as `head` does, wants no more and is no failure.
+/// Prints what was asked for. A reader that went away, as `head` does, wants no more and is no failure; a disk that is full is
+/// one, see [`unsaid`].
 pub(crate) fn say(text: &str) {
     let mut out = stdout().lock();
-    let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = said.or_else(unless_gone) {
+        let _first = UNSAID.set(error.to_string());
+    }
 }
+
+/// Takes it for no error that whoever read went away.
+pub(crate) fn unless_gone(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+}
+
+/// Why not all of what was to be said is on standard output.
+pub(crate) fn unsaid() -> Option<Failure> {
+    UNSAID.get().map(|problem| Failure::unavailable(format!("standard output: {problem}")))
+}
+
+static UNSAID: OnceLock<String> = OnceLock::new();
 
 /// For whom a command writes.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::sign::beside;
 use super::verify::of_file;
-use super::{Failure, Output, say};
+use super::{Failure, Output, say, unless_gone};
 use crate::home::unix_now;
 use crate::known::replace;
 use crate::registry::Args as RegistryArgs;
@@ -207,10 +207,11 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
         }
     }
     let mut out = BufWriter::new(stdout().lock());
-    // A reader that went away wants no more.
-    let _gone = report
+    report
         .write(args.output.unwrap_or(Form::Human), &mut out, &mut spool, evidence)
-        .and_then(|()| out.flush());
+        .and_then(|()| out.flush())
+        .or_else(unless_gone)
+        .map_err(|error| Failure::unavailable(format!("standard output: {error}")))?;
     drop(out);
     if let Some(file) = signed.filter(|_| args.signature.sign) {
         let bundle = sign(file, &args.signature, args.terms.trust.file()).await?;

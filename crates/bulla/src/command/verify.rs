@@ -15,6 +15,7 @@ use super::image::{failure, open_failure};
 use super::sign::beside;
 use super::{Failure, say};
 use crate::home::unix_now;
+use crate::named;
 use crate::registry::{Client, Image, Name, Reference, Source, present};
 use crate::target::read_small;
 use crate::verification::{Answer, Args as Verification, Asked, Found, NO_IMAGE, OTHER, Policies, Report};
@@ -68,7 +69,8 @@ async fn answered(
 ) -> Result<ExitCode, Failure> {
     let asked = Asked { policies, ..args.read(content).await? };
     let file = Path::new(&args.subject);
-    let (mut found, digest, moved) = if args.bundle.is_some() || file.is_file() {
+    let is_file = named::is_file(&args.subject)?;
+    let (mut found, digest, moved) = if is_file || args.bundle.is_some() {
         if args.output == Answer::Cosign {
             return Err(Failure::usage("--output cosign is for images: of files cosign prints nothing"));
         }
@@ -157,7 +159,9 @@ async fn moved(text: &str, image: &Image, client: Option<&Client>) -> Vec<String
 
 /// Judges the bundle of a file, which lies beside it unless another is named.
 pub(super) fn of_file(bundle: Option<&Path>, file: &Path, asked: &Asked) -> Result<(Found, Hash), Failure> {
-    let bundle = beside(file, bundle, ".sigstore.json");
+    let suffix =
+        if asked.policy.content == Content::Signature { ".sigstore.json" } else { ".att.sigstore.json" };
+    let bundle = beside(file, bundle, suffix);
     let bytes = read_small(&bundle, MAX_BUNDLE as u64)?;
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", file.display()));
     let mut content = Vec::new();

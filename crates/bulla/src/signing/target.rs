@@ -1,10 +1,11 @@
 //! What is named on a command line to be signed: a file, or an image with what is in it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::image::Subject;
 use crate::command::Failure;
 use crate::command::image::failure;
+use crate::named;
 use crate::registry::{Client, Image, Manifest, Name, OpenError, Source};
 
 /// What is to be signed.
@@ -15,11 +16,9 @@ pub(crate) enum Target {
     Image(Vec<Subject>),
 }
 
-/// Finds what a text names: `oci:…` is a layout, the path of something that is there or that begins as a path does is a file,
-/// everything else is an image in a registry. Of an image the digest is what counts from here on.
+/// Finds what a text names: a file, or an image in a directory or a registry. Of an image the digest is what counts from here on.
 pub(crate) async fn find(text: &str, client: &Client, recursive: bool) -> Result<Target, Failure> {
-    let is_path = text.starts_with(['/', '.']) || Path::new(text).is_file();
-    if is_path && !text.starts_with("oci:") {
+    if named::is_file(text)? {
         return Ok(Target::File(PathBuf::from(text)));
     }
     let image = Image::open(text, client).map_err(|error| match error {

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// File, or image: a name such as ghcr.io/org/app:1.2, or oci:DIR or oci:DIR:TAG for an image layout
     #[arg(value_name = "FILE|IMAGE")]
     pub(crate) subject: String,
-    /// Bundle with the signature of a file [default: FILE.sigstore.json]
+    /// Bundle with the signature of a file [default: FILE.sigstore.json, of attestations FILE.att.sigstore.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
     #[command(flatten)]

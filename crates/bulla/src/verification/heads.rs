@@ -10,7 +10,7 @@ use bulla_tlog::note::Note;
 use bulla_tlog::policy::Policy;
 
 use super::continuity::{Continuity, Log, continuity};
-use super::found::{Candidate, Found};
+use super::found::{Candidate, Found, Unread};
 use crate::command::Failure;
 use crate::remembered::Remembered;
 use crate::target::read_small;
@@ -41,7 +41,10 @@ pub(crate) struct Heads {
 struct Compared {
     evidence: Vec<(&'static str, String)>,
     broken: Option<String>,
+    /// That it keeps to what is remembered.
     unproved: Option<String>,
+    /// That it is consistent with what was given, which must hold.
+    unknown: Option<String>,
 }
 
 impl Args {
@@ -85,14 +88,21 @@ impl Heads {
         let mut remembered = Remembered::read()?;
         for Candidate { place, judged, .. } in &mut found.candidates {
             let compared = self.compared(judged, &mut remembered, root).await?;
-            let Compared { evidence, broken, unproved } = compared;
-            notes.extend(unproved.iter().map(|problem| format!("{place}: {problem}")));
-            match (broken, unproved) {
-                (Some(problem), _) => judged.weigh_consistency(Outcome::Failed(problem), evidence),
-                (None, Some(problem)) => judged.weigh_consistency(Outcome::Skipped(problem), evidence),
-                (None, None) if evidence.is_empty() => {}
-                (None, None) => judged.weigh_consistency(Outcome::Passed, evidence),
-            }
+            let Compared { evidence, broken, unproved, unknown } = compared;
+            let outcome = match (broken, unknown, unproved) {
+                (Some(problem), ..) => Outcome::Failed(problem),
+                (None, Some(problem), _) => {
+                    found.unread.push(Unread { place: place.clone(), problem: problem.clone() });
+                    Outcome::Failed(problem)
+                }
+                (None, None, Some(problem)) => {
+                    notes.push(format!("{place}: {problem}"));
+                    Outcome::Skipped(problem)
+                }
+                (None, None, None) if evidence.is_empty() => continue,
+                (None, None, None) => Outcome::Passed,
+            };
+            judged.weigh_consistency(outcome, evidence);
         }
         // A place that cannot be written to is no reason to believe less, only one to know less the next time.
         notes.extend(
@@ -108,7 +118,11 @@ impl Heads {
         root: &TrustedRoot,
     ) -> Result<Compared, Failure> {
         let mut compared = Compared::default();
-        for head in judged.heads.iter().filter(|_| judged.verified()) {
+        if !judged.verified() {
+            return Ok(compared);
+        }
+        compared.broken = self.out_of_place(judged);
+        for head in &judged.heads {
             if let (Some(policy), None) = (&self.policy, &self.given) {
                 match cosigned(policy, head) {
                     Ok(names) => compared.evidence.extend(names.into_iter().map(|name| ("witness", name))),
@@ -122,9 +136,14 @@ impl Heads {
             {
                 let came = continuity(head, given, &log).await;
                 compared.note("checkpoint", file, head, given, came);
+                compared.unknown = compared.unproved.take();
             }
+            // What is refused here must not be the past that the next is measured by.
+            let is_refused = compared.broken.is_some() || compared.unknown.is_some();
             let Some(known) = remembered.head(head, root)? else {
-                remembered.learn(head, None);
+                if !is_refused {
+                    remembered.learn(head, None);
+                }
                 continue;
             };
             if remembered.is_proved(head) {
@@ -132,12 +151,28 @@ impl Heads {
                 continue;
             }
             let came = continuity(head, &known, &log).await;
-            if came == Continuity::Holds {
+            if came == Continuity::Holds && !is_refused {
                 remembered.learn(head, Some(&known));
             }
             compared.note("remembered", "what is remembered", head, &known, came);
         }
         Ok(compared)
+    }
+
+    /// Why what must be compared cannot be: a signature that has no head, or none of the tree that the checkpoint is of.
+    fn out_of_place(&self, judged: &Judged) -> Option<String> {
+        let Some(head) = judged.heads.first() else {
+            let wanted = match (&self.given, &self.policy) {
+                (Some((file, _)), _) => format!("could be compared with {file}"),
+                (None, Some(_)) => "witnesses could have cosigned".to_owned(),
+                (None, None) => return None,
+            };
+            return Some(format!("the signature has no head of a log that {wanted}"));
+        };
+        let (file, given) = self.given.as_ref()?;
+        let is_there = judged.heads.iter().any(|head| is_of_the_same_tree(head, given));
+        let (its, other) = (&given.origin, &head.origin);
+        (!is_there).then(|| format!("{file} is of the log {its:?}, the signature's entry of {other:?}"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Revocations as a command learns of them: from files, and from a log that is searched by what they are about.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bulla_claims::identity::{IdentityPattern, Who};
 use bulla_claims::judge::{
@@ -177,12 +177,26 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
             files.insert(path.clone());
             continue;
         }
-        let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
+        let refused =
+            |problem: String| Failure::usage(format!("--revocations {}: {problem}", path.display()));
+        let failed = |error: std::io::Error| refused(error.to_string());
+        let before = files.len();
         for file in std::fs::read_dir(path).map_err(failed)? {
             let file = file.map_err(failed)?.path();
-            if is_json(&file) {
-                files.insert(file);
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            match file.extension() {
+                Some(extension) if extension == "json" => drop(files.insert(file)),
+                // Such as .gitignore.
+                _ if name.starts_with('.') => {}
+                _ => {
+                    return Err(refused(format!(
+                        "{name} is no *.json: what is not read could be a revocation"
+                    )));
+                }
             }
+        }
+        if files.len() == before {
+            return Err(refused("has no *.json, each of which would be a revocation".to_owned()));
         }
     }
     if files.len() > MOST_FILES {
@@ -190,10 +204,6 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         return Err(Failure::usage(format!("--revocations: {len} files, at most {MOST_FILES} are read")));
     }
     Ok(files.into_iter().collect())
-}
-
-fn is_json(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "json") && file.is_file()
 }
 
 const MOST_FILES: usize = 10_000;
