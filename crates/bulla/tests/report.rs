@@ -506,6 +506,37 @@ fn a_lie_whose_digests_fit_is_found_by_judging_again() {
 }
 
 #[test]
+fn no_reader_of_json_sees_other_images_than_were_judged() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let whole = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    let evil = lines[14].replace("oci:images:all", "evil");
+    let evil = evil.trim_end_matches(',');
+    for (line, from, to, expected) in [
+        (13, "[", format!("[{evil},"), "images: line 14 is not \"images\":["),
+        (18, "],", format!("],\"images\":[{evil}],"), "images: line 19 is not ],"),
+        (17, "}", "},".to_owned(), "images[3]: trailing characters"),
+        (16, ",\"uses\"", " ,\"uses\"".to_owned(), "images[2]: is not as it was written"),
+        (15, "{", "{\"certified\":true,".to_owned(), "images[1]: is not as it was written"),
+        (15, "{", "{\"image_ref\":\"x\",".to_owned(), "images[1]: duplicate field `image_ref`"),
+        (14, "\"uuid\"", "\"audited\":1,\"uuid\"".to_owned(), "images[0]: is not as it was written"),
+        (14, "},", "}".to_owned(), "images[0]: is not the last one, and does not end with a comma"),
+        (8, "{", "{\"verified\":9,".to_owned(), "totals: is not as it was written"),
+    ] {
+        let mut lines = lines.clone();
+        // What ends a line is changed at its end.
+        let at = if from.starts_with('}') { lines[line].rfind(from) } else { lines[line].find(from) };
+        let at = at.expect("is in the line");
+        lines[line].replace_range(at..at + from.len(), &to);
+        fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+        let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+        assert_eq!(code, 1, "{to}: {said}");
+        assert!(said.contains(&format!("FAILED      {expected}")), "{to}: {said}");
+    }
+}
+
+#[test]
 fn without_evidence_nothing_is_said_to_be_judged_again() {
     let (layout, _) = four();
     made(&layout, &["--without-evidence"]);

@@ -207,6 +207,13 @@ impl Contents {
         if said.len() > lines {
             wrong("images", format!("there are {lines} lines, {} were written", said.len()));
         }
+        // Any program that reads JSON must find these images and no others.
+        for (at, expected) in [(HEAD.len() + 1, IMAGES), (lines.saturating_sub(1), IMAGES_END)] {
+            if broken.is_empty() && (at >= lines || digests[at] != sha256(expected.as_bytes())) {
+                let problem = format!("line {} is not {expected}, as it was written", at + 1);
+                broken.push(Broken { member: "images".to_owned(), problem });
+            }
+        }
         if !broken.is_empty() {
             return Ok(Err(broken));
         }
@@ -227,10 +234,14 @@ impl Contents {
         }
         for (at, name) in HEAD.iter().enumerate() {
             let line = lines.next().transpose()?.map(|(_, line)| line).unwrap_or_default();
-            let value =
+            let text =
                 line.strip_prefix(&format!("{}:", json!(name))).and_then(|rest| rest.strip_suffix(','));
-            match value.and_then(|value| serde_json::from_str(value).ok()) {
-                Some(value) => values.push(value),
+            match text.and_then(|text| Some((text, serde_json::from_str::<Value>(text).ok()?))) {
+                // Of a member that is there twice, other readers take another one.
+                Some((text, value)) if value.to_string() != text => {
+                    return Ok(Err(wrong(at + 1, NOT_AS_WRITTEN)));
+                }
+                Some((_, value)) => values.push(value),
                 None => {
                     return Ok(Err(wrong(
                         at + 1,
@@ -250,12 +261,10 @@ impl Contents {
         let first = HEAD.len() + 2;
         for line in self.lines()?.skip(first).take(self.images) {
             let (at, line) = line?;
-            let line = line.strip_suffix(',').unwrap_or(&line);
-            let row = serde_json::from_str(line).map_err(|error| Broken {
-                member: format!("images[{}]", at - first),
-                problem: error.to_string(),
-            });
-            each(at - first, row)?;
+            let at = at - first;
+            let row = row_of(&line, at + 1 == self.images)
+                .map_err(|problem| Broken { member: format!("images[{at}]"), problem });
+            each(at, row)?;
         }
         Ok(())
     }
@@ -264,6 +273,15 @@ impl Contents {
         let file = BufReader::new(File::open(&self.path)?);
         Ok(file.lines().enumerate().map(|(at, line)| line.map(|line| (at, line))))
     }
+}
+
+/// Reads the line of an image, which is written in one way only: what has more in it, or anything twice, is none.
+fn row_of(line: &str, is_last: bool) -> Result<Row, String> {
+    let row = if is_last { Some(line) } else { line.strip_suffix(',') };
+    let text = row.ok_or("is not the last one, and does not end with a comma")?;
+    let row: Row = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let same = serde_json::to_string(&row).is_ok_and(|again| again == text);
+    same.then_some(row).ok_or_else(|| NOT_AS_WRITTEN.to_owned())
 }
 
 /// How a line is called, of so many that were written.
@@ -288,6 +306,8 @@ fn image_at(path: &Path, at: usize) -> Option<String> {
 
 const IMAGES: &str = "\"images\":[";
 const IMAGES_END: &str = "],";
+/// What more there is in a line might be believed by another reader.
+const NOT_AS_WRITTEN: &str = "is not as it was written: it has something twice, or something that is no part of it";
 const DIGESTS: &str = "\"digests\":";
 const SEAL: &str = "\"seal\":";
 const LONGEST_LINE: u64 = 256 << 20;
