@@ -318,6 +318,33 @@ fn a_throttled_or_absent_registry_makes_images_undetermined_and_never_unsigned()
 }
 
 #[test]
+fn a_pipeline_does_not_go_on_with_images_that_nobody_could_read() {
+    let (layout, _) = four();
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let absent = format!("{free}/team/app:1");
+    for (images, what, code, said) in [
+        (vec![&absent], "unsigned", 3, "bulla: of 1 images 1 undetermined\n"),
+        (vec![&absent], "not-verified", 3, "bulla: of 1 images 1 undetermined\n"),
+        (vec![&absent], "no-sbom,no-vex", 3, "bulla: of 1 images 1 undetermined\n"),
+        (vec![&absent], "contradiction", 0, ""),
+        (vec![&absent, &"oci:images:none".to_owned()], "unsigned", 1, "bulla: of 2 images 1 unsigned\n"),
+    ] {
+        let mut command = report(&layout, &["--fail-on", what]);
+        let (ended, _, errors) = run(command.args(images));
+        assert_eq!(ended, code, "{what}: {errors}");
+        assert!(errors.contains(said), "{what}: {errors}");
+    }
+    // That nobody signs the report now changes nothing of what was found.
+    let sign = ["--sign", "--sign-key", "no.key", "--sign-url", &format!("http://{free}"), "--out", "r.json"];
+    for (what, code) in [("unsigned", 1), ("contradiction", 2)] {
+        let mut command = report(&layout, &["oci:images:none", "--fail-on", what]);
+        let (ended, _, errors) = run(command.args(sign));
+        assert_eq!(ended, code, "{errors}");
+        assert!(errors.contains("no.key"), "{errors}");
+    }
+}
+
+#[test]
 fn a_report_is_judged_again_without_any_network() {
     let (layout, _) = four();
     made(&layout, &[]);

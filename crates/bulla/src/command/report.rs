@@ -17,7 +17,7 @@ use crate::home::unix_now;
 use crate::known::replace;
 use crate::registry::Args as RegistryArgs;
 use crate::reporting::{
-    self, AskedFor, Contents, Finding, Keep, NamedArgs, Page, Recheck, Row, SCHEMA, Spool, Status, Stock,
+    self, AskedFor, Contents, Finding, Having, Keep, NamedArgs, Page, Recheck, Row, SCHEMA, Spool, Status, Stock,
     Summary,
 };
 use crate::signing;
@@ -212,11 +212,18 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
         .write(args.output.unwrap_or(Form::Human), &mut out, &mut spool, evidence)
         .and_then(|()| out.flush());
     drop(out);
+    let judged = judge(&summary, &args.fail_on);
     if let Some(file) = signed.filter(|_| args.signature.sign) {
-        let bundle = sign(file, &args.signature, args.terms.trust.file()).await?;
-        tracing::info!(bundle = %bundle.display(), "the report is signed");
+        match (sign(file, &args.signature, args.terms.trust.file()).await, &judged) {
+            (Ok(bundle), _) => tracing::info!(bundle = %bundle.display(), "the report is signed"),
+            // What was found in images is not made unknown by that.
+            (Err(failure), Err(found)) if found.is_check() => {
+                tracing::error!(%failure, "the report is not signed");
+            }
+            (Err(failure), _) => return Err(failure),
+        }
     }
-    judge(&summary, &args.fail_on)
+    judged
 }
 
 fn form_of(file: &Path) -> Result<Form, Failure> {
@@ -303,26 +310,45 @@ fn judge(summary: &Summary, fail_on: &[FailOn]) -> Result<ExitCode, Failure> {
             "a log contradicts itself: it shows different histories to different people"
         );
     }
-    let counts = fail_on.iter().map(|what| match what {
-        FailOn::Unsigned => (totals.unsigned, Status::Unsigned.name()),
-        FailOn::NotVerified => (totals.not_verified, Status::NotVerified.name()),
-        FailOn::Undetermined => (totals.undetermined, Status::Undetermined.name()),
-        FailOn::NoProvenance => (coverage.provenance.no, "without provenance"),
-        FailOn::NoSbom => (coverage.sbom.no, "without SBOM"),
-        FailOn::NoVex => (coverage.vex.no, "without VEX"),
-        FailOn::NoVulnerabilityScan => (coverage.vulnerability_scan.no, "without vulnerability scan"),
-        FailOn::Contradiction => (contradictions, "from a log that contradicts itself"),
-    });
-    let found: Vec<_> = counts.filter(|(count, _)| *count > 0).collect();
-    if found.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    let images = (totals.undetermined, Status::Undetermined.name());
+    // Of each condition the images that meet it, and those of which nobody knows whether they do.
+    let counts: Vec<_> = fail_on
+        .iter()
+        .map(|what| match what {
+            FailOn::Unsigned => ((totals.unsigned, Status::Unsigned.name()), images),
+            FailOn::NotVerified => ((totals.not_verified, Status::NotVerified.name()), images),
+            FailOn::Undetermined => ((0, Status::Undetermined.name()), images),
+            FailOn::NoProvenance => without(&coverage.provenance, "without provenance"),
+            FailOn::NoSbom => without(&coverage.sbom, "without SBOM"),
+            FailOn::NoVex => without(&coverage.vex, "without VEX"),
+            FailOn::NoVulnerabilityScan => {
+                without(&coverage.vulnerability_scan, "without vulnerability scan")
+            }
+            FailOn::Contradiction => ((contradictions, "from a log that contradicts itself"), (0, "")),
+        })
+        .collect();
+    let found: Vec<_> = counts.iter().map(|(found, _)| *found).filter(|(count, _)| *count > 0).collect();
+    let mut unknown: Vec<_> =
+        counts.iter().map(|(_, unknown)| *unknown).filter(|(count, _)| *count > 0).collect();
+    unknown.dedup();
+    let message = |said: &[(u64, &str)]| {
+        let said: Vec<_> = said.iter().map(|(count, what)| format!("{count} {what}")).collect();
+        format!("of {} images {}", totals.images, said.join(", "))
+    };
+    match (found.is_empty(), unknown.is_empty()) {
+        (true, true) => Ok(ExitCode::SUCCESS),
+        (true, false) => Err(Failure::unavailable(message(&unknown))),
+        // What is known is said with what is not, if that was asked for.
+        (false, _) => {
+            let asked = fail_on.contains(&FailOn::Undetermined) && images.0 > 0;
+            Err(Failure::check(message(&[found, asked.then_some(images).into_iter().collect()].concat())))
+        }
     }
-    let said: Vec<_> = found.iter().map(|(count, what)| format!("{count} {what}")).collect();
-    let message = format!("of {} images {}", totals.images, said.join(", "));
-    if found.iter().all(|(_, what)| *what == Status::Undetermined.name()) {
-        return Err(Failure::unavailable(message));
-    }
-    Err(Failure::check(message))
+}
+
+/// Images that lack something, and those of which nobody knows.
+fn without<'a>(having: &Having, what: &'a str) -> ((u64, &'a str), (u64, &'a str)) {
+    ((having.no, what), (having.undetermined, Status::Undetermined.name()))
 }
 
 /// Signing has its own words, which would mean other things among these.
