@@ -574,6 +574,71 @@ fn without_evidence_nothing_is_said_to_be_judged_again() {
             && said.contains("not judged  6, the report does not carry them along\n"),
         "{said}"
     );
+    let note = "note        verified only as the report says, by signatures that it does not carry along: oci:images:all, oci:images:old\n";
+    assert!(said.contains(note), "{said}");
+}
+
+#[test]
+fn what_is_not_carried_along_hides_no_lie() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let whole = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    let invalid = r#"{"uuid":null,"timestamp":null,"status":"invalid","problem":"signature: none","kind":"signature","predicate_type":null,"signer":null,"logs":[],"place":"x"}"#;
+    let valid = invalid.replace("invalid", "valid").replace("\"signature: none\"", "null");
+    let others = |entry: &str| format!("\"entries\":[{entry}]");
+    let verified = r#""status":"verified","reason":null"#;
+    let unsigned = r#""status":"unsigned","reason":"it has no signatures""#;
+    for (more, expected) in [
+        (vec![], "invalid_entries is 0, judged again it is 1"),
+        (vec![(unsigned, verified)], "invalid_entries is 0, judged again it is 1"),
+        (
+            vec![
+                ("\"total_entries\":0", "\"total_entries\":1"),
+                ("\"invalid_entries\":0", "\"invalid_entries\":1"),
+                (unsigned, verified),
+            ],
+            "reason is null, judged again it is \"signature: none\"",
+        ),
+    ] {
+        let mut lines = lines.clone();
+        lines[15] = lines[15].replace("\"entries\":[]", &others(invalid));
+        for (from, to) in more {
+            assert!(lines[15].contains(from), "{from}: {}", lines[15]);
+            lines[15] = lines[15].replace(from, to);
+        }
+        fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+        let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(&format!("FAILED      images[1] (oci:images:none): {expected}")), "{said}");
+    }
+    // What one of them could bring is the report's word, and is said to be.
+    let mut lines = lines.clone();
+    lines[15] = lines[15].replace("\"entries\":[]", &others(&valid)).replace(unsigned, verified);
+    lines[15] = lines[15].replace("\"total_entries\":0,\"valid_entries\":0", "\"total_entries\":1,\"valid_entries\":1");
+    lines[15] = lines[15].replace("\"signed\":false", "\"signed\":true");
+    fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+    let (_, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+    assert!(!said.contains("FAILED      images[1]"), "{said}");
+    assert!(said.contains("by signatures that it does not carry along: oci:images:none\n"), "{said}");
+}
+
+#[test]
+fn of_an_image_that_could_not_be_read_nothing_is_said() {
+    let (layout, _) = four();
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let absent = format!("{free}/team/app:1");
+    let (code, said, errors) = run(&mut report(&layout, &[&absent, "--out", "report.json"]));
+    assert_eq!(code, 0, "{said}{errors}");
+    let (code, said, errors) = recheck(&layout, "report.json", &["--skip-signature-unsafe"]);
+    assert_eq!(code, 0, "{said}{errors}");
+    let whole = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let mut lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    lines[14] = lines[14].replace("\"undetermined\"", "\"unsigned\"");
+    fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+    let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("status is \"unsigned\", judged again it is \"undetermined\""), "{said}");
 }
 
 #[test]

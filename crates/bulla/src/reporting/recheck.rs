@@ -46,6 +46,8 @@ pub(crate) struct Recheck {
     pub(crate) judged: u64,
     /// Those that the report does not carry along.
     pub(crate) without_evidence: u64,
+    /// Images that are verified only by what the report does not carry along; at most a thousand.
+    unseen: Vec<String>,
     /// What should be known besides.
     pub(crate) notes: Vec<String>,
     /// What it comes to.
@@ -163,6 +165,9 @@ impl Recheck {
         for (at, again) in again {
             self.judged += again.judged;
             self.without_evidence += again.without;
+            if again.unseen && self.unseen.len() < MOST_FINDINGS {
+                self.unseen.push(again.row.image_ref.clone());
+            }
             for problem in again.problems {
                 self.found(format!("images[{at}] ({})", again.row.image_ref), problem);
             }
@@ -197,6 +202,11 @@ impl Recheck {
                 self.notes.push(format!("the log {name} contradicts itself: {problem}"));
             }
         }
+        if !self.unseen.is_empty() {
+            let images = self.unseen.join(", ");
+            let note = "verified only as the report says, by signatures that it does not carry along";
+            self.notes.push(format!("{note}: {images}"));
+        }
         self.images = summary.totals.images;
         self.summary = Some(Summary { logs: written, ..summary });
     }
@@ -214,23 +224,27 @@ struct Again {
     row: Row,
     judged: u64,
     without: u64,
+    /// Whether it is verified only by what is not carried along.
+    unseen: bool,
     problems: Vec<String>,
 }
 
 /// The row as the evidence in it has it.
 fn judged_again(written: &Row, Terms { asked, revocations, now }: Terms<'_>) -> Again {
-    let mut again = Again { row: written.clone(), judged: 0, without: 0, problems: Vec::new() };
+    let mut again = Again { row: written.clone(), judged: 0, without: 0, unseen: false, problems: Vec::new() };
     let hash = written.digest.as_deref().and_then(|digest| Hash::from_hex(digest.strip_prefix("sha256:")?));
     let mut judged = Vec::with_capacity(written.entries.len());
     for (at, entry) in again.row.entries.iter_mut().enumerate() {
         let Some(evidence) = entry.evidence.take() else {
             again.without += 1;
+            judged.push(None);
             continue;
         };
         let (Some(hash), Ok(form)) = (&hash, evidence.form()) else {
             again.problems.push(format!(
                 "entries[{at}] cannot be judged: its evidence or the image's digest is not readable"
             ));
+            judged.push(None);
             continue;
         };
         let mut found = form.judge(hash, asked, now);
@@ -248,10 +262,16 @@ fn judged_again(written: &Row, Terms { asked, revocations, now }: Terms<'_>) -> 
         *entry = Entry::of(std::mem::take(&mut entry.place), &found, &form);
         entry.problem = searched.or(entry.problem.take());
         again.judged += 1;
-        judged.push(found);
+        judged.push(Some(found));
     }
-    if judged.len() == again.row.entries.len() {
+    if written.digest.is_some() {
         again.row.weigh(&judged, asked);
+        again.unseen = again.row.verified_unseen(written, &judged, asked.need);
+    } else {
+        // Of an image that could not be read nothing is known but why.
+        let Row { image_ref, reason, generated_at, uses, used_by, .. } = written.clone();
+        let unknown = Row::unknown(image_ref, reason.unwrap_or_default(), &generated_at);
+        again.row = Row { uses, used_by, ..unknown };
     }
     let mut written = written.clone();
     written.entries.iter_mut().for_each(|entry| entry.evidence = None);

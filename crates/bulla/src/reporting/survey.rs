@@ -73,7 +73,7 @@ fn fill(row: &mut Row, found: Found, asked: &Asked, keep: Keep) {
     row.unread = found.unread.iter().map(Into::into).collect();
     row.listed_by = found.listed.map(|listed| listed.name().to_owned());
     let mut bytes = 0;
-    let mut judged: Vec<Judged> = Vec::with_capacity(found.candidates.len());
+    let mut judged: Vec<Option<Judged>> = Vec::with_capacity(found.candidates.len());
     for Candidate { place, judged: found, form } in found.candidates {
         let mut entry = Entry::of(place, &found, &form);
         bytes += form.len();
@@ -81,7 +81,7 @@ fn fill(row: &mut Row, found: Found, asked: &Asked, keep: Keep) {
             entry.evidence = Some(Evidence::of(&form));
         }
         row.entries.push(entry);
-        judged.push(found);
+        judged.push(Some(found));
     }
     row.weigh(&judged, asked);
 }
