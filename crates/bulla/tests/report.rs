@@ -721,6 +721,45 @@ fn what_was_taken_back_counts_no_more() {
     );
 }
 
+#[test]
+fn a_report_that_is_dated_back_is_found_out_and_escapes_no_revocation() {
+    // A signature that no clock saw.
+    let mut layout = Layout::new();
+    let skip = ["--skip-log-unsafe"];
+    let hash = layout.image("clockless");
+    let mut bundle = layout.maker.statement(&hash, SIGN, &json!({}));
+    bundle["verificationMaterial"]["tlogEntries"] = json!([]);
+    layout.refer(&hash, &bundle);
+    let (code, said, errors) =
+        run(report(&layout, &["oci:images:clockless", "--offline", "--out", "report.json"]).args(skip));
+    assert_eq!(code, 0, "{said}{errors}");
+    let report: Value =
+        serde_json::from_slice(&fs::read(layout.file("report.json")).expect("is there")).expect("JSON");
+    assert_eq!((&report["totals"]["verified"], &report["images"][0]["entries"][0]["timestamp"]), (&json!(1), &Value::Null));
+    let text = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let text = text.replace(report["generated_at"].as_str().expect("text"), "2026-11-19T12:00:00Z");
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let text = resealed(&lines);
+    fs::write(layout.file("report.json"), &text).expect("writes");
+    let signed = layout.maker.message(text.as_bytes());
+    fs::write(layout.file("report.json.sigstore.json"), signed.to_string()).expect("writes");
+    let (code, said, _) = recheck(&layout, "report.json", &["--key", "key.pub"]);
+    assert_eq!(code, 1, "{said}");
+    let late = "generated_at: is \"2026-11-19T12:00:00Z\", the report was signed more than a day later, 2026-11-21T02:50:00Z";
+    assert!(said.contains(&format!("FAILED      {late}\n")), "{said}");
+    assert!(!said.contains("FAILED      images"), "{said}");
+    // Since then the key was stolen, but its signature of the report was seen before.
+    let key = sha256(layout.maker.key.spki());
+    let said = json!({ "revoked": { "key": { "sha256": key.to_string() } }, "from": "2026-11-21T02:55:00Z", "reason": "stolen" });
+    let revoked = layout.maker.statement(&key, "urn:bulla:revocation:v1", &said).to_string();
+    fs::write(layout.file("revoked.json"), revoked).expect("writes");
+    let (code, said, _) =
+        recheck(&layout, "report.json", &["--key", "key.pub", "--revocations", "revoked.json"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(!said.contains("FAILED      signature"), "{said}");
+    assert!(said.contains("FAILED      images[0] (oci:images:clockless): "), "{said}");
+}
+
 /// Not a test: makes what `bench/report` measures, in `BULLA_BENCH_DIR`, of `BULLA_BENCH_IMAGES` images.
 #[test]
 #[ignore = "makes many images for bench/report"]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bulla_claims::judge::{Content, Verdict, verdict};
 use clap::Parser as _;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::sign::beside;
@@ -400,7 +401,8 @@ async fn verify(args: &Verify) -> Result<ExitCode, Failure> {
         Err(broken) => checked.findings.extend(broken.into_iter().map(Finding::from)),
         Ok(contents) => {
             let again =
-                reporting::recheck(&contents, own, revocations.as_ref(), unix_now()).map_err(failed)?;
+                reporting::recheck(&contents, own, revocations.as_ref(), checked.signed_at, unix_now())
+                    .map_err(failed)?;
             checked.findings.extend(again.findings.iter().cloned());
             checked.again = Some(again);
         }
@@ -421,6 +423,8 @@ async fn verify(args: &Verify) -> Result<ExitCode, Failure> {
 #[derive(Default)]
 struct Checked {
     signed_by: Option<String>,
+    /// When the first trusted clock saw that.
+    signed_at: Option<Timestamp>,
     findings: Vec<Finding>,
     again: Option<Recheck>,
 }
@@ -438,8 +442,9 @@ impl Checked {
         let (mut found, _) = of_file(Some(&bundle), &args.file, asked)?;
         asked.revocations.weigh(&mut found, None, &asked.policy, &asked.root).await;
         let judged = found.candidates.iter().map(|candidate| &candidate.judged);
-        let signed =
-            judged.clone().find(|judged| judged.verified()).and_then(|judged| judged.signed.as_ref());
+        let verified = judged.clone().find(|judged| judged.verified());
+        self.signed_at = verified.and_then(|judged| judged.times.iter().min().copied());
+        let signed = verified.and_then(|judged| judged.signed.as_ref());
         self.signed_by = signed.map(|signed| match &signed.identity {
             Some(identity) => identity.to_string(),
             None => format!("the key of sha256 {}", bulla_tlog::sha256(&signed.spki)),

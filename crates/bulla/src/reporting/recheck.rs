@@ -56,11 +56,14 @@ pub(crate) struct Recheck {
 
 /// Judges a report again, as if it were the time that it says it was made, which must not be after `now` (Unix seconds).
 ///
-/// Beside the revocations that the report carries along, those that the reader knows of count.
+/// Beside the revocations that the report carries along, those that the reader knows of count: what no clock saw counts as signed
+/// `now` towards them, for a report may say of any time that it was made then. It must not have been made long before `signed`,
+/// when a trusted clock saw its own signature.
 pub(crate) fn recheck(
     contents: &Contents,
     own: (TrustedRoot, Vec<u8>),
     revocations: Option<&Revocations>,
+    signed: Option<Timestamp>,
     now: u64,
 ) -> io::Result<Recheck> {
     let mut recheck = Recheck::default();
@@ -87,6 +90,10 @@ pub(crate) fn recheck(
         );
         return Ok(recheck);
     };
+    if let Some(signed) = signed.filter(|signed| signed.as_second() > seconds(made).saturating_add(A_DAY)) {
+        let problem = format!("is {}, the report was signed more than a day later, {signed}", member("generated_at"));
+        recheck.found("generated_at", problem);
+    }
     recheck.roots(member("trusted_root"), &own.1);
     let asked =
         serde_json::from_value::<AskedFor>(member("asked").clone()).map_err(|error| error.to_string());
@@ -108,7 +115,8 @@ pub(crate) fn recheck(
             return Ok(recheck);
         }
     };
-    let terms = Terms { asked: &asked, revocations, now: made };
+    let known = revocations.map(|known| (known, time(now)));
+    let terms = Terms { asked: &asked, known: [Some((&asked.revocations, time(made))), known], now: made };
     let mut stock = Stock::default();
     let mut waiting: Vec<(usize, Row)> = Vec::new();
     contents.rows(|at, row| {
@@ -212,11 +220,12 @@ impl Recheck {
     }
 }
 
-/// On which terms, whose revocations besides, and as if it were which time.
+/// On which terms, with which revocations, and as if it were which time.
 #[derive(Clone, Copy)]
 struct Terms<'a> {
     asked: &'a Asked,
-    revocations: Option<&'a Revocations>,
+    /// Each with the time that counts for what no clock saw.
+    known: [Option<(&'a Revocations, Timestamp)>; 2],
     now: u64,
 }
 
@@ -230,7 +239,7 @@ struct Again {
 }
 
 /// The row as the evidence in it has it.
-fn judged_again(written: &Row, Terms { asked, revocations, now }: Terms<'_>) -> Again {
+fn judged_again(written: &Row, Terms { asked, known, now }: Terms<'_>) -> Again {
     let mut again = Again { row: written.clone(), judged: 0, without: 0, unseen: false, problems: Vec::new() };
     let hash = written.digest.as_deref().and_then(|digest| Hash::from_hex(digest.strip_prefix("sha256:")?));
     let mut judged = Vec::with_capacity(written.entries.len());
@@ -248,9 +257,7 @@ fn judged_again(written: &Row, Terms { asked, revocations, now }: Terms<'_>) -> 
             continue;
         };
         let mut found = form.judge(hash, asked, now);
-        let time =
-            i64::try_from(now).ok().and_then(|now| Timestamp::from_second(now).ok()).unwrap_or_default();
-        for known in [Some(&asked.revocations), revocations].into_iter().flatten() {
+        for (known, time) in known.into_iter().flatten() {
             found.weigh_revocations(&known.known(), time);
         }
         // What a log was asked is not in the report. It can only have made things worse, and stays as it was written.
@@ -280,6 +287,14 @@ fn judged_again(written: &Row, Terms { asked, revocations, now }: Terms<'_>) -> 
         again.problems.extend(difference(&values[0], &values[1], ""));
     }
     again
+}
+
+fn seconds(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+fn time(seconds_since: u64) -> Timestamp {
+    Timestamp::from_second(seconds(seconds_since)).unwrap_or(Timestamp::MAX)
 }
 
 /// Where two values differ first: what was written, and what comes out.
@@ -312,6 +327,7 @@ fn short(value: &Value) -> String {
 
 /// How the problem of something that was revoked begins.
 const REVOKED: &str = "revocation: ";
+const A_DAY: i64 = 24 * 60 * 60;
 const AT_ONCE: usize = 256;
 const MOST_FINDINGS: usize = 1000;
 
