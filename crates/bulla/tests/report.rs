@@ -760,6 +760,29 @@ fn a_report_that_is_dated_back_is_found_out_and_escapes_no_revocation() {
     assert!(said.contains("FAILED      images[0] (oci:images:clockless): "), "{said}");
 }
 
+#[test]
+fn revocations_count_in_a_report_that_nobody_signed_too() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let key = sha256(layout.maker.key.spki());
+    let said = json!({ "revoked": { "key": { "sha256": key.to_string() } }, "from": "2026-01-31T12:00:00Z", "reason": "stolen" });
+    let revoked = layout.maker.statement(&key, "urn:bulla:revocation:v1", &said).to_string();
+    fs::write(layout.file("revoked.json"), revoked).expect("writes");
+    let unsigned = ["--skip-signature-unsafe", "--revocations"];
+    for key in ["--key", "--revoked-by-key"] {
+        let (code, said, errors) =
+            recheck(&layout, "report.json", &[&unsigned[..], &["revoked.json", key, "key.pub"]].concat());
+        assert_eq!(code, 1, "{said}{errors}");
+        assert!(said.contains("FAILED      images[0] (oci:images:all): "), "{said}");
+    }
+    let (code, _, errors) = recheck(&layout, "report.json", &[&unsigned[..], &["absent.json"]].concat());
+    assert_eq!(code, 2, "{errors}");
+    let search = ["--skip-signature-unsafe", "--rekor-url", "http://127.0.0.1:1"];
+    let (code, _, errors) = recheck(&layout, "report.json", &search);
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("--rekor-url searches for revocations of the report's own signature"), "{errors}");
+}
+
 /// Not a test: makes what `bench/report` measures, in `BULLA_BENCH_DIR`, of `BULLA_BENCH_IMAGES` images.
 #[test]
 #[ignore = "makes many images for bench/report"]

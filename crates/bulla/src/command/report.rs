@@ -142,7 +142,7 @@ struct Verify {
     /// Judge what is in a report that nobody signed; that it is whole, and whose it is, is not known then
     #[arg(long)]
     skip_signature_unsafe: bool,
-    /// Open no connection, as it is unless --rekor-url names a log to search for revocations
+    /// Open no connection, as it is unless --rekor-url names a log to search for revocations of the report's own signature
     #[arg(long)]
     offline: bool,
     /// What the answer looks like
@@ -389,19 +389,19 @@ async fn verify(args: &Verify) -> Result<ExitCode, Failure> {
     let failed = |error: io::Error| Failure::usage(format!("{}: {error}", args.file.display()));
     let mut checked = Checked::default();
     let (own, revocations) = if args.skip_signature_unsafe {
-        let (root, root_json, _) = args.terms.trust.root(true).await?;
-        ((root, root_json), None)
+        let (root, root_json, revocations) = args.terms.read_revocations().await?;
+        ((root, root_json), revocations)
     } else {
         // Nobody is asked for a key.
         let asked = args.terms.read(Content::Signature, true).await?;
         checked.signature(args, &asked).await?;
-        ((asked.root, asked.root_json), Some(asked.revocations))
+        ((asked.root, asked.root_json), asked.revocations)
     };
     match Contents::open(&args.file).map_err(failed)? {
         Err(broken) => checked.findings.extend(broken.into_iter().map(Finding::from)),
         Ok(contents) => {
             let again =
-                reporting::recheck(&contents, own, revocations.as_ref(), checked.signed_at, unix_now())
+                reporting::recheck(&contents, own, &revocations, checked.signed_at, unix_now())
                     .map_err(failed)?;
             checked.findings.extend(again.findings.iter().cloned());
             checked.again = Some(again);

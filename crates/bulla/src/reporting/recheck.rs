@@ -62,7 +62,7 @@ pub(crate) struct Recheck {
 pub(crate) fn recheck(
     contents: &Contents,
     own: (TrustedRoot, Vec<u8>),
-    revocations: Option<&Revocations>,
+    revocations: &Revocations,
     signed: Option<Timestamp>,
     now: u64,
 ) -> io::Result<Recheck> {
@@ -115,8 +115,8 @@ pub(crate) fn recheck(
             return Ok(recheck);
         }
     };
-    let known = revocations.map(|known| (known, time(now)));
-    let terms = Terms { asked: &asked, known: [Some((&asked.revocations, time(made))), known], now: made };
+    let known = [(&asked.revocations, time(made)), (revocations, time(now))];
+    let terms = Terms { asked: &asked, known, now: made };
     let mut stock = Stock::default();
     let mut waiting: Vec<(usize, Row)> = Vec::new();
     contents.rows(|at, row| {
@@ -225,7 +225,7 @@ impl Recheck {
 struct Terms<'a> {
     asked: &'a Asked,
     /// Each with the time that counts for what no clock saw.
-    known: [Option<(&'a Revocations, Timestamp)>; 2],
+    known: [(&'a Revocations, Timestamp); 2],
     now: u64,
 }
 
@@ -257,7 +257,7 @@ fn judged_again(written: &Row, Terms { asked, known, now }: Terms<'_>) -> Again 
             continue;
         };
         let mut found = form.judge(hash, asked, now);
-        for (known, time) in known.into_iter().flatten() {
+        for (known, time) in known {
             found.weigh_revocations(&known.known(), time);
         }
         // What a log was asked is not in the report. It can only have made things worse, and stays as it was written.
