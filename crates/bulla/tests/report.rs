@@ -783,6 +783,25 @@ fn revocations_count_in_a_report_that_nobody_signed_too() {
     assert!(errors.contains("--rekor-url searches for revocations of the report's own signature"), "{errors}");
 }
 
+#[test]
+fn a_row_that_is_no_text_is_named() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let whole = fs::read(layout.file("report.json")).expect("is there");
+    let mut lines: Vec<Vec<u8>> = whole.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    lines.truncate(lines.len() - 4);
+    let name = lines[15].iter().position(|byte| *byte == b'n').expect("has one");
+    lines[15][name] = 0xff;
+    let digests: Vec<_> = lines.iter().map(|line| sha256(line).to_string()).collect();
+    let digests = format!("\"digests\":{},", json!(digests));
+    let seal = format!("\"seal\":\"{}\"", sha256(digests.as_bytes()));
+    lines.extend([digests.into(), seal.into(), b"}\n".to_vec()]);
+    fs::write(layout.file("lie.json"), lines.join(&b'\n')).expect("writes");
+    let (code, said, errors) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+    assert_eq!(code, 1, "{said}{errors}");
+    assert!(said.contains("FAILED      images[1]: "), "{said}");
+}
+
 /// Not a test: makes what `bench/report` measures, in `BULLA_BENCH_DIR`, of `BULLA_BENCH_IMAGES` images.
 #[test]
 #[ignore = "makes many images for bench/report"]

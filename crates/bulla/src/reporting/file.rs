@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Seek as _, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bulla_tlog::{Hash, sha256};
@@ -187,22 +188,22 @@ impl Contents {
         }
         let written_text = text(written);
         let said = written_text.strip_prefix(DIGESTS).and_then(|rest| rest.strip_suffix(','));
+        let said = said.filter(|said| said.len() <= LONGEST_DIGEST * (MOST_LINES + 1));
         let said: Option<Vec<String>> = said.and_then(|said| serde_json::from_str(said).ok());
         let Some(said) = said else {
             wrong("digests", "is not a list of SHA-256 of the lines, as it was written".to_owned());
             return Ok(Err(broken));
         };
-        for (at, is) in digests[..lines].iter().enumerate() {
-            let digest = said.get(at);
-            if digest.is_none_or(|digest| *digest != is.to_string()) {
-                let digest = digest.map_or("nothing", String::as_str);
-                let member = name_of(at, said.len(), &image_at(path, at).unwrap_or_default());
-                wrong(&member, format!("has the SHA-256 {is}, {digest} was written down for it"));
-                // What follows is out of step if a line was added or lost.
-                if said.len() != lines {
-                    break;
-                }
-            }
+        let differs = digests[..lines].iter().enumerate().filter_map(|(at, is)| {
+            let digest = said.get(at).map_or("nothing", String::as_str);
+            (digest != is.to_string()).then(|| (at, format!("has the SHA-256 {is}, {digest} was written down for it")))
+        });
+        // What follows is out of step if a line was added or lost.
+        let most = if said.len() == lines { MOST_FINDINGS } else { 1 };
+        let differs: Vec<_> = differs.take(most).collect();
+        let images = images_at(path, &differs)?;
+        for ((at, problem), image) in differs.into_iter().zip(images) {
+            wrong(&name_of(at, said.len(), &image), problem);
         }
         if said.len() > lines {
             wrong("images", format!("there are {lines} lines, {} were written", said.len()));
@@ -229,13 +230,14 @@ impl Contents {
             problem: problem.to_owned(),
         };
         match lines.next().transpose()? {
-            Some((_, line)) if line == "{" => {}
+            Some((_, line)) if line == b"{" => {}
             _ => return Ok(Err(wrong(0, "is not the line that begins a report"))),
         }
         for (at, name) in HEAD.iter().enumerate() {
             let line = lines.next().transpose()?.map(|(_, line)| line).unwrap_or_default();
+            let text = std::str::from_utf8(&line).unwrap_or_default();
             let text =
-                line.strip_prefix(&format!("{}:", json!(name))).and_then(|rest| rest.strip_suffix(','));
+                text.strip_prefix(&format!("{}:", json!(name))).and_then(|rest| rest.strip_suffix(','));
             match text.and_then(|text| Some((text, serde_json::from_str::<Value>(text).ok()?))) {
                 // Of a member that is there twice, other readers take another one.
                 Some((text, value)) if value.to_string() != text => {
@@ -253,10 +255,10 @@ impl Contents {
         Ok(Ok(values))
     }
 
-    /// Gives each row to a function, in order, with its number.
+    /// Gives each row to a function, in order, with its number and the length of its line, until that wants no more.
     pub(crate) fn rows(
         &self,
-        mut each: impl FnMut(usize, Result<Row, Broken>) -> io::Result<()>,
+        mut each: impl FnMut(usize, usize, Result<Row, Broken>) -> ControlFlow<()>,
     ) -> io::Result<()> {
         let first = HEAD.len() + 2;
         for line in self.lines()?.skip(first).take(self.images) {
@@ -264,23 +266,25 @@ impl Contents {
             let at = at - first;
             let row = row_of(&line, at + 1 == self.images)
                 .map_err(|problem| Broken { member: format!("images[{at}]"), problem });
-            each(at, row)?;
+            if each(at, line.len(), row).is_break() {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn lines(&self) -> io::Result<impl Iterator<Item = io::Result<(usize, String)>>> {
+    fn lines(&self) -> io::Result<impl Iterator<Item = io::Result<(usize, Vec<u8>)>>> {
         let file = BufReader::new(File::open(&self.path)?);
-        Ok(file.lines().enumerate().map(|(at, line)| line.map(|line| (at, line))))
+        Ok(file.split(b'\n').enumerate().map(|(at, line)| line.map(|line| (at, line))))
     }
 }
 
 /// Reads the line of an image, which is written in one way only: what has more in it, or anything twice, is none.
-fn row_of(line: &str, is_last: bool) -> Result<Row, String> {
-    let row = if is_last { Some(line) } else { line.strip_suffix(',') };
+fn row_of(line: &[u8], is_last: bool) -> Result<Row, String> {
+    let row = if is_last { Some(line) } else { line.strip_suffix(b",") };
     let text = row.ok_or("is not the last one, and does not end with a comma")?;
-    let row: Row = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let same = serde_json::to_string(&row).is_ok_and(|again| again == text);
+    let row: Row = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let same = serde_json::to_vec(&row).is_ok_and(|again| again == text);
     same.then_some(row).ok_or_else(|| NOT_AS_WRITTEN.to_owned())
 }
 
@@ -295,15 +299,31 @@ fn name_of(at: usize, of: usize, image: &str) -> String {
     }
 }
 
-/// What the image of a line is called, if the line still says it.
-fn image_at(path: &Path, at: usize) -> Option<String> {
-    let line = BufReader::new(File::open(path).ok()?).split(b'\n').nth(at)?.ok()?;
-    let text = String::from_utf8_lossy(&line);
-    let rest = text.strip_prefix("{\"image_ref\":\"")?;
-    let printable = |c: &char| !c.is_control() && *c != '"';
-    Some(rest.chars().take_while(printable).take(256).collect())
+/// What the images of some lines are called, if the lines still say it. The lines are in order.
+fn images_at<T>(path: &Path, lines: &[(usize, T)]) -> io::Result<Vec<String>> {
+    let mut names = Vec::with_capacity(lines.len());
+    let mut file = BufReader::new(File::open(path)?);
+    let (mut next, mut start) = (0, Vec::new());
+    for (at, _) in lines {
+        while next <= *at {
+            start.clear();
+            // Of a line no more is kept than what can have the name.
+            (&mut file).take(LONGEST_START).read_until(b'\n', &mut start)?;
+            if start.last() != Some(&b'\n') {
+                file.skip_until(b'\n')?;
+            }
+            next += 1;
+        }
+        let text = String::from_utf8_lossy(&start);
+        let rest = text.strip_prefix(IMAGE).unwrap_or_default();
+        let printable = |c: &char| !c.is_control() && *c != '"';
+        names.push(rest.chars().take_while(printable).take(256).collect());
+    }
+    Ok(names)
 }
 
+const IMAGE: &str = "{\"image_ref\":\"";
+const LONGEST_START: u64 = 2048;
 const IMAGES: &str = "\"images\":[";
 const IMAGES_END: &str = "],";
 /// What more there is in a line might be believed by another reader.
@@ -312,6 +332,10 @@ const DIGESTS: &str = "\"digests\":";
 const SEAL: &str = "\"seal\":";
 const LONGEST_LINE: u64 = 256 << 20;
 const MOST_LINES: usize = 200_000;
+/// A SHA-256 in hexadecimal and quotes, and a comma.
+const LONGEST_DIGEST: usize = 67;
+/// What does not hold and is told; whoever forges a report may have made any number of it.
+pub(super) const MOST_FINDINGS: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -348,13 +372,23 @@ mod tests {
             assert_eq!(head.len(), HEAD.len());
             let mut read = Vec::new();
             contents
-                .rows(|_, row| {
+                .rows(|_, _, row| {
                     read.push(row.expect("is one").image_ref);
-                    Ok(())
+                    ControlFlow::Continue(())
                 })
                 .expect("is read");
             assert_eq!(read, names);
         }
+    }
+
+    #[test]
+    fn of_many_lies_so_many_are_told_and_each_by_its_name() {
+        let names: Vec<_> = (0..2000).map(|n| format!("image-{n}")).collect();
+        let text = String::from_utf8(written(&names)).expect("is text");
+        let broken = opened(text.replace("\"why\"", "\"because\"").as_bytes()).expect_err("is noticed");
+        assert_eq!(broken.len(), MOST_FINDINGS);
+        assert_eq!(broken[7].member, "images[7] (image-7)");
+        assert_eq!(broken[999].member, "images[999] (image-999)");
     }
 
     proptest! {
@@ -379,7 +413,7 @@ mod tests {
             }
             if let Ok((contents, _file)) = opened(text.as_bytes()) {
                 let _read = contents.head().expect("is read");
-                contents.rows(|_, _| Ok(())).expect("is read");
+                contents.rows(|_, _, _| ControlFlow::Continue(())).expect("is read");
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::num::NonZero;
+use std::ops::ControlFlow;
 
 use bulla_claims::judge::TrustedRoot;
 use bulla_tlog::{Hash, sha256};
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::asked::{self, AskedFor, Revoked};
-use super::file::{Broken, Contents, HEAD};
+use super::file::{Broken, Contents, HEAD, MOST_FINDINGS};
 use super::row::{Entry, Row};
 use super::stock::{Consistency, LogMet, Stock, Summary};
 use super::{SCHEMA, consistency};
@@ -119,26 +120,36 @@ pub(crate) fn recheck(
     let terms = Terms { asked: &asked, known, now: made };
     let mut stock = Stock::default();
     let mut waiting: Vec<(usize, Row)> = Vec::new();
-    contents.rows(|at, row| {
+    let mut bytes = 0;
+    contents.rows(|at, len, row| {
         match row {
             Ok(row) => waiting.push((at, row)),
-            Err(broken) => recheck.findings.push(broken.into()),
+            Err(Broken { member, problem }) => recheck.found(member, problem),
         }
-        if waiting.len() >= AT_ONCE {
+        bytes += len;
+        if waiting.len() >= AT_ONCE || bytes >= BYTES_AT_ONCE {
             recheck.rows(&std::mem::take(&mut waiting), terms, &mut stock);
+            bytes = 0;
         }
-        Ok(())
+        if recheck.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     recheck.rows(&waiting, terms, &mut stock);
-    recheck.summary(stock.summary(), member);
+    // What only some of the rows come to says nothing.
+    if !recheck.is_full() {
+        recheck.summary(stock.summary(), member);
+    }
     Ok(recheck)
 }
 
 impl Recheck {
     fn found(&mut self, member: impl Into<String>, problem: impl Into<String>) {
-        if self.findings.len() < MOST_FINDINGS {
+        if !self.is_full() {
             self.findings.push(Finding { member: member.into(), problem: problem.into() });
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.findings.len() >= MOST_FINDINGS
     }
 
     /// The trusted root that is in the report is what its maker believed. That says something, and is not believed.
@@ -329,7 +340,7 @@ fn short(value: &Value) -> String {
 const REVOKED: &str = "revocation: ";
 const A_DAY: i64 = 24 * 60 * 60;
 const AT_ONCE: usize = 256;
-const MOST_FINDINGS: usize = 1000;
+const BYTES_AT_ONCE: usize = 32 << 20;
 
 #[cfg(test)]
 mod tests {
