@@ -802,6 +802,36 @@ fn a_row_that_is_no_text_is_named() {
     assert!(said.contains("FAILED      images[1]: "), "{said}");
 }
 
+#[test]
+fn everything_that_a_report_says_is_compared() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let whole = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    let entry = lines[17].split_once("\"entries\":[").and_then(|(_, rest)| rest.split_once("],\"generated_at"));
+    let entry = entry.expect("has one").0;
+    let named = format!("oci:images@sha256:{}", "0".repeat(64));
+    for (line, from, to, expected) in [
+        (4, "It is no claim", "It is a claim", "about: is not what a report says of itself"),
+        (6, "{", "{\"audited_by\":\"x\",", "asked: asked.audited_by is \"x\""),
+        (10, "\"consistency\":{", "\"audited_by\":1,\"consistency\":{", "logs: are not written as"),
+        (10, "\"status\":\"", "\"status\":\"proved, ", "logs[0] ("),
+        (12, "2 of 4 images are signed", "all images are signed", "controls: controls[0].evidence is \"all images"),
+        (14, "Z\",\"status\":\"verified\"", "Y\",\"status\":\"verified\"", "images[0] (oci:images:all): generated_at is \""),
+        (15, "oci:images:none", "oci:images:all", "images[1] (oci:images:all): is there twice"),
+        (15, "oci:images:none", &named, "images[1] (oci:images@sha256:"),
+        (17, entry, &format!("{entry},{entry}"), "images[3] (oci:images:old): entries[1] is there twice"),
+    ] {
+        let mut lines = lines.clone();
+        assert!(lines[line].contains(from), "line {line}: {}", lines[line]);
+        lines[line] = lines[line].replacen(from, to, 1);
+        fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+        let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+        assert_eq!(code, 1, "{to}: {said}");
+        assert!(said.contains(&format!("FAILED      {expected}")), "{to}: {said}");
+    }
+}
+
 /// Not a test: makes what `bench/report` measures, in `BULLA_BENCH_DIR`, of `BULLA_BENCH_IMAGES` images.
 #[test]
 #[ignore = "makes many images for bench/report"]

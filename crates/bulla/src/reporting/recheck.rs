@@ -1,6 +1,7 @@
 //! The judgement of a report by somebody who believes neither it nor its maker: every signature in it is judged again under
 //! the reader's own trusted root, and everything that the report says follows from them or is found out. No one is asked.
 
+use std::collections::HashSet;
 use std::io;
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::asked::{self, AskedFor, Revoked};
+use super::controls::{ABOUT, pointers};
 use super::file::{Broken, Contents, HEAD, MOST_FINDINGS};
 use super::row::{Entry, Row};
 use super::stock::{Consistency, LogMet, Stock, Summary};
@@ -95,6 +97,9 @@ pub(crate) fn recheck(
         let problem = format!("is {}, the report was signed more than a day later, {signed}", member("generated_at"));
         recheck.found("generated_at", problem);
     }
+    if *member("about") != ABOUT {
+        recheck.found("about", "is not what a report says of itself");
+    }
     recheck.roots(member("trusted_root"), &own.1);
     let asked =
         serde_json::from_value::<AskedFor>(member("asked").clone()).map_err(|error| error.to_string());
@@ -109,6 +114,9 @@ pub(crate) fn recheck(
         }
         Ok((lines, asked)) => {
             recheck.terms = lines;
+            if let Some(problem) = difference(member("asked"), &json!(AskedFor::of(&asked)), "asked") {
+                recheck.found("asked", problem);
+            }
             asked
         }
         Err(problem) => {
@@ -121,9 +129,19 @@ pub(crate) fn recheck(
     let mut stock = Stock::default();
     let mut waiting: Vec<(usize, Row)> = Vec::new();
     let mut bytes = 0;
+    let mut names = HashSet::new();
     contents.rows(|at, len, row| {
         match row {
-            Ok(row) => waiting.push((at, row)),
+            Ok(row) => {
+                if !names.insert(sha256(row.image_ref.as_bytes())) {
+                    recheck.found(format!("images[{at}] ({})", row.image_ref), "is there twice");
+                }
+                if row.generated_at != recheck.generated_at {
+                    let problem = format!("generated_at is {:?}, not that of the report", row.generated_at);
+                    recheck.found(format!("images[{at}] ({})", row.image_ref), problem);
+                }
+                waiting.push((at, row));
+            }
             Err(Broken { member, problem }) => recheck.found(member, problem),
         }
         bytes += len;
@@ -207,6 +225,9 @@ impl Recheck {
             }
         }
         let written: Vec<LogMet> = serde_json::from_value(member("logs").clone()).unwrap_or_default();
+        if json!(written) != *member("logs") {
+            self.found("logs", "are not written as those of a report are");
+        }
         let without = |log: &LogMet| LogMet { consistency: Consistency::default(), ..log.clone() };
         let same = written.iter().map(without).eq(summary.logs.iter().map(without));
         if !same {
@@ -225,6 +246,10 @@ impl Recheck {
             let images = self.unseen.join(", ");
             let note = "verified only as the report says, by signatures that it does not carry along";
             self.notes.push(format!("{note}: {images}"));
+        }
+        let pointers = json!(pointers(&summary));
+        if let Some(problem) = difference(member("controls"), &pointers, "controls") {
+            self.found("controls", problem);
         }
         self.images = summary.totals.images;
         self.summary = Some(Summary { logs: written, ..summary });
@@ -252,6 +277,19 @@ struct Again {
 /// The row as the evidence in it has it.
 fn judged_again(written: &Row, Terms { asked, known, now }: Terms<'_>) -> Again {
     let mut again = Again { row: written.clone(), judged: 0, without: 0, unseen: false, problems: Vec::new() };
+    let named = written.image_ref.rsplit_once("@sha256:").map(|(_, hex)| format!("sha256:{hex}"));
+    if let (Some(named), Some(digest)) = (named, &written.digest)
+        && named != *digest
+    {
+        again.problems.push(format!("digest is {digest}, and not that of its name"));
+    }
+    let mut seen = HashSet::new();
+    let twice = written.entries.iter().position(|entry| {
+        entry.evidence.as_ref().is_some_and(|evidence| !seen.insert(evidence.id(&entry.place)))
+    });
+    if let Some(at) = twice {
+        again.problems.push(format!("entries[{at}] is there twice"));
+    }
     let hash = written.digest.as_deref().and_then(|digest| Hash::from_hex(digest.strip_prefix("sha256:")?));
     let mut judged = Vec::with_capacity(written.entries.len());
     for (at, entry) in again.row.entries.iter_mut().enumerate() {
