@@ -615,7 +615,8 @@ fn what_is_not_carried_along_hides_no_lie() {
     // What one of them could bring is the report's word, and is said to be.
     let mut lines = lines.clone();
     lines[15] = lines[15].replace("\"entries\":[]", &others(&valid)).replace(unsigned, verified);
-    lines[15] = lines[15].replace("\"total_entries\":0,\"valid_entries\":0", "\"total_entries\":1,\"valid_entries\":1");
+    lines[15] = lines[15]
+        .replace("\"total_entries\":0,\"valid_entries\":0", "\"total_entries\":1,\"valid_entries\":1");
     lines[15] = lines[15].replace("\"signed\":false", "\"signed\":true");
     fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
     let (_, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
@@ -735,7 +736,10 @@ fn a_report_that_is_dated_back_is_found_out_and_escapes_no_revocation() {
     assert_eq!(code, 0, "{said}{errors}");
     let report: Value =
         serde_json::from_slice(&fs::read(layout.file("report.json")).expect("is there")).expect("JSON");
-    assert_eq!((&report["totals"]["verified"], &report["images"][0]["entries"][0]["timestamp"]), (&json!(1), &Value::Null));
+    assert_eq!(
+        (&report["totals"]["verified"], &report["images"][0]["entries"][0]["timestamp"]),
+        (&json!(1), &Value::Null)
+    );
     let text = fs::read_to_string(layout.file("report.json")).expect("is there");
     let text = text.replace(report["generated_at"].as_str().expect("text"), "2026-11-19T12:00:00Z");
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -780,7 +784,10 @@ fn revocations_count_in_a_report_that_nobody_signed_too() {
     let search = ["--skip-signature-unsafe", "--rekor-url", "http://127.0.0.1:1"];
     let (code, _, errors) = recheck(&layout, "report.json", &search);
     assert_eq!(code, 2, "{errors}");
-    assert!(errors.contains("--rekor-url searches for revocations of the report's own signature"), "{errors}");
+    assert!(
+        errors.contains("--rekor-url searches for revocations of the report's own signature"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -808,7 +815,8 @@ fn everything_that_a_report_says_is_compared() {
     made(&layout, &[]);
     let whole = fs::read_to_string(layout.file("report.json")).expect("is there");
     let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
-    let entry = lines[17].split_once("\"entries\":[").and_then(|(_, rest)| rest.split_once("],\"generated_at"));
+    let entry =
+        lines[17].split_once("\"entries\":[").and_then(|(_, rest)| rest.split_once("],\"generated_at"));
     let entry = entry.expect("has one").0;
     let named = format!("oci:images@sha256:{}", "0".repeat(64));
     for (line, from, to, expected) in [
@@ -816,8 +824,18 @@ fn everything_that_a_report_says_is_compared() {
         (6, "{", "{\"audited_by\":\"x\",", "asked: asked.audited_by is \"x\""),
         (10, "\"consistency\":{", "\"audited_by\":1,\"consistency\":{", "logs: are not written as"),
         (10, "\"status\":\"", "\"status\":\"proved, ", "logs[0] ("),
-        (12, "2 of 4 images are signed", "all images are signed", "controls: controls[0].evidence is \"all images"),
-        (14, "Z\",\"status\":\"verified\"", "Y\",\"status\":\"verified\"", "images[0] (oci:images:all): generated_at is \""),
+        (
+            12,
+            "2 of 4 images are signed",
+            "all images are signed",
+            "controls: controls[0].evidence is \"all images",
+        ),
+        (
+            14,
+            "Z\",\"status\":\"verified\"",
+            "Y\",\"status\":\"verified\"",
+            "images[0] (oci:images:all): generated_at is \"",
+        ),
         (15, "oci:images:none", "oci:images:all", "images[1] (oci:images:all): is there twice"),
         (15, "oci:images:none", &named, "images[1] (oci:images@sha256:"),
         (17, entry, &format!("{entry},{entry}"), "images[3] (oci:images:old): entries[1] is there twice"),
@@ -830,6 +848,22 @@ fn everything_that_a_report_says_is_compared() {
         assert_eq!(code, 1, "{to}: {said}");
         assert!(said.contains(&format!("FAILED      {expected}")), "{to}: {said}");
     }
+}
+
+#[test]
+fn what_is_no_report_and_where_none_can_be_is_said() {
+    let (layout, _) = four();
+    for other in ["{\n  \"schema\": \"x/v1\"\n}\n", "{}", "hello\n", "[\n1\n,\n2\n]\n"] {
+        fs::write(layout.file("other.json"), other).expect("writes");
+        let (code, _, errors) = recheck(&layout, "other.json", &["--skip-signature-unsafe"]);
+        assert_eq!(code, 1, "{errors}");
+        assert_eq!(errors, "bulla: other.json: not verified: the file: is no bulla.report/v1\n");
+    }
+    let (code, _, errors) =
+        run(&mut report(&layout, &["oci:images", "--offline", "--out", "r.json", "--out", "nodir/x.html"]));
+    assert_eq!(code, 2, "{errors}");
+    assert_eq!(errors, "bulla: --out nodir/x.html: nodir is no directory: make it first\n");
+    assert!(!layout.file("r.json").exists());
 }
 
 /// Not a test: makes what `bench/report` measures, in `BULLA_BENCH_DIR`, of `BULLA_BENCH_IMAGES` images.

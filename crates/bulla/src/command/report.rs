@@ -18,8 +18,8 @@ use crate::home::unix_now;
 use crate::known::replace;
 use crate::registry::Args as RegistryArgs;
 use crate::reporting::{
-    self, AskedFor, Contents, Finding, Having, Keep, NamedArgs, Page, Recheck, Row, SCHEMA, Spool, Status, Stock,
-    Summary,
+    self, AskedFor, Contents, Finding, Having, Keep, NamedArgs, Page, Recheck, Row, SCHEMA, Spool, Status,
+    Stock, Summary,
 };
 use crate::signing;
 use crate::text::{line, printable};
@@ -161,7 +161,7 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
     let forms = args
         .out
         .iter()
-        .map(|file| Ok((file.as_path(), form_of(file)?)))
+        .map(|file| Ok((file.as_path(), form_of(file).and_then(|form| has_place(file).map(|()| form))?)))
         .collect::<Result<Vec<_>, Failure>>()?;
     let signed = forms.iter().find(|(_, form)| *form == Form::Json).map(|(file, _)| *file);
     if args.signature.sign && signed.is_none() {
@@ -237,6 +237,17 @@ fn form_of(file: &Path) -> Result<Form, Failure> {
             "--out {}: the form of a report is what its name ends with, .json, .html, .csv or .sarif was expected",
             file.display()
         ))),
+    }
+}
+
+/// It is too late to say so when all images are judged.
+fn has_place(file: &Path) -> Result<(), Failure> {
+    match file.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) {
+        Some(dir) => {
+            let (file, dir) = (file.display(), dir.display());
+            Err(Failure::usage(format!("--out {file}: {dir} is no directory: make it first")))
+        }
+        None => Ok(()),
     }
 }
 
@@ -400,9 +411,8 @@ async fn verify(args: &Verify) -> Result<ExitCode, Failure> {
     match Contents::open(&args.file).map_err(failed)? {
         Err(broken) => checked.findings.extend(broken.into_iter().map(Finding::from)),
         Ok(contents) => {
-            let again =
-                reporting::recheck(&contents, own, &revocations, checked.signed_at, unix_now())
-                    .map_err(failed)?;
+            let again = reporting::recheck(&contents, own, &revocations, checked.signed_at, unix_now())
+                .map_err(failed)?;
             checked.findings.extend(again.findings.iter().cloned());
             checked.again = Some(again);
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use bulla_tlog::{Hash, sha256};
 use serde_json::{Value, json};
 
-use super::Row;
+use super::{Row, SCHEMA};
 
 /// The members before the images, in their order.
 pub(crate) const HEAD: [&str; 12] = [
@@ -134,7 +134,7 @@ impl Contents {
         // The last three lines, which say what the others must be.
         let mut last: Vec<Vec<u8>> = Vec::new();
         let mut file = BufReader::new(File::open(path)?);
-        let mut ended = true;
+        let (mut ended, mut begins) = (true, true);
         loop {
             let mut line = Vec::new();
             (&mut file).take(LONGEST_LINE + 1).read_until(b'\n', &mut line)?;
@@ -147,13 +147,22 @@ impl Contents {
                 return Ok(Err(vec![Broken { member: name_of(digests.len(), usize::MAX, ""), problem }]));
             }
             ended = line.pop_if(|byte| *byte == b'\n').is_some();
+            begins &= match digests.len() {
+                0 => line == b"{",
+                1 => line.starts_with(b"\"schema\":\"bulla.report/"),
+                _ => true,
+            };
             digests.push(sha256(&line));
             last.push(line);
             if last.len() > 3 {
                 last.remove(0);
             }
         }
+        let no_report = || vec![Broken { member: "the file".to_owned(), problem: format!("is no {SCHEMA}") }];
         let short = || {
+            if !begins {
+                return no_report();
+            }
             vec![Broken {
                 member: "the end".to_owned(),
                 problem: "is missing: the report is cut short".to_owned(),
@@ -191,12 +200,16 @@ impl Contents {
         let said = said.filter(|said| said.len() <= LONGEST_DIGEST * (MOST_LINES + 1));
         let said: Option<Vec<String>> = said.and_then(|said| serde_json::from_str(said).ok());
         let Some(said) = said else {
+            if !begins {
+                return Ok(Err(no_report()));
+            }
             wrong("digests", "is not a list of SHA-256 of the lines, as it was written".to_owned());
             return Ok(Err(broken));
         };
         let differs = digests[..lines].iter().enumerate().filter_map(|(at, is)| {
             let digest = said.get(at).map_or("nothing", String::as_str);
-            (digest != is.to_string()).then(|| (at, format!("has the SHA-256 {is}, {digest} was written down for it")))
+            (digest != is.to_string())
+                .then(|| (at, format!("has the SHA-256 {is}, {digest} was written down for it")))
         });
         // What follows is out of step if a line was added or lost.
         let most = if said.len() == lines { MOST_FINDINGS } else { 1 };
@@ -327,7 +340,8 @@ const LONGEST_START: u64 = 2048;
 const IMAGES: &str = "\"images\":[";
 const IMAGES_END: &str = "],";
 /// What more there is in a line might be believed by another reader.
-const NOT_AS_WRITTEN: &str = "is not as it was written: it has something twice, or something that is no part of it";
+const NOT_AS_WRITTEN: &str =
+    "is not as it was written: it has something twice, or something that is no part of it";
 const DIGESTS: &str = "\"digests\":";
 const SEAL: &str = "\"seal\":";
 const LONGEST_LINE: u64 = 256 << 20;

@@ -94,7 +94,8 @@ pub(crate) fn recheck(
         return Ok(recheck);
     };
     if let Some(signed) = signed.filter(|signed| signed.as_second() > seconds(made).saturating_add(A_DAY)) {
-        let problem = format!("is {}, the report was signed more than a day later, {signed}", member("generated_at"));
+        let problem =
+            format!("is {}, the report was signed more than a day later, {signed}", member("generated_at"));
         recheck.found("generated_at", problem);
     }
     if *member("about") != ABOUT {
@@ -276,7 +277,8 @@ struct Again {
 
 /// The row as the evidence in it has it.
 fn judged_again(written: &Row, Terms { asked, known, now }: Terms<'_>) -> Again {
-    let mut again = Again { row: written.clone(), judged: 0, without: 0, unseen: false, problems: Vec::new() };
+    let mut again =
+        Again { row: written.clone(), judged: 0, without: 0, unseen: false, problems: Vec::new() };
     let named = written.image_ref.rsplit_once("@sha256:").map(|(_, hex)| format!("sha256:{hex}"));
     if let (Some(named), Some(digest)) = (named, &written.digest)
         && named != *digest
