@@ -253,7 +253,7 @@ impl Contents {
                 text.strip_prefix(&format!("{}:", json!(name))).and_then(|rest| rest.strip_suffix(','));
             match text.and_then(|text| Some((text, serde_json::from_str::<Value>(text).ok()?))) {
                 // Of a member that is there twice, other readers take another one.
-                Some((text, value)) if value.to_string() != text => {
+                Some((text, value)) if serde_json::to_string(&value).ok().as_deref() != Some(text) => {
                     return Ok(Err(wrong(at + 1, NOT_AS_WRITTEN)));
                 }
                 Some((_, value)) => values.push(value),
