@@ -318,6 +318,33 @@ fn a_throttled_or_absent_registry_makes_images_undetermined_and_never_unsigned()
 }
 
 #[test]
+fn a_pipeline_does_not_go_on_with_images_that_nobody_could_read() {
+    let (layout, _) = four();
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let absent = format!("{free}/team/app:1");
+    for (images, what, code, said) in [
+        (vec![&absent], "unsigned", 3, "bulla: of 1 images 1 undetermined\n"),
+        (vec![&absent], "not-verified", 3, "bulla: of 1 images 1 undetermined\n"),
+        (vec![&absent], "no-sbom,no-vex", 3, "bulla: of 1 images 1 undetermined\n"),
+        (vec![&absent], "contradiction", 0, ""),
+        (vec![&absent, &"oci:images:none".to_owned()], "unsigned", 1, "bulla: of 2 images 1 unsigned\n"),
+    ] {
+        let mut command = report(&layout, &["--fail-on", what]);
+        let (ended, _, errors) = run(command.args(images));
+        assert_eq!(ended, code, "{what}: {errors}");
+        assert!(errors.contains(said), "{what}: {errors}");
+    }
+    // That nobody signs the report now changes nothing of what was found.
+    let sign = ["--sign", "--sign-key", "no.key", "--sign-url", &format!("http://{free}"), "--out", "r.json"];
+    for (what, code) in [("unsigned", 1), ("contradiction", 2)] {
+        let mut command = report(&layout, &["oci:images:none", "--fail-on", what]);
+        let (ended, _, errors) = run(command.args(sign));
+        assert_eq!(ended, code, "{errors}");
+        assert!(errors.contains("no.key"), "{errors}");
+    }
+}
+
+#[test]
 fn a_report_is_judged_again_without_any_network() {
     let (layout, _) = four();
     made(&layout, &[]);
@@ -506,6 +533,37 @@ fn a_lie_whose_digests_fit_is_found_by_judging_again() {
 }
 
 #[test]
+fn no_reader_of_json_sees_other_images_than_were_judged() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let whole = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    let evil = lines[14].replace("oci:images:all", "evil");
+    let evil = evil.trim_end_matches(',');
+    for (line, from, to, expected) in [
+        (13, "[", format!("[{evil},"), "images: line 14 is not \"images\":["),
+        (18, "],", format!("],\"images\":[{evil}],"), "images: line 19 is not ],"),
+        (17, "}", "},".to_owned(), "images[3]: trailing characters"),
+        (16, ",\"uses\"", " ,\"uses\"".to_owned(), "images[2]: is not as it was written"),
+        (15, "{", "{\"certified\":true,".to_owned(), "images[1]: is not as it was written"),
+        (15, "{", "{\"image_ref\":\"x\",".to_owned(), "images[1]: duplicate field `image_ref`"),
+        (14, "\"uuid\"", "\"audited\":1,\"uuid\"".to_owned(), "images[0]: is not as it was written"),
+        (14, "},", "}".to_owned(), "images[0]: is not the last one, and does not end with a comma"),
+        (8, "{", "{\"verified\":9,".to_owned(), "totals: is not as it was written"),
+    ] {
+        let mut lines = lines.clone();
+        // What ends a line is changed at its end.
+        let at = if from.starts_with('}') { lines[line].rfind(from) } else { lines[line].find(from) };
+        let at = at.expect("is in the line");
+        lines[line].replace_range(at..at + from.len(), &to);
+        fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+        let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+        assert_eq!(code, 1, "{to}: {said}");
+        assert!(said.contains(&format!("FAILED      {expected}")), "{to}: {said}");
+    }
+}
+
+#[test]
 fn without_evidence_nothing_is_said_to_be_judged_again() {
     let (layout, _) = four();
     made(&layout, &["--without-evidence"]);
@@ -516,6 +574,72 @@ fn without_evidence_nothing_is_said_to_be_judged_again() {
             && said.contains("not judged  6, the report does not carry them along\n"),
         "{said}"
     );
+    let note = "note        verified only as the report says, by signatures that it does not carry along: oci:images:all, oci:images:old\n";
+    assert!(said.contains(note), "{said}");
+}
+
+#[test]
+fn what_is_not_carried_along_hides_no_lie() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let whole = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    let invalid = r#"{"uuid":null,"timestamp":null,"status":"invalid","problem":"signature: none","kind":"signature","predicate_type":null,"signer":null,"logs":[],"place":"x"}"#;
+    let valid = invalid.replace("invalid", "valid").replace("\"signature: none\"", "null");
+    let others = |entry: &str| format!("\"entries\":[{entry}]");
+    let verified = r#""status":"verified","reason":null"#;
+    let unsigned = r#""status":"unsigned","reason":"it has no signatures""#;
+    for (more, expected) in [
+        (vec![], "invalid_entries is 0, judged again it is 1"),
+        (vec![(unsigned, verified)], "invalid_entries is 0, judged again it is 1"),
+        (
+            vec![
+                ("\"total_entries\":0", "\"total_entries\":1"),
+                ("\"invalid_entries\":0", "\"invalid_entries\":1"),
+                (unsigned, verified),
+            ],
+            "reason is null, judged again it is \"signature: none\"",
+        ),
+    ] {
+        let mut lines = lines.clone();
+        lines[15] = lines[15].replace("\"entries\":[]", &others(invalid));
+        for (from, to) in more {
+            assert!(lines[15].contains(from), "{from}: {}", lines[15]);
+            lines[15] = lines[15].replace(from, to);
+        }
+        fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+        let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(&format!("FAILED      images[1] (oci:images:none): {expected}")), "{said}");
+    }
+    // What one of them could bring is the report's word, and is said to be.
+    let mut lines = lines.clone();
+    lines[15] = lines[15].replace("\"entries\":[]", &others(&valid)).replace(unsigned, verified);
+    lines[15] = lines[15]
+        .replace("\"total_entries\":0,\"valid_entries\":0", "\"total_entries\":1,\"valid_entries\":1");
+    lines[15] = lines[15].replace("\"signed\":false", "\"signed\":true");
+    fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+    let (_, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+    assert!(!said.contains("FAILED      images[1]"), "{said}");
+    assert!(said.contains("by signatures that it does not carry along: oci:images:none\n"), "{said}");
+}
+
+#[test]
+fn of_an_image_that_could_not_be_read_nothing_is_said() {
+    let (layout, _) = four();
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let absent = format!("{free}/team/app:1");
+    let (code, said, errors) = run(&mut report(&layout, &[&absent, "--out", "report.json"]));
+    assert_eq!(code, 0, "{said}{errors}");
+    let (code, said, errors) = recheck(&layout, "report.json", &["--skip-signature-unsafe"]);
+    assert_eq!(code, 0, "{said}{errors}");
+    let whole = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let mut lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    lines[14] = lines[14].replace("\"undetermined\"", "\"unsigned\"");
+    fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+    let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("status is \"unsigned\", judged again it is \"undetermined\""), "{said}");
 }
 
 #[test]
@@ -596,6 +720,150 @@ fn what_was_taken_back_counts_no_more() {
             && said.contains("FAILED      images[0] (oci:images:all): "),
         "{said}"
     );
+}
+
+#[test]
+fn a_report_that_is_dated_back_is_found_out_and_escapes_no_revocation() {
+    // A signature that no clock saw.
+    let mut layout = Layout::new();
+    let skip = ["--skip-log-unsafe"];
+    let hash = layout.image("clockless");
+    let mut bundle = layout.maker.statement(&hash, SIGN, &json!({}));
+    bundle["verificationMaterial"]["tlogEntries"] = json!([]);
+    layout.refer(&hash, &bundle);
+    let (code, said, errors) =
+        run(report(&layout, &["oci:images:clockless", "--offline", "--out", "report.json"]).args(skip));
+    assert_eq!(code, 0, "{said}{errors}");
+    let report: Value =
+        serde_json::from_slice(&fs::read(layout.file("report.json")).expect("is there")).expect("JSON");
+    assert_eq!(
+        (&report["totals"]["verified"], &report["images"][0]["entries"][0]["timestamp"]),
+        (&json!(1), &Value::Null)
+    );
+    let text = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let text = text.replace(report["generated_at"].as_str().expect("text"), "2026-11-19T12:00:00Z");
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let text = resealed(&lines);
+    fs::write(layout.file("report.json"), &text).expect("writes");
+    let signed = layout.maker.message(text.as_bytes());
+    fs::write(layout.file("report.json.sigstore.json"), signed.to_string()).expect("writes");
+    let (code, said, _) = recheck(&layout, "report.json", &["--key", "key.pub"]);
+    assert_eq!(code, 1, "{said}");
+    let late = "generated_at: is \"2026-11-19T12:00:00Z\", the report was signed more than a day later, 2026-11-21T02:50:00Z";
+    assert!(said.contains(&format!("FAILED      {late}\n")), "{said}");
+    assert!(!said.contains("FAILED      images"), "{said}");
+    // Since then the key was stolen, but its signature of the report was seen before.
+    let key = sha256(layout.maker.key.spki());
+    let said = json!({ "revoked": { "key": { "sha256": key.to_string() } }, "from": "2026-11-21T02:55:00Z", "reason": "stolen" });
+    let revoked = layout.maker.statement(&key, "urn:bulla:revocation:v1", &said).to_string();
+    fs::write(layout.file("revoked.json"), revoked).expect("writes");
+    let (code, said, _) =
+        recheck(&layout, "report.json", &["--key", "key.pub", "--revocations", "revoked.json"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(!said.contains("FAILED      signature"), "{said}");
+    assert!(said.contains("FAILED      images[0] (oci:images:clockless): "), "{said}");
+}
+
+#[test]
+fn revocations_count_in_a_report_that_nobody_signed_too() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let key = sha256(layout.maker.key.spki());
+    let said = json!({ "revoked": { "key": { "sha256": key.to_string() } }, "from": "2026-01-31T12:00:00Z", "reason": "stolen" });
+    let revoked = layout.maker.statement(&key, "urn:bulla:revocation:v1", &said).to_string();
+    fs::write(layout.file("revoked.json"), revoked).expect("writes");
+    let unsigned = ["--skip-signature-unsafe", "--revocations"];
+    for key in ["--key", "--revoked-by-key"] {
+        let (code, said, errors) =
+            recheck(&layout, "report.json", &[&unsigned[..], &["revoked.json", key, "key.pub"]].concat());
+        assert_eq!(code, 1, "{said}{errors}");
+        assert!(said.contains("FAILED      images[0] (oci:images:all): "), "{said}");
+    }
+    let (code, _, errors) = recheck(&layout, "report.json", &[&unsigned[..], &["absent.json"]].concat());
+    assert_eq!(code, 2, "{errors}");
+    let search = ["--skip-signature-unsafe", "--rekor-url", "http://127.0.0.1:1"];
+    let (code, _, errors) = recheck(&layout, "report.json", &search);
+    assert_eq!(code, 2, "{errors}");
+    assert!(
+        errors.contains("--rekor-url searches for revocations of the report's own signature"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_row_that_is_no_text_is_named() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let whole = fs::read(layout.file("report.json")).expect("is there");
+    let mut lines: Vec<Vec<u8>> = whole.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    lines.truncate(lines.len() - 4);
+    let name = lines[15].iter().position(|byte| *byte == b'n').expect("has one");
+    lines[15][name] = 0xff;
+    let digests: Vec<_> = lines.iter().map(|line| sha256(line).to_string()).collect();
+    let digests = format!("\"digests\":{},", json!(digests));
+    let seal = format!("\"seal\":\"{}\"", sha256(digests.as_bytes()));
+    lines.extend([digests.into(), seal.into(), b"}\n".to_vec()]);
+    fs::write(layout.file("lie.json"), lines.join(&b'\n')).expect("writes");
+    let (code, said, errors) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+    assert_eq!(code, 1, "{said}{errors}");
+    assert!(said.contains("FAILED      images[1]: "), "{said}");
+}
+
+#[test]
+fn everything_that_a_report_says_is_compared() {
+    let (layout, _) = four();
+    made(&layout, &[]);
+    let whole = fs::read_to_string(layout.file("report.json")).expect("is there");
+    let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    let entry =
+        lines[17].split_once("\"entries\":[").and_then(|(_, rest)| rest.split_once("],\"generated_at"));
+    let entry = entry.expect("has one").0;
+    let named = format!("oci:images@sha256:{}", "0".repeat(64));
+    for (line, from, to, expected) in [
+        (4, "It is no claim", "It is a claim", "about: is not what a report says of itself"),
+        (6, "{", "{\"audited_by\":\"x\",", "asked: asked.audited_by is \"x\""),
+        (10, "\"consistency\":{", "\"audited_by\":1,\"consistency\":{", "logs: are not written as"),
+        (10, "\"status\":\"", "\"status\":\"proved, ", "logs[0] ("),
+        (
+            12,
+            "2 of 4 images are signed",
+            "all images are signed",
+            "controls: controls[0].evidence is \"all images",
+        ),
+        (
+            14,
+            "Z\",\"status\":\"verified\"",
+            "Y\",\"status\":\"verified\"",
+            "images[0] (oci:images:all): generated_at is \"",
+        ),
+        (15, "oci:images:none", "oci:images:all", "images[1] (oci:images:all): is there twice"),
+        (15, "oci:images:none", &named, "images[1] (oci:images@sha256:"),
+        (17, entry, &format!("{entry},{entry}"), "images[3] (oci:images:old): entries[1] is there twice"),
+    ] {
+        let mut lines = lines.clone();
+        assert!(lines[line].contains(from), "line {line}: {}", lines[line]);
+        lines[line] = lines[line].replacen(from, to, 1);
+        fs::write(layout.file("lie.json"), resealed(&lines)).expect("writes");
+        let (code, said, _) = recheck(&layout, "lie.json", &["--skip-signature-unsafe"]);
+        assert_eq!(code, 1, "{to}: {said}");
+        assert!(said.contains(&format!("FAILED      {expected}")), "{to}: {said}");
+    }
+}
+
+#[test]
+fn what_is_no_report_and_where_none_can_be_is_said() {
+    let (layout, _) = four();
+    for other in ["{\n  \"schema\": \"x/v1\"\n}\n", "{}", "hello\n", "[\n1\n,\n2\n]\n"] {
+        fs::write(layout.file("other.json"), other).expect("writes");
+        let (code, _, errors) = recheck(&layout, "other.json", &["--skip-signature-unsafe"]);
+        assert_eq!(code, 1, "{errors}");
+        assert_eq!(errors, "bulla: other.json: not verified: the file: is no bulla.report/v1\n");
+    }
+    let (code, _, errors) =
+        run(&mut report(&layout, &["oci:images", "--offline", "--out", "r.json", "--out", "nodir/x.html"]));
+    assert_eq!(code, 2, "{errors}");
+    assert_eq!(errors, "bulla: --out nodir/x.html: nodir is no directory: make it first\n");
+    assert!(!layout.file("r.json").exists());
 }
 
 /// Not a test: makes what `bench/report` measures, in `BULLA_BENCH_DIR`, of `BULLA_BENCH_IMAGES` images.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bulla_claims::judge::{Content, Verdict, verdict};
 use clap::Parser as _;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::sign::beside;
@@ -17,8 +18,8 @@ use crate::home::unix_now;
 use crate::known::replace;
 use crate::registry::Args as RegistryArgs;
 use crate::reporting::{
-    self, AskedFor, Contents, Finding, Keep, NamedArgs, Page, Recheck, Row, SCHEMA, Spool, Status, Stock,
-    Summary,
+    self, AskedFor, Contents, Finding, Having, Keep, NamedArgs, Page, Recheck, Row, SCHEMA, Spool, Status,
+    Stock, Summary,
 };
 use crate::signing;
 use crate::text::{line, printable};
@@ -141,7 +142,7 @@ struct Verify {
     /// Judge what is in a report that nobody signed; that it is whole, and whose it is, is not known then
     #[arg(long)]
     skip_signature_unsafe: bool,
-    /// Open no connection, as it is unless --rekor-url names a log to search for revocations
+    /// Open no connection, as it is unless --rekor-url names a log to search for revocations of the report's own signature
     #[arg(long)]
     offline: bool,
     /// What the answer looks like
@@ -160,7 +161,7 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
     let forms = args
         .out
         .iter()
-        .map(|file| Ok((file.as_path(), form_of(file)?)))
+        .map(|file| Ok((file.as_path(), form_of(file).and_then(|form| has_place(file).map(|()| form))?)))
         .collect::<Result<Vec<_>, Failure>>()?;
     let signed = forms.iter().find(|(_, form)| *form == Form::Json).map(|(file, _)| *file);
     if args.signature.sign && signed.is_none() {
@@ -213,11 +214,18 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
         .or_else(unless_gone)
         .map_err(|error| Failure::unavailable(format!("standard output: {error}")))?;
     drop(out);
+    let judged = judge(&summary, &args.fail_on);
     if let Some(file) = signed.filter(|_| args.signature.sign) {
-        let bundle = sign(file, &args.signature, args.terms.trust.file()).await?;
-        tracing::info!(bundle = %bundle.display(), "the report is signed");
+        match (sign(file, &args.signature, args.terms.trust.file()).await, &judged) {
+            (Ok(bundle), _) => tracing::info!(bundle = %bundle.display(), "the report is signed"),
+            // What was found in images is not made unknown by that.
+            (Err(failure), Err(found)) if found.is_check() => {
+                tracing::error!(%failure, "the report is not signed");
+            }
+            (Err(failure), _) => return Err(failure),
+        }
     }
-    judge(&summary, &args.fail_on)
+    judged
 }
 
 fn form_of(file: &Path) -> Result<Form, Failure> {
@@ -230,6 +238,17 @@ fn form_of(file: &Path) -> Result<Form, Failure> {
             "--out {}: the form of a report is what its name ends with, .json, .html, .csv or .sarif was expected",
             file.display()
         ))),
+    }
+}
+
+/// It is too late to say so when all images are judged.
+fn has_place(file: &Path) -> Result<(), Failure> {
+    match file.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) {
+        Some(dir) => {
+            let (file, dir) = (file.display(), dir.display());
+            Err(Failure::usage(format!("--out {file}: {dir} is no directory: make it first")))
+        }
+        None => Ok(()),
     }
 }
 
@@ -304,26 +323,45 @@ fn judge(summary: &Summary, fail_on: &[FailOn]) -> Result<ExitCode, Failure> {
             "a log contradicts itself: it shows different histories to different people"
         );
     }
-    let counts = fail_on.iter().map(|what| match what {
-        FailOn::Unsigned => (totals.unsigned, Status::Unsigned.name()),
-        FailOn::NotVerified => (totals.not_verified, Status::NotVerified.name()),
-        FailOn::Undetermined => (totals.undetermined, Status::Undetermined.name()),
-        FailOn::NoProvenance => (coverage.provenance.no, "without provenance"),
-        FailOn::NoSbom => (coverage.sbom.no, "without SBOM"),
-        FailOn::NoVex => (coverage.vex.no, "without VEX"),
-        FailOn::NoVulnerabilityScan => (coverage.vulnerability_scan.no, "without vulnerability scan"),
-        FailOn::Contradiction => (contradictions, "from a log that contradicts itself"),
-    });
-    let found: Vec<_> = counts.filter(|(count, _)| *count > 0).collect();
-    if found.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    let images = (totals.undetermined, Status::Undetermined.name());
+    // Of each condition the images that meet it, and those of which nobody knows whether they do.
+    let counts: Vec<_> = fail_on
+        .iter()
+        .map(|what| match what {
+            FailOn::Unsigned => ((totals.unsigned, Status::Unsigned.name()), images),
+            FailOn::NotVerified => ((totals.not_verified, Status::NotVerified.name()), images),
+            FailOn::Undetermined => ((0, Status::Undetermined.name()), images),
+            FailOn::NoProvenance => without(&coverage.provenance, "without provenance"),
+            FailOn::NoSbom => without(&coverage.sbom, "without SBOM"),
+            FailOn::NoVex => without(&coverage.vex, "without VEX"),
+            FailOn::NoVulnerabilityScan => {
+                without(&coverage.vulnerability_scan, "without vulnerability scan")
+            }
+            FailOn::Contradiction => ((contradictions, "from a log that contradicts itself"), (0, "")),
+        })
+        .collect();
+    let found: Vec<_> = counts.iter().map(|(found, _)| *found).filter(|(count, _)| *count > 0).collect();
+    let mut unknown: Vec<_> =
+        counts.iter().map(|(_, unknown)| *unknown).filter(|(count, _)| *count > 0).collect();
+    unknown.dedup();
+    let message = |said: &[(u64, &str)]| {
+        let said: Vec<_> = said.iter().map(|(count, what)| format!("{count} {what}")).collect();
+        format!("of {} images {}", totals.images, said.join(", "))
+    };
+    match (found.is_empty(), unknown.is_empty()) {
+        (true, true) => Ok(ExitCode::SUCCESS),
+        (true, false) => Err(Failure::unavailable(message(&unknown))),
+        // What is known is said with what is not, if that was asked for.
+        (false, _) => {
+            let asked = fail_on.contains(&FailOn::Undetermined) && images.0 > 0;
+            Err(Failure::check(message(&[found, asked.then_some(images).into_iter().collect()].concat())))
+        }
     }
-    let said: Vec<_> = found.iter().map(|(count, what)| format!("{count} {what}")).collect();
-    let message = format!("of {} images {}", totals.images, said.join(", "));
-    if found.iter().all(|(_, what)| *what == Status::Undetermined.name()) {
-        return Err(Failure::unavailable(message));
-    }
-    Err(Failure::check(message))
+}
+
+/// Images that lack something, and those of which nobody knows.
+fn without<'a>(having: &Having, what: &'a str) -> ((u64, &'a str), (u64, &'a str)) {
+    ((having.no, what), (having.undetermined, Status::Undetermined.name()))
 }
 
 /// Signing has its own words, which would mean other things among these.
@@ -363,19 +401,19 @@ async fn verify(args: &Verify) -> Result<ExitCode, Failure> {
     let failed = |error: io::Error| Failure::usage(format!("{}: {error}", args.file.display()));
     let mut checked = Checked::default();
     let (own, revocations) = if args.skip_signature_unsafe {
-        let (root, root_json, _) = args.terms.trust.root(true).await?;
-        ((root, root_json), None)
+        let (root, root_json, revocations) = args.terms.read_revocations().await?;
+        ((root, root_json), revocations)
     } else {
         // Nobody is asked for a key.
         let asked = args.terms.read(Content::Signature, true).await?;
         checked.signature(args, &asked).await?;
-        ((asked.root, asked.root_json), Some(asked.revocations))
+        ((asked.root, asked.root_json), asked.revocations)
     };
     match Contents::open(&args.file).map_err(failed)? {
         Err(broken) => checked.findings.extend(broken.into_iter().map(Finding::from)),
         Ok(contents) => {
-            let again =
-                reporting::recheck(&contents, own, revocations.as_ref(), unix_now()).map_err(failed)?;
+            let again = reporting::recheck(&contents, own, &revocations, checked.signed_at, unix_now())
+                .map_err(failed)?;
             checked.findings.extend(again.findings.iter().cloned());
             checked.again = Some(again);
         }
@@ -396,6 +434,8 @@ async fn verify(args: &Verify) -> Result<ExitCode, Failure> {
 #[derive(Default)]
 struct Checked {
     signed_by: Option<String>,
+    /// When the first trusted clock saw that.
+    signed_at: Option<Timestamp>,
     findings: Vec<Finding>,
     again: Option<Recheck>,
 }
@@ -413,8 +453,9 @@ impl Checked {
         let (mut found, _) = of_file(Some(&bundle), &args.file, asked)?;
         asked.revocations.weigh(&mut found, None, &asked.policy, &asked.root).await;
         let judged = found.candidates.iter().map(|candidate| &candidate.judged);
-        let signed =
-            judged.clone().find(|judged| judged.verified()).and_then(|judged| judged.signed.as_ref());
+        let verified = judged.clone().find(|judged| judged.verified());
+        self.signed_at = verified.and_then(|judged| judged.times.iter().min().copied());
+        let signed = verified.and_then(|judged| judged.signed.as_ref());
         self.signed_by = signed.map(|signed| match &signed.identity {
             Some(identity) => identity.to_string(),
             None => format!("the key of sha256 {}", bulla_tlog::sha256(&signed.spki)),

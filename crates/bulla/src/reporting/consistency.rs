@@ -18,7 +18,7 @@ pub(crate) async fn prove(logs: &mut [LogMet], root: &TrustedRoot) {
         }
         let (status, proof, problem) = match asked(log, from, to, root).await {
             Ok(proof) => (PROVED, proof.iter().map(Hash::to_base64).collect(), None),
-            Err(problem) => ("not proved", Vec::new(), Some(problem)),
+            Err(problem) => (NOT_PROVED, Vec::new(), Some(problem)),
         };
         log.consistency = Consistency { status: status.to_owned(), proof, problem };
     }
@@ -41,20 +41,32 @@ fn holds(from: &Head, to: &Head, proof: &[Hash]) -> Result<(), String> {
         .map_err(|error| format!("the log gave a proof that does not hold: {error}"))
 }
 
-/// Judges what a report says of it: a proof that is said to hold must.
+/// Judges what a report says of it: a proof that is said to hold must, and what else is said must fit the trees.
 pub(super) fn recheck(log: &LogMet) -> Result<(), String> {
-    if log.consistency.status != PROVED {
-        return Ok(());
+    let Consistency { status, proof, problem } = &log.consistency;
+    let trees = (&log.from, &log.to);
+    let expected: &[&str] = match (&log.contradiction, trees) {
+        (Some(_), _) => &["contradicted"],
+        (None, (None, _) | (_, None)) => &["promised only"],
+        (None, (Some(from), Some(to))) if from.tree_size == to.tree_size => &["one checkpoint"],
+        (None, _) => &[PROVED, NOT_PROVED, "not asked"],
+    };
+    if !expected.contains(&status.as_str()) {
+        return Err(format!("is {status:?}, {} was expected", expected.join(" or ")));
     }
-    let (Some(from), Some(to)) = (&log.from, &log.to) else {
-        return Err("there are no two trees".to_owned());
+    if problem.is_some() != (status == NOT_PROVED) {
+        return Err(format!("is {status:?}, which does not fit its problem"));
+    }
+    let (PROVED, (Some(from), Some(to))) = (status.as_str(), trees) else {
+        return if proof.is_empty() { Ok(()) } else { Err(format!("is {status:?}, and has a proof")) };
     };
     let hash = |text: &String| STANDARD.decode(text).ok().and_then(|bytes| Hash::from_slice(&bytes));
-    let proof: Option<Vec<_>> = log.consistency.proof.iter().map(hash).collect();
+    let proof: Option<Vec<_>> = proof.iter().map(hash).collect();
     holds(from, to, &proof.ok_or("its hashes are not base64")?)
 }
 
 const PROVED: &str = "proved";
+const NOT_PROVED: &str = "not proved";
 
 #[cfg(test)]
 mod tests {
@@ -95,5 +107,9 @@ mod tests {
         assert!(recheck(&cut).is_err());
         cut.consistency.status = "not asked".to_owned();
         assert_eq!(recheck(&cut), Ok(()), "nothing is claimed");
+        for status in ["proved and witnessed by everybody", "one checkpoint", "contradicted", NOT_PROVED] {
+            cut.consistency.status = status.to_owned();
+            assert!(recheck(&cut).expect_err("does not fit").starts_with("is \""), "{status}");
+        }
     }
 }

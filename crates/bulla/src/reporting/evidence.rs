@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bulla_tlog::{Hash, sha256};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::verification::Form;
 
@@ -52,6 +54,11 @@ impl Evidence {
                 annotations: annotations.clone(),
             }),
         }
+    }
+
+    /// One value for each signature at each place.
+    pub(super) fn id(&self, place: &str) -> Hash {
+        sha256(json!([place, self]).to_string().as_bytes())
     }
 
     /// As it was fetched.

@@ -6,12 +6,13 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Seek as _, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bulla_tlog::{Hash, sha256};
 use serde_json::{Value, json};
 
-use super::Row;
+use super::{Row, SCHEMA};
 
 /// The members before the images, in their order.
 pub(crate) const HEAD: [&str; 12] = [
@@ -133,7 +134,7 @@ impl Contents {
         // The last three lines, which say what the others must be.
         let mut last: Vec<Vec<u8>> = Vec::new();
         let mut file = BufReader::new(File::open(path)?);
-        let mut ended = true;
+        let (mut ended, mut begins) = (true, true);
         loop {
             let mut line = Vec::new();
             (&mut file).take(LONGEST_LINE + 1).read_until(b'\n', &mut line)?;
@@ -146,13 +147,22 @@ impl Contents {
                 return Ok(Err(vec![Broken { member: name_of(digests.len(), usize::MAX, ""), problem }]));
             }
             ended = line.pop_if(|byte| *byte == b'\n').is_some();
+            begins &= match digests.len() {
+                0 => line == b"{",
+                1 => line.starts_with(b"\"schema\":\"bulla.report/"),
+                _ => true,
+            };
             digests.push(sha256(&line));
             last.push(line);
             if last.len() > 3 {
                 last.remove(0);
             }
         }
+        let no_report = || vec![Broken { member: "the file".to_owned(), problem: format!("is no {SCHEMA}") }];
         let short = || {
+            if !begins {
+                return no_report();
+            }
             vec![Broken {
                 member: "the end".to_owned(),
                 problem: "is missing: the report is cut short".to_owned(),
@@ -187,25 +197,36 @@ impl Contents {
         }
         let written_text = text(written);
         let said = written_text.strip_prefix(DIGESTS).and_then(|rest| rest.strip_suffix(','));
+        let said = said.filter(|said| said.len() <= LONGEST_DIGEST * (MOST_LINES + 1));
         let said: Option<Vec<String>> = said.and_then(|said| serde_json::from_str(said).ok());
         let Some(said) = said else {
+            if !begins {
+                return Ok(Err(no_report()));
+            }
             wrong("digests", "is not a list of SHA-256 of the lines, as it was written".to_owned());
             return Ok(Err(broken));
         };
-        for (at, is) in digests[..lines].iter().enumerate() {
-            let digest = said.get(at);
-            if digest.is_none_or(|digest| *digest != is.to_string()) {
-                let digest = digest.map_or("nothing", String::as_str);
-                let member = name_of(at, said.len(), &image_at(path, at).unwrap_or_default());
-                wrong(&member, format!("has the SHA-256 {is}, {digest} was written down for it"));
-                // What follows is out of step if a line was added or lost.
-                if said.len() != lines {
-                    break;
-                }
-            }
+        let differs = digests[..lines].iter().enumerate().filter_map(|(at, is)| {
+            let digest = said.get(at).map_or("nothing", String::as_str);
+            (digest != is.to_string())
+                .then(|| (at, format!("has the SHA-256 {is}, {digest} was written down for it")))
+        });
+        // What follows is out of step if a line was added or lost.
+        let most = if said.len() == lines { MOST_FINDINGS } else { 1 };
+        let differs: Vec<_> = differs.take(most).collect();
+        let images = images_at(path, &differs)?;
+        for ((at, problem), image) in differs.into_iter().zip(images) {
+            wrong(&name_of(at, said.len(), &image), problem);
         }
         if said.len() > lines {
             wrong("images", format!("there are {lines} lines, {} were written", said.len()));
+        }
+        // Any program that reads JSON must find these images and no others.
+        for (at, expected) in [(HEAD.len() + 1, IMAGES), (lines.saturating_sub(1), IMAGES_END)] {
+            if broken.is_empty() && (at >= lines || digests[at] != sha256(expected.as_bytes())) {
+                let problem = format!("line {} is not {expected}, as it was written", at + 1);
+                broken.push(Broken { member: "images".to_owned(), problem });
+            }
         }
         if !broken.is_empty() {
             return Ok(Err(broken));
@@ -222,15 +243,20 @@ impl Contents {
             problem: problem.to_owned(),
         };
         match lines.next().transpose()? {
-            Some((_, line)) if line == "{" => {}
+            Some((_, line)) if line == b"{" => {}
             _ => return Ok(Err(wrong(0, "is not the line that begins a report"))),
         }
         for (at, name) in HEAD.iter().enumerate() {
             let line = lines.next().transpose()?.map(|(_, line)| line).unwrap_or_default();
-            let value =
-                line.strip_prefix(&format!("{}:", json!(name))).and_then(|rest| rest.strip_suffix(','));
-            match value.and_then(|value| serde_json::from_str(value).ok()) {
-                Some(value) => values.push(value),
+            let text = std::str::from_utf8(&line).unwrap_or_default();
+            let text =
+                text.strip_prefix(&format!("{}:", json!(name))).and_then(|rest| rest.strip_suffix(','));
+            match text.and_then(|text| Some((text, serde_json::from_str::<Value>(text).ok()?))) {
+                // Of a member that is there twice, other readers take another one.
+                Some((text, value)) if serde_json::to_string(&value).ok().as_deref() != Some(text) => {
+                    return Ok(Err(wrong(at + 1, NOT_AS_WRITTEN)));
+                }
+                Some((_, value)) => values.push(value),
                 None => {
                     return Ok(Err(wrong(
                         at + 1,
@@ -242,28 +268,37 @@ impl Contents {
         Ok(Ok(values))
     }
 
-    /// Gives each row to a function, in order, with its number.
+    /// Gives each row to a function, in order, with its number and the length of its line, until that wants no more.
     pub(crate) fn rows(
         &self,
-        mut each: impl FnMut(usize, Result<Row, Broken>) -> io::Result<()>,
+        mut each: impl FnMut(usize, usize, Result<Row, Broken>) -> ControlFlow<()>,
     ) -> io::Result<()> {
         let first = HEAD.len() + 2;
         for line in self.lines()?.skip(first).take(self.images) {
             let (at, line) = line?;
-            let line = line.strip_suffix(',').unwrap_or(&line);
-            let row = serde_json::from_str(line).map_err(|error| Broken {
-                member: format!("images[{}]", at - first),
-                problem: error.to_string(),
-            });
-            each(at - first, row)?;
+            let at = at - first;
+            let row = row_of(&line, at + 1 == self.images)
+                .map_err(|problem| Broken { member: format!("images[{at}]"), problem });
+            if each(at, line.len(), row).is_break() {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn lines(&self) -> io::Result<impl Iterator<Item = io::Result<(usize, String)>>> {
+    fn lines(&self) -> io::Result<impl Iterator<Item = io::Result<(usize, Vec<u8>)>>> {
         let file = BufReader::new(File::open(&self.path)?);
-        Ok(file.lines().enumerate().map(|(at, line)| line.map(|line| (at, line))))
+        Ok(file.split(b'\n').enumerate().map(|(at, line)| line.map(|line| (at, line))))
     }
+}
+
+/// Reads the line of an image, which is written in one way only: what has more in it, or anything twice, is none.
+fn row_of(line: &[u8], is_last: bool) -> Result<Row, String> {
+    let row = if is_last { Some(line) } else { line.strip_suffix(b",") };
+    let text = row.ok_or("is not the last one, and does not end with a comma")?;
+    let row: Row = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let same = serde_json::to_vec(&row).is_ok_and(|again| again == text);
+    same.then_some(row).ok_or_else(|| NOT_AS_WRITTEN.to_owned())
 }
 
 /// How a line is called, of so many that were written.
@@ -277,21 +312,44 @@ fn name_of(at: usize, of: usize, image: &str) -> String {
     }
 }
 
-/// What the image of a line is called, if the line still says it.
-fn image_at(path: &Path, at: usize) -> Option<String> {
-    let line = BufReader::new(File::open(path).ok()?).split(b'\n').nth(at)?.ok()?;
-    let text = String::from_utf8_lossy(&line);
-    let rest = text.strip_prefix("{\"image_ref\":\"")?;
-    let printable = |c: &char| !c.is_control() && *c != '"';
-    Some(rest.chars().take_while(printable).take(256).collect())
+/// What the images of some lines are called, if the lines still say it. The lines are in order.
+fn images_at<T>(path: &Path, lines: &[(usize, T)]) -> io::Result<Vec<String>> {
+    let mut names = Vec::with_capacity(lines.len());
+    let mut file = BufReader::new(File::open(path)?);
+    let (mut next, mut start) = (0, Vec::new());
+    for (at, _) in lines {
+        while next <= *at {
+            start.clear();
+            // Of a line no more is kept than what can have the name.
+            (&mut file).take(LONGEST_START).read_until(b'\n', &mut start)?;
+            if start.last() != Some(&b'\n') {
+                file.skip_until(b'\n')?;
+            }
+            next += 1;
+        }
+        let text = String::from_utf8_lossy(&start);
+        let rest = text.strip_prefix(IMAGE).unwrap_or_default();
+        let printable = |c: &char| !c.is_control() && *c != '"';
+        names.push(rest.chars().take_while(printable).take(256).collect());
+    }
+    Ok(names)
 }
 
+const IMAGE: &str = "{\"image_ref\":\"";
+const LONGEST_START: u64 = 2048;
 const IMAGES: &str = "\"images\":[";
 const IMAGES_END: &str = "],";
+/// What more there is in a line might be believed by another reader.
+const NOT_AS_WRITTEN: &str =
+    "is not as it was written: it has something twice, or something that is no part of it";
 const DIGESTS: &str = "\"digests\":";
 const SEAL: &str = "\"seal\":";
 const LONGEST_LINE: u64 = 256 << 20;
 const MOST_LINES: usize = 200_000;
+/// A SHA-256 in hexadecimal and quotes, and a comma.
+const LONGEST_DIGEST: usize = 67;
+/// What does not hold and is told; whoever forges a report may have made any number of it.
+pub(super) const MOST_FINDINGS: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -328,13 +386,23 @@ mod tests {
             assert_eq!(head.len(), HEAD.len());
             let mut read = Vec::new();
             contents
-                .rows(|_, row| {
+                .rows(|_, _, row| {
                     read.push(row.expect("is one").image_ref);
-                    Ok(())
+                    ControlFlow::Continue(())
                 })
                 .expect("is read");
             assert_eq!(read, names);
         }
+    }
+
+    #[test]
+    fn of_many_lies_so_many_are_told_and_each_by_its_name() {
+        let names: Vec<_> = (0..2000).map(|n| format!("image-{n}")).collect();
+        let text = String::from_utf8(written(&names)).expect("is text");
+        let broken = opened(text.replace("\"why\"", "\"because\"").as_bytes()).expect_err("is noticed");
+        assert_eq!(broken.len(), MOST_FINDINGS);
+        assert_eq!(broken[7].member, "images[7] (image-7)");
+        assert_eq!(broken[999].member, "images[999] (image-999)");
     }
 
     proptest! {
@@ -359,7 +427,7 @@ mod tests {
             }
             if let Ok((contents, _file)) = opened(text.as_bytes()) {
                 let _read = contents.head().expect("is read");
-                contents.rows(|_, _| Ok(())).expect("is read");
+                contents.rows(|_, _, _| ControlFlow::Continue(())).expect("is read");
             }
         }
     }

@@ -44,7 +44,7 @@ pub(crate) use out::{atomically, sha256_file};
 pub(crate) use page::{Page, page};
 pub(crate) use recheck::{Finding, Recheck, recheck};
 pub(crate) use row::{Row, Status};
-pub(crate) use stock::{Stock, Summary};
+pub(crate) use stock::{Having, Stock, Summary};
 pub(crate) use survey::{Keep, survey};
 pub(crate) use table::table;
 

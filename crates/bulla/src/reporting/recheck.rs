@@ -1,8 +1,10 @@
 //! The judgement of a report by somebody who believes neither it nor its maker: every signature in it is judged again under
 //! the reader's own trusted root, and everything that the report says follows from them or is found out. No one is asked.
 
+use std::collections::HashSet;
 use std::io;
 use std::num::NonZero;
+use std::ops::ControlFlow;
 
 use bulla_claims::judge::TrustedRoot;
 use bulla_tlog::{Hash, sha256};
@@ -10,7 +12,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::asked::{self, AskedFor, Revoked};
-use super::file::{Broken, Contents, HEAD};
+use super::controls::{ABOUT, pointers};
+use super::file::{Broken, Contents, HEAD, MOST_FINDINGS};
 use super::row::{Entry, Row};
 use super::stock::{Consistency, LogMet, Stock, Summary};
 use super::{SCHEMA, consistency};
@@ -46,6 +49,8 @@ pub(crate) struct Recheck {
     pub(crate) judged: u64,
     /// Those that the report does not carry along.
     pub(crate) without_evidence: u64,
+    /// Images that are verified only by what the report does not carry along; at most a thousand.
+    unseen: Vec<String>,
     /// What should be known besides.
     pub(crate) notes: Vec<String>,
     /// What it comes to.
@@ -54,11 +59,14 @@ pub(crate) struct Recheck {
 
 /// Judges a report again, as if it were the time that it says it was made, which must not be after `now` (Unix seconds).
 ///
-/// Beside the revocations that the report carries along, those that the reader knows of count.
+/// Beside the revocations that the report carries along, those that the reader knows of count: what no clock saw counts as signed
+/// `now` towards them, for a report may say of any time that it was made then. It must not have been made long before `signed`,
+/// when a trusted clock saw its own signature.
 pub(crate) fn recheck(
     contents: &Contents,
     own: (TrustedRoot, Vec<u8>),
-    revocations: Option<&Revocations>,
+    revocations: &Revocations,
+    signed: Option<Timestamp>,
     now: u64,
 ) -> io::Result<Recheck> {
     let mut recheck = Recheck::default();
@@ -85,6 +93,14 @@ pub(crate) fn recheck(
         );
         return Ok(recheck);
     };
+    if let Some(signed) = signed.filter(|signed| signed.as_second() > seconds(made).saturating_add(A_DAY)) {
+        let problem =
+            format!("is {}, the report was signed more than a day later, {signed}", member("generated_at"));
+        recheck.found("generated_at", problem);
+    }
+    if *member("about") != ABOUT {
+        recheck.found("about", "is not what a report says of itself");
+    }
     recheck.roots(member("trusted_root"), &own.1);
     let asked =
         serde_json::from_value::<AskedFor>(member("asked").clone()).map_err(|error| error.to_string());
@@ -99,6 +115,9 @@ pub(crate) fn recheck(
         }
         Ok((lines, asked)) => {
             recheck.terms = lines;
+            if let Some(problem) = difference(member("asked"), &json!(AskedFor::of(&asked)), "asked") {
+                recheck.found("asked", problem);
+            }
             asked
         }
         Err(problem) => {
@@ -106,29 +125,50 @@ pub(crate) fn recheck(
             return Ok(recheck);
         }
     };
-    let terms = Terms { asked: &asked, revocations, now: made };
+    let known = [(&asked.revocations, time(made)), (revocations, time(now))];
+    let terms = Terms { asked: &asked, known, now: made };
     let mut stock = Stock::default();
     let mut waiting: Vec<(usize, Row)> = Vec::new();
-    contents.rows(|at, row| {
+    let mut bytes = 0;
+    let mut names = HashSet::new();
+    contents.rows(|at, len, row| {
         match row {
-            Ok(row) => waiting.push((at, row)),
-            Err(broken) => recheck.findings.push(broken.into()),
+            Ok(row) => {
+                if !names.insert(sha256(row.image_ref.as_bytes())) {
+                    recheck.found(format!("images[{at}] ({})", row.image_ref), "is there twice");
+                }
+                if row.generated_at != recheck.generated_at {
+                    let problem = format!("generated_at is {:?}, not that of the report", row.generated_at);
+                    recheck.found(format!("images[{at}] ({})", row.image_ref), problem);
+                }
+                waiting.push((at, row));
+            }
+            Err(Broken { member, problem }) => recheck.found(member, problem),
         }
-        if waiting.len() >= AT_ONCE {
+        bytes += len;
+        if waiting.len() >= AT_ONCE || bytes >= BYTES_AT_ONCE {
             recheck.rows(&std::mem::take(&mut waiting), terms, &mut stock);
+            bytes = 0;
         }
-        Ok(())
+        if recheck.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     recheck.rows(&waiting, terms, &mut stock);
-    recheck.summary(stock.summary(), member);
+    // What only some of the rows come to says nothing.
+    if !recheck.is_full() {
+        recheck.summary(stock.summary(), member);
+    }
     Ok(recheck)
 }
 
 impl Recheck {
     fn found(&mut self, member: impl Into<String>, problem: impl Into<String>) {
-        if self.findings.len() < MOST_FINDINGS {
+        if !self.is_full() {
             self.findings.push(Finding { member: member.into(), problem: problem.into() });
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.findings.len() >= MOST_FINDINGS
     }
 
     /// The trusted root that is in the report is what its maker believed. That says something, and is not believed.
@@ -163,6 +203,9 @@ impl Recheck {
         for (at, again) in again {
             self.judged += again.judged;
             self.without_evidence += again.without;
+            if again.unseen && self.unseen.len() < MOST_FINDINGS {
+                self.unseen.push(again.row.image_ref.clone());
+            }
             for problem in again.problems {
                 self.found(format!("images[{at}] ({})", again.row.image_ref), problem);
             }
@@ -183,6 +226,9 @@ impl Recheck {
             }
         }
         let written: Vec<LogMet> = serde_json::from_value(member("logs").clone()).unwrap_or_default();
+        if json!(written) != *member("logs") {
+            self.found("logs", "are not written as those of a report are");
+        }
         let without = |log: &LogMet| LogMet { consistency: Consistency::default(), ..log.clone() };
         let same = written.iter().map(without).eq(summary.logs.iter().map(without));
         if !same {
@@ -197,16 +243,26 @@ impl Recheck {
                 self.notes.push(format!("the log {name} contradicts itself: {problem}"));
             }
         }
+        if !self.unseen.is_empty() {
+            let images = self.unseen.join(", ");
+            let note = "verified only as the report says, by signatures that it does not carry along";
+            self.notes.push(format!("{note}: {images}"));
+        }
+        let pointers = json!(pointers(&summary));
+        if let Some(problem) = difference(member("controls"), &pointers, "controls") {
+            self.found("controls", problem);
+        }
         self.images = summary.totals.images;
         self.summary = Some(Summary { logs: written, ..summary });
     }
 }
 
-/// On which terms, whose revocations besides, and as if it were which time.
+/// On which terms, with which revocations, and as if it were which time.
 #[derive(Clone, Copy)]
 struct Terms<'a> {
     asked: &'a Asked,
-    revocations: Option<&'a Revocations>,
+    /// Each with the time that counts for what no clock saw.
+    known: [(&'a Revocations, Timestamp); 2],
     now: u64,
 }
 
@@ -214,29 +270,45 @@ struct Again {
     row: Row,
     judged: u64,
     without: u64,
+    /// Whether it is verified only by what is not carried along.
+    unseen: bool,
     problems: Vec<String>,
 }
 
 /// The row as the evidence in it has it.
-fn judged_again(written: &Row, Terms { asked, revocations, now }: Terms<'_>) -> Again {
-    let mut again = Again { row: written.clone(), judged: 0, without: 0, problems: Vec::new() };
+fn judged_again(written: &Row, Terms { asked, known, now }: Terms<'_>) -> Again {
+    let mut again =
+        Again { row: written.clone(), judged: 0, without: 0, unseen: false, problems: Vec::new() };
+    let named = written.image_ref.rsplit_once("@sha256:").map(|(_, hex)| format!("sha256:{hex}"));
+    if let (Some(named), Some(digest)) = (named, &written.digest)
+        && named != *digest
+    {
+        again.problems.push(format!("digest is {digest}, and not that of its name"));
+    }
+    let mut seen = HashSet::new();
+    let twice = written.entries.iter().position(|entry| {
+        entry.evidence.as_ref().is_some_and(|evidence| !seen.insert(evidence.id(&entry.place)))
+    });
+    if let Some(at) = twice {
+        again.problems.push(format!("entries[{at}] is there twice"));
+    }
     let hash = written.digest.as_deref().and_then(|digest| Hash::from_hex(digest.strip_prefix("sha256:")?));
     let mut judged = Vec::with_capacity(written.entries.len());
     for (at, entry) in again.row.entries.iter_mut().enumerate() {
         let Some(evidence) = entry.evidence.take() else {
             again.without += 1;
+            judged.push(None);
             continue;
         };
         let (Some(hash), Ok(form)) = (&hash, evidence.form()) else {
             again.problems.push(format!(
                 "entries[{at}] cannot be judged: its evidence or the image's digest is not readable"
             ));
+            judged.push(None);
             continue;
         };
         let mut found = form.judge(hash, asked, now);
-        let time =
-            i64::try_from(now).ok().and_then(|now| Timestamp::from_second(now).ok()).unwrap_or_default();
-        for known in [Some(&asked.revocations), revocations].into_iter().flatten() {
+        for (known, time) in known {
             found.weigh_revocations(&known.known(), time);
         }
         // What a log was asked is not in the report. It can only have made things worse, and stays as it was written.
@@ -248,10 +320,16 @@ fn judged_again(written: &Row, Terms { asked, revocations, now }: Terms<'_>) -> 
         *entry = Entry::of(std::mem::take(&mut entry.place), &found, &form);
         entry.problem = searched.or(entry.problem.take());
         again.judged += 1;
-        judged.push(found);
+        judged.push(Some(found));
     }
-    if judged.len() == again.row.entries.len() {
+    if written.digest.is_some() {
         again.row.weigh(&judged, asked);
+        again.unseen = again.row.verified_unseen(written, &judged, asked.need);
+    } else {
+        // Of an image that could not be read nothing is known but why.
+        let Row { image_ref, reason, generated_at, uses, used_by, .. } = written.clone();
+        let unknown = Row::unknown(image_ref, reason.unwrap_or_default(), &generated_at);
+        again.row = Row { uses, used_by, ..unknown };
     }
     let mut written = written.clone();
     written.entries.iter_mut().for_each(|entry| entry.evidence = None);
@@ -260,6 +338,14 @@ fn judged_again(written: &Row, Terms { asked, revocations, now }: Terms<'_>) -> 
         again.problems.extend(difference(&values[0], &values[1], ""));
     }
     again
+}
+
+fn seconds(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+fn time(seconds_since: u64) -> Timestamp {
+    Timestamp::from_second(seconds(seconds_since)).unwrap_or(Timestamp::MAX)
 }
 
 /// Where two values differ first: what was written, and what comes out.
@@ -292,8 +378,9 @@ fn short(value: &Value) -> String {
 
 /// How the problem of something that was revoked begins.
 const REVOKED: &str = "revocation: ";
+const A_DAY: i64 = 24 * 60 * 60;
 const AT_ONCE: usize = 256;
-const MOST_FINDINGS: usize = 1000;
+const BYTES_AT_ONCE: usize = 32 << 20;
 
 #[cfg(test)]
 mod tests {

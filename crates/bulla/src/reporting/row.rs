@@ -160,6 +160,13 @@ pub(crate) enum Kind {
     Unreadable,
 }
 
+impl Kind {
+    /// Whether it is a signature of the image, or might be one.
+    fn is_signature(self) -> bool {
+        matches!(self, Self::Signature | Self::Unreadable)
+    }
+}
+
 /// Who made a signature.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(crate) struct SignedBy {
@@ -225,25 +232,25 @@ impl Row {
     }
 
     /// Weighs what was judged. The entries and what was not read are in the row; counts and what it comes to follow from them.
-    pub(super) fn weigh(&mut self, judged: &[Judged], asked: &Asked) {
+    ///
+    /// Of an entry that nobody can judge here counts what is said of it, except towards who signed the image.
+    pub(super) fn weigh(&mut self, judged: &[Option<Judged>], asked: &Asked) {
         let valid = |entry: &&Entry| entry.status == Validity::Valid;
         self.total_entries = self.entries.len();
         self.valid_entries = self.entries.iter().filter(valid).count();
         self.invalid_entries = self.total_entries - self.valid_entries;
-        let of = |wanted: &dyn Fn(Kind) -> bool| {
-            let both = self.entries.iter().zip(judged);
-            both.filter(|(entry, _)| wanted(entry.kind)).map(|(_, judged)| judged).collect::<Vec<_>>()
-        };
-        let signatures = of(&|kind| matches!(kind, Kind::Signature | Kind::Unreadable));
-        let came = verdict(&asked.requires, signatures.iter().copied(), self.unread.len());
+        let both = self.entries.iter().zip(judged).filter(|(entry, _)| entry.kind.is_signature());
+        let signatures = both.filter_map(|(_, judged)| judged.as_ref());
+        let came = verdict(&asked.requires, signatures, self.unread.len());
+        let is_signed = self.entries.iter().any(|entry| entry.kind.is_signature());
         self.status = match came {
             Verdict::Verified => Status::Verified,
             Verdict::Undetermined => Status::Undetermined,
-            Verdict::NotVerified if signatures.is_empty() => Status::Unsigned,
+            Verdict::NotVerified if !is_signed => Status::Unsigned,
             Verdict::NotVerified => Status::NotVerified,
         };
         let known = |has: bool| if has { Some(true) } else { self.unread.is_empty().then_some(false) };
-        let has = |kind| known(of(&|found| found == kind).iter().any(|judged| judged.verified()));
+        let has = |kind| known(self.entries.iter().filter(valid).any(|entry| entry.kind == kind));
         self.coverage = Coverage {
             signed: known(came == Verdict::Verified),
             provenance: has(Kind::Provenance),
@@ -258,14 +265,25 @@ impl Row {
                 self.unread.first().map(|unread| format!("{}: {}", unread.place, unread.problem))
             }
             Status::NotVerified => {
-                let mut failed = self
-                    .entries
-                    .iter()
-                    .filter(|entry| matches!(entry.kind, Kind::Signature | Kind::Unreadable));
+                let mut failed = self.entries.iter().filter(|entry| entry.kind.is_signature());
                 let first = failed.find_map(|entry| entry.problem.clone());
                 Some(first.unwrap_or_else(|| format!("{} different signers must have signed", asked.need)))
             }
         };
+    }
+}
+
+impl Row {
+    /// Takes the word of the report that it is verified, if signatures that hold and are not carried along can make it so.
+    pub(super) fn verified_unseen(&mut self, written: &Self, judged: &[Option<Judged>], need: usize) -> bool {
+        let signs = |entry: &Entry| entry.kind == Kind::Signature && entry.status == Validity::Valid;
+        let unseen = self.entries.iter().zip(judged).any(|(entry, judged)| judged.is_none() && signs(entry));
+        let enough = self.entries.iter().filter(|entry| signs(entry)).count() >= need;
+        let taken = written.status == Status::Verified && self.status != Status::Verified && unseen && enough;
+        if taken {
+            (self.status, self.reason, self.coverage.signed) = (Status::Verified, None, Some(true));
+        }
+        taken
     }
 }
 

@@ -1,6 +1,7 @@
 //! The judgement of many images, so many at a time. Rows come in the order in which the images were named, one by one: how
 //! many images there are costs no memory.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,15 +74,20 @@ fn fill(row: &mut Row, found: Found, asked: &Asked, keep: Keep) {
     row.unread = found.unread.iter().map(Into::into).collect();
     row.listed_by = found.listed.map(|listed| listed.name().to_owned());
     let mut bytes = 0;
-    let mut judged: Vec<Judged> = Vec::with_capacity(found.candidates.len());
+    let mut judged: Vec<Option<Judged>> = Vec::with_capacity(found.candidates.len());
+    let mut seen = HashSet::new();
     for Candidate { place, judged: found, form } in found.candidates {
+        // A list may name a signature twice, which makes no two of it.
+        if !seen.insert(Evidence::of(&form).id(&place)) {
+            continue;
+        }
         let mut entry = Entry::of(place, &found, &form);
         bytes += form.len();
         if keep == Keep::Evidence && bytes <= MOST_EVIDENCE {
             entry.evidence = Some(Evidence::of(&form));
         }
         row.entries.push(entry);
-        judged.push(found);
+        judged.push(Some(found));
     }
     row.weigh(&judged, asked);
 }

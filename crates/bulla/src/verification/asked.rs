@@ -134,14 +134,29 @@ impl Args {
 }
 
 impl Terms {
+    /// The revocations, and whom to believe: of who judges what was signed on terms that others wrote down.
+    pub(crate) async fn read_revocations(&self) -> Result<(TrustedRoot, Vec<u8>, Revocations), Failure> {
+        if self.revocations.rekor_url().is_some() {
+            return Err(Failure::usage(
+                "--rekor-url searches for revocations of the report's own signature, which is not judged: leave one of both out",
+            ));
+        }
+        let (root, root_json, _) = self.trust.root(true).await?;
+        let policy = self.policy(self.signers.keys(true).await?, self.signers.identities()?, Content::Any);
+        let revocations = self.revocations.read(&policy, &root, true).await?;
+        Ok((root, root_json, revocations))
+    }
+
+    fn policy(&self, keys: Vec<Vec<u8>>, identities: Vec<IdentityPattern>, content: Content) -> Policy {
+        let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
+        let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
+        Policy { keys, identities, content, log, sct }
+    }
+
     /// Reads keys, patterns and the trusted root.
     pub(crate) async fn read(&self, content: Content, offline: bool) -> Result<Asked, Failure> {
         let identities = self.signers.identities()?;
-        let passwords = Passwords::new(None);
-        let mut keys = Vec::new();
-        for reference in &self.signers.key {
-            keys.push(public_key("--key", reference, &passwords, offline).await?);
-        }
+        let keys = self.signers.keys(offline).await?;
         if keys.is_empty() && identities.is_empty() {
             return Err(Failure::usage(
                 "nobody may have signed: say who with --key REF, or with --certificate-identity SUBJECT and \
@@ -154,9 +169,7 @@ impl Terms {
         let requires =
             Requires::new(need, of).map_err(|error| Failure::usage(format!("--require {need}: {error}")))?;
         let (root, root_json, note) = self.trust.root(offline).await?;
-        let unless = |skip| if skip { Need::NotRequired } else { Need::Required };
-        let (log, sct) = (unless(self.trust.skip_log_unsafe), unless(self.trust.skip_sct_unsafe));
-        let policy = Policy { keys, identities, content, log, sct };
+        let policy = self.policy(keys, identities, content);
         let revocations = self.revocations.read(&policy, &root, offline).await?;
         let heads = Heads::default();
         let notes = note.into_iter().collect();
@@ -198,6 +211,15 @@ impl Trust {
 }
 
 impl Signers {
+    async fn keys(&self, offline: bool) -> Result<Vec<Vec<u8>>, Failure> {
+        let passwords = Passwords::new(None);
+        let mut keys = Vec::new();
+        for reference in &self.key {
+            keys.push(public_key("--key", reference, &passwords, offline).await?);
+        }
+        Ok(keys)
+    }
+
     fn identities(&self) -> Result<Vec<IdentityPattern>, Failure> {
         let subject = first([
             ("--certificate-identity", &self.certificate_identity, Pattern::exact),
