@@ -86,7 +86,7 @@ def schema(name, document, folder):
 def schemas(folder):
     with shown("check-jsonschema: action.yml is an action of GitHub"):
         schema("github-actions", runner.YAML.load(runner.ROOT / "action.yml"), folder)
-    for command in ("sign", "verify", "report"):
+    for command in ("sign", "attest", "verify", "verify-attestation", "report"):
         with shown(f"check-jsonschema: the job of templates/bulla.yml is one of GitLab CI, {command}"):
             jobs, spec = runner.component({"command": command, "targets": "a b", "version": "1.2.3"})
             schema("gitlab-ci", {"stages": ["test"], **jobs}, folder)
@@ -127,6 +127,9 @@ def installing(folder, releases, digest):
             done = runner.action({**inputs, "command": "sign", "targets": "x"}, folder)
             expect(done.code == 2 and said in done.said and done.path == "", done.said)
     gitlab = {"command": "verify", "targets": "x", "version": "v1.2.3", "releases": releases}
+    with shown("the GitLab job takes a digest in capitals"):
+        done = runner.job({**gitlab, "command": "report", "targets": "none", "sha256": digest.upper()}, folder)
+        expect("it is not run" not in done.said, done.said)
     for what, inputs in (("asked for", {**gitlab, "sha256": other}), ("in SHA256SUMS", {**gitlab, "releases": f"file://{folder}/tampered"})):
         with shown(f"the GitLab job refuses: another digest than {what}"):
             done = runner.job(inputs, folder)
@@ -163,7 +166,17 @@ def github(folder, releases, stack, unsigned):
         nobody = f"127.0.0.1:9/team/app@sha256:{'0' * 64}"
         done = runner.action({**base, **who, "command": "verify", "targets": f"{signed}\n{nobody}"}, folder, env)
         expect(done.code == 3 and "❔ not known" in done.summary, done.said + done.summary)
+    with shown("GitHub, verify: the worst of several decides, and its reason is the error"):
+        done = runner.action({**base, **who, "command": "verify", "targets": f"{nobody}\n{unsigned}"}, folder, env)
+        error = next((line for line in done.said.splitlines() if line.startswith("::error")), "")
+        expect(done.code == 1 and unsigned in error, f"{done.code}: {error}")
+        done = runner.action({**base, **who, "command": "verify", "targets": f"{unsigned}\n{nobody}"}, folder, env)
+        expect(done.code == 1, done.said)
+    shadow = folder / "registry.example" / "app"
+    shadow.parent.mkdir(exist_ok=True)
+    shadow.write_text("signed")
     refused = [
+        ("an image's name that is a file too", {**who, "command": "verify", "targets": "registry.example/app"}),
         ("nothing to verify", {**who, "command": "verify", "targets": "\n \n"}),
         ("nobody who must have signed", {"trusted-root": root, "command": "verify", "targets": signed}),
         ("an option for a target", {**who, "command": "verify", "targets": "--help"}),
@@ -196,7 +209,8 @@ def gitlab(folder, releases, stack, unsigned):
         done = runner.job({**base, "command": "sign", "targets": signed, "url": stack.url}, folder, env)
         expect(done.code == 0, done.said)
     with shown("GitLab, verify: what is signed passes, what is not stops the job, what cannot be known too"):
-        for targets, code in ((signed, 0), (f"{signed} {unsigned}", 1), (f"127.0.0.1:9/app@sha256:{'0' * 64}", 3), (" ", 2), ("--help", 2)):
+        nobody = f"127.0.0.1:9/app@sha256:{'0' * 64}"
+        for targets, code in ((signed, 0), (f"{signed} {unsigned}", 1), (f"{nobody} {unsigned}", 1), ("registry.example/app", 2), (f"127.0.0.1:9/app@sha256:{'0' * 64}", 3), (" ", 2), ("--help", 2)):
             done = runner.job({**base, **who, "command": "verify", "targets": targets}, folder, env)
             expect(done.code == code, f"{targets}: {done.code}: {done.said}")
     with shown("GitLab, verify: targets may be lines"):
@@ -207,8 +221,15 @@ def gitlab(folder, releases, stack, unsigned):
             done = runner.job({**base, **who, "command": "verify", "targets": word}, folder, env)
             expect(done.code != 0 and not (folder / "pwned2").exists(), word)
     with shown("GitLab, report: the file that the job keeps"):
-        done = runner.job({**base, **who, "command": "report", "targets": f"{signed} {unsigned}", "out": "kept.html"}, folder, env)
-        expect(done.code == 0 and (folder / "kept.html").is_file(), done.said)
+        done = runner.job({**base, **who, "command": "report", "targets": f"{signed} {unsigned}", "out": "kept.html kept.json"}, folder, env)
+        expect(done.code == 0 and all((folder / "bulla-out" / name).is_file() for name in ("kept.html", "kept.json")), done.said)
+    with shown("GitLab, attest and verify-attestation: as on GitHub"):
+        (folder / "scan.json").write_text('{"high": 0}')
+        kind = "--type https://example.org/scan"
+        done = runner.job({**base, "command": "attest", "targets": signed, "url": stack.url, "arguments": f"{kind} --predicate scan.json"}, folder, env)
+        expect(done.code == 0, done.said)
+        done = runner.job({**base, **who, "command": "verify-attestation", "targets": signed, "arguments": kind}, folder, env)
+        expect(done.code == 0, done.said)
 
 
 if __name__ == "__main__":

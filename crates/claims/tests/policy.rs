@@ -230,6 +230,15 @@ fn what_is_no_policy_is_refused() {
     }
     let error = PredicatePolicy::from_file("p.cel", b"a\xff").err().expect("is refused").to_string();
     assert_eq!(error, "policy p.cel: is no text: byte 1 is not UTF-8");
+    // One line each, however many a parser says.
+    for (name, text) in [
+        ("p.cel", "predicate.\n\n(("),
+        ("p.cel", "'a\nb'"),
+        ("p.rego", "package signature\nallow if {\n  x y\n}"),
+    ] {
+        let error = PredicatePolicy::from_file(name, text.as_bytes()).err().expect(text).to_string();
+        assert!(!error.contains(char::is_control), "{error:?}");
+    }
     let error = PredicatePolicy::cel("p.cel", &"a".repeat(9000)).err().expect("is refused").to_string();
     assert_eq!(error, "policy p.cel: is 9000 bytes, at most 8192 were expected");
 }
@@ -287,6 +296,8 @@ fn endless_policies_end() {
         "count(replace(input.predicate.text, \"a\", input.predicate.text)) == 1",
         "count(strings.replace_n({\"a\": input.predicate.text}, input.predicate.text)) == 1",
         "count(numbers.range(0, input.predicate.huge)) == 1",
+        "count([x | a := input.predicate.list[_]; x := sprintf(\"%s\", [input.predicate.text])]) == 1",
+        "count([x | a := input.predicate.list[_]; x := sprintf(\"%v %d\", [[input.predicate.text], a])]) == 1",
         "count(numbers.range_step(-9000000000000000000, 9000000000000000000, 1)) == 1",
     ] {
         ends(&rego(&format!("package signature\nallow {{ {body} }}")), &many, &memory);
@@ -296,6 +307,84 @@ fn endless_policies_end() {
         &many,
         "argument 2 is not a number of bits, at most 4096",
     );
+    for (format, problem) in [
+        ("%2000000000d", "sprintf: a width or precision is \"2000000000\", at most 4096 was expected"),
+        ("%.2000000000f", "\"2000000000\""),
+        ("%% %s%04097d", "\"04097\""),
+        ("%99999999999999999999d", "\"99999999999999999999\""),
+        ("%1\u{663}d", "\"1\u{663}\""),
+    ] {
+        ends(&rego(&format!("package signature\nallow {{ sprintf(\"{format}\", [1]) }}")), &many, problem);
+    }
+}
+
+#[test]
+fn sprintf_is_that_of_the_engine() {
+    for (call, expected) in [
+        ("sprintf(\"%5d|%05d|%%5d %s\", [1, 2, \"a\"])", "    1|00002|%5d a"),
+        ("count(sprintf(\"%4096d\", [1]))", "4096"),
+    ] {
+        let policy = rego(&format!("package signature\ndeny[msg] {{ msg := {call} }}"));
+        assert_eq!(policy.rule(&scan(), NOW), denied(&[expected]), "{call}");
+    }
+    fails(
+        &rego("package signature\nallow { sprintf(\"%d\", []) }"),
+        &scan(),
+        "sprintf: no argument specified for format verb 0",
+    );
+}
+
+/// The engine evaluates what is recursive by calling itself, and its stack ends before the time does.
+#[test]
+fn what_is_recursive_is_refused() {
+    for (body, expected) in [
+        ("allow { allow }", "allow is recursive: allow needs allow"),
+        ("allow { f(1) }\nf(x) { f(x) }", "f is recursive: f needs f"),
+        // As deep as the statement says.
+        ("allow { f(input.predicate) }\nf(x) { x.end }\nf(x) { f(x.next) }", "f is recursive: f needs f"),
+        (
+            "allow { f(1) }\nf(x) = y { y := g(x) }\ng(x) = y { y := f(x) }",
+            "f is recursive: f needs g needs f",
+        ),
+        ("allow { f(1) }\nf(x) { count([1 | data.signature.f(x)]) == 1 }", "f is recursive: f needs f"),
+        ("import data.signature.f as g\nallow { f(1) }\nf(x) { g(x) }", "f is recursive: f needs f"),
+        ("allow { f(1) }\nf(x) { f := 1; f(x) }", "f is recursive: f needs f"),
+        ("allow { f([1]) with count as f }\nf(x) { count(x) == 1 }", "f is recursive: f needs count needs f"),
+        ("allow { data.signature[\"allow\"] }", "allow is recursive: allow needs allow"),
+        (
+            "allow { data.signature[_] }",
+            "data.signature is recursive: data.signature needs allow needs data.signature",
+        ),
+        ("deny[msg] { count(deny) == 0; msg := \"no\" }", "deny is recursive: deny needs deny"),
+        ("import rego.v1\nallow if f(1)\nf(x) if { every y in [1] { f(y) } }", "f is recursive: f needs f"),
+    ] {
+        let text = format!("package signature\n{body}\n");
+        let error = PredicatePolicy::rego("p.rego", &text).err().expect(body).to_string();
+        assert_eq!(error, format!("policy p.rego: {expected}"), "{body}");
+    }
+    let chain = |len: usize| {
+        let links: Vec<_> = (1..len).map(|n| format!("f{n}(x) {{ f{}(x) }}\n", n + 1)).collect();
+        format!("package signature\nallow {{ f1(1) }}\n{}f{len}(x) {{ x == 1 }}\n", links.concat())
+    };
+    assert_eq!(rego(&chain(63)).rule(&scan(), NOW), Ruling::Allowed);
+    for len in [64, 8000] {
+        let error = PredicatePolicy::rego("p.rego", &chain(len)).err().expect("is refused").to_string();
+        assert!(error.ends_with("needs rules that need rules, more than 64 in a row"), "{error}");
+    }
+    // The same name for something else is no recursion.
+    for body in [
+        "allow { severity(input.predicate.found[0]) == \"low\" }\nseverity(f) = severity { severity := f.severity }",
+        "allow { f(1) }\nf(f) { f == 1 }",
+        "allow { some low; low = 1; input.predicate.found[low] }\nlow { allow }",
+        "allow { checks.all }\nchecks.all { checks.one }\nchecks.one { true }",
+        "allow { input.allow == 1 }\nallow { input.predicate.scanner == \"trivy\" }",
+    ] {
+        assert_eq!(
+            rego(&format!("package signature\n{body}\n")).rule(&scan(), NOW),
+            Ruling::Allowed,
+            "{body}"
+        );
+    }
 }
 
 #[test]

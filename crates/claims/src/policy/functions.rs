@@ -2,6 +2,7 @@
 //! the question was asked with. What they answer is what Open Policy Agent answers.
 
 use jiff::Timestamp;
+use regorus::unstable::{BUILTINS, Expr, NodeRef, Source, Span};
 use regorus::{Engine, Value};
 
 use super::meter;
@@ -10,6 +11,10 @@ use super::meter;
 const ENTRY: usize = size_of::<Value>();
 /// The most that a number is shifted by, in bits.
 const MOST_BITS: u64 = 4096;
+/// The most that something is padded to, and the most digits behind its point.
+const WIDEST: usize = 4096;
+/// A number that is not large is not longer than this, however it is written.
+const LONGEST_NUMBER: usize = 400;
 
 /// Something that a function cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +32,9 @@ fn wrong(function: &'static str, problem: impl Into<String>) -> Wrong {
 /// A function, by the name and the number of arguments that policies call it with.
 type Function = (&'static str, u8, fn(&[Value]) -> Result<Value, Wrong>);
 
-const FUNCTIONS: [Function; 8] = [
+const FUNCTIONS: [Function; 9] = [
     ("concat", 2, concat),
+    ("sprintf", 2, sprintf),
     ("replace", 3, replace),
     ("strings.replace_n", 2, replace_n),
     ("numbers.range", 2, range),
@@ -85,6 +91,68 @@ fn replaced(text: &str, old: &str, new: &str) -> Result<String, Wrong> {
     let times = text.matches(old).count();
     meter::make(text.len().saturating_add(times.saturating_mul(new.len())))?;
     Ok(text.replace(old, new))
+}
+
+/// The engine's own, once it is known that it makes not too much.
+fn sprintf(given: &[Value]) -> Result<Value, Wrong> {
+    let name = "sprintf";
+    let format = text(name, given, 0)?;
+    let wide = widths(format)?;
+    let shown = given.get(1).map_or(0, written);
+    meter::make(format.len().saturating_add(wide).saturating_add(shown))?;
+    let (made, _) = BUILTINS.get(name).ok_or_else(|| wrong(name, "is not there"))?;
+    let source = Source::from_contents(name.to_owned(), String::new());
+    let source = source.map_err(|error| wrong(name, error.to_string()))?;
+    let span = Span { source, line: 1, col: 1, start: 0, end: 0 };
+    // It looks at the arguments as they were written for its messages alone.
+    let argument = || NodeRef::new(Expr::Null { span: span.clone(), value: Value::Null, eidx: 0 });
+    made(&span, &[argument(), argument()], given, true).map_err(|error| {
+        let said = error.to_string();
+        // Before that it says where, which the engine says too.
+        wrong(name, said.rsplit("error: ").next().unwrap_or(&said).trim())
+    })
+}
+
+/// All widths and precisions in a format, added up.
+fn widths(format: &str) -> Result<usize, Wrong> {
+    let mut sum = 0_usize;
+    let mut rest = format;
+    while let Some((_, after)) = rest.split_once('%') {
+        let dotted = after.strip_prefix('.').unwrap_or(after);
+        let end = dotted.find(|one: char| !one.is_numeric()).unwrap_or(dotted.len());
+        let digits = &dotted[..end];
+        let width =
+            if digits.is_empty() { Some(0) } else { digits.parse().ok().filter(|width| *width <= WIDEST) };
+        sum += width.ok_or_else(|| {
+            wrong("sprintf", format!("a width or precision is {digits:?}, at most {WIDEST} was expected"))
+        })?;
+        rest = if digits.is_empty() {
+            // What follows is the verb, which may be a percent sign too.
+            after.get(after.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default()
+        } else {
+            &dotted[end..]
+        };
+    }
+    Ok(sum)
+}
+
+/// The most bytes that a value takes when it is written, quoted or not.
+fn written(value: &Value) -> usize {
+    let comma = |len: usize| len.saturating_add(2);
+    match value {
+        // A control character is six when it is quoted.
+        Value::String(said) => said.len().saturating_mul(6),
+        Value::Number(number) if number.as_i64().is_some() || number.as_big().is_none() => LONGEST_NUMBER,
+        // In binary it is four times as long.
+        Value::Number(number) => number.format_decimal().len().saturating_mul(4),
+        Value::Array(all) => all.iter().map(|one| comma(written(one))).sum::<usize>() + 2,
+        Value::Set(all) => all.iter().map(|one| comma(written(one))).sum::<usize>() + 2,
+        Value::Object(all) => {
+            let members = all.iter_sorted().map(|(key, value)| comma(written(key)) + comma(written(value)));
+            members.sum::<usize>() + 2
+        }
+        Value::Null | Value::Bool(_) | Value::Undefined => 16,
+    }
 }
 
 /// Open Policy Agent looks for all patterns at once and takes the one that comes first in the order of their names.

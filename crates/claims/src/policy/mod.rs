@@ -5,6 +5,7 @@
 //! file and no clock; the time is an argument. Who wrote the policy is believed, who wrote the statement is not: whatever is in
 //! it, an answer comes after [`LONGEST`] and [`MOST_MADE`] at the latest. An answer that cannot be had is no consent.
 
+mod calls;
 mod cel;
 mod functions;
 mod meter;
@@ -89,7 +90,7 @@ impl PredicatePolicy {
 
     /// Reads rules in Rego, at most [`MAX_REGO`] bytes: a package `signature` with a rule `allow` that must be true, or with a
     /// rule `deny` that must be empty, or both. The statement is `input`. Both dialects are read, that from before version 1
-    /// first.
+    /// last.
     pub fn rego(name: &str, text: &str) -> Result<Self, PolicyError> {
         Self::read(name, text, MAX_REGO, |text| rego::Rules::compile(text).map(Box::new).map(Dialect::Rego))
     }
@@ -100,7 +101,7 @@ impl PredicatePolicy {
         most: usize,
         compile: impl FnOnce(&str) -> Result<Dialect, String> + Send,
     ) -> Result<Self, PolicyError> {
-        let refused = |problem: String| PolicyError { name: name.to_owned(), problem };
+        let refused = |problem: String| PolicyError { name: name.to_owned(), problem: one_line(&problem) };
         if text.len() > most {
             return Err(refused(format!("is {} bytes, at most {most} were expected", text.len())));
         }
@@ -189,7 +190,13 @@ fn document(statement: &Statement) -> Value {
     })
 }
 
+/// Parsers show the line that they mean, below what they say of it.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
 fn shortened(text: String) -> String {
+    let text = if text.contains('\n') { one_line(&text) } else { text };
     match text.char_indices().nth(LONGEST_REASON) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text,

@@ -10,7 +10,7 @@ use regorus::{Engine, PolicyLengthConfig, Value};
 use serde_json::Value as Json;
 
 use super::functions::add_functions;
-use super::{LONGEST, MAX_REGO, Ruling, meter};
+use super::{LONGEST, MAX_REGO, Ruling, calls, meter};
 
 /// How the text is called in messages of the engine.
 const FILE: &str = "policy.rego";
@@ -34,19 +34,17 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Reads them in the old dialect, as cosign does, or else in the new one. What is in neither is told as of the one that it
-    /// looks like.
+    /// Reads them in the new dialect, or else in the old one, as cosign does. What is in neither is told as of the one that it
+    /// looks like; and what looks new is not tried as old, which the engine would have a lot to say of on standard error.
     pub(super) fn compile(text: &str) -> Result<Self, String> {
         let deepest = nesting(text);
         if deepest > DEEPEST {
             return Err(format!("has brackets {deepest} deep, at most {DEEPEST} were expected"));
         }
-        let is_new = text.contains("import rego.v1")
-            || text.lines().any(|line| line.trim_end().ends_with(" if {") || line.contains(" contains "));
-        let (first, second) = (Self::read(text, true), || Self::read(text, false));
-        match first {
+        match Self::read(text, false) {
             Ok(rules) => Ok(rules),
-            Err(old) => second().map_err(|new| if is_new { new } else { old }),
+            Err(new) if looks_new(text) => Err(new),
+            Err(_) => Self::read(text, true),
         }
     }
 
@@ -72,6 +70,7 @@ impl Rules {
         if !allows && !denies {
             return Err("has neither a rule allow nor a rule deny, one was expected".to_owned());
         }
+        engine.get_modules().iter().try_for_each(|module| calls::check(module))?;
         // Whatever can be found wrong without an input is found now.
         let entry = if allows { ALLOW } else { DENY };
         engine.compile_with_entrypoint(&entry.into()).map_err(failed)?;
@@ -131,9 +130,50 @@ fn problem(error: &(impl std::fmt::Display + ?Sized)) -> String {
     lines.collect::<Vec<_>>().join(" ")
 }
 
+/// Whether there are keywords that only the new dialect has, unless they were imported into the old one.
+fn looks_new(text: &str) -> bool {
+    let code = code(text);
+    if code.contains("rego.v1") || code.contains("future.keywords") {
+        return code.contains("rego.v1");
+    }
+    let is_part = |one: char| one.is_ascii_alphanumeric() || matches!(one, '_' | '.');
+    let mut rest = code.as_str();
+    while let Some(at) = rest.find(is_part) {
+        let (word, after) =
+            rest[at..].split_at(rest[at..].find(|one| !is_part(one)).unwrap_or(rest.len() - at));
+        // Names of variables and of the function too.
+        let named = after.trim_start_matches([' ', '\t']).starts_with([':', '=', ',', ')', ']']);
+        if !named && (word == "if" || word == "contains" && !after.starts_with('(')) {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// The text with nothing in its texts and comments.
+fn code(text: &str) -> String {
+    let mut code = Vec::with_capacity(text.len());
+    walk(text, |byte| code.push(byte));
+    String::from_utf8_lossy(&code).into_owned()
+}
+
 /// How deep brackets stand in each other, in what is neither text nor comment.
 fn nesting(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
+    walk(text, |byte| match byte {
+        b'[' | b'{' => {
+            depth += 1;
+            deepest = deepest.max(depth);
+        }
+        b']' | b'}' => depth = depth.saturating_sub(1),
+        _ => {}
+    });
+    deepest
+}
+
+/// Goes over what is neither text nor comment.
+fn walk(text: &str, mut seen: impl FnMut(u8)) {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
@@ -145,16 +185,13 @@ fn nesting(text: &str) -> usize {
                 }
             }
             b'`' => while bytes.next().is_some_and(|byte| byte != b'`') {},
-            b'#' => while bytes.next().is_some_and(|byte| byte != b'\n') {},
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
+            b'#' => {
+                while bytes.next().is_some_and(|byte| byte != b'\n') {}
+                seen(b'\n');
             }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
+            byte => seen(byte),
         }
     }
-    deepest
 }
 
 #[cfg(test)]
@@ -172,6 +209,21 @@ mod tests {
             ("]]]}[", 1),
         ] {
             assert_eq!(nesting(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_looks_new_is_not_read_as_old() {
+        for text in ["allow if input.a", "allow if {\n", "deny contains m if { m := 1 }", "import rego.v1"] {
+            assert!(looks_new(text), "{text}");
+        }
+        for text in [
+            "allow { contains(input.a, \"if x\") } # if",
+            "import future.keywords.if\nallow if { true }",
+            "allow { input.if; input.contains }",
+            "contains := 1",
+        ] {
+            assert!(!looks_new(text), "{text}");
         }
     }
 }
