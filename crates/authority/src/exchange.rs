@@ -1,6 +1,6 @@
 //! The answers of other servers, read within their bounds, and what went wrong with them in full.
 
-use std::error::Error;
+use bulla_web::chain;
 
 /// Why an answer was not read.
 #[derive(Debug, thiserror::Error)]
@@ -26,15 +26,4 @@ pub(crate) async fn read(mut response: reqwest::Response, limit: usize) -> Resul
         bytes.extend_from_slice(&part);
     }
     Ok(bytes)
-}
-
-/// The whole reason of an HTTP error: its own text stops at "error sending request".
-pub(crate) fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

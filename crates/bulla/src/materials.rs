@@ -192,9 +192,7 @@ async fn download(url: &str) -> Result<reqwest::Response, String> {
         let weaker = attempt.url().scheme() != "https" && before.iter().any(|from| from.scheme() == "https");
         if weaker || before.len() > REDIRECTS { attempt.stop() } else { attempt.follow() }
     });
-    let client = reqwest::Client::builder()
-        .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(Duration::from_secs(10))
+    let client = bulla_web::client()
         .read_timeout(Duration::from_secs(30))
         .redirect(redirects)
         .build()

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bulla_web::is_loopback;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, ORIGIN,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::api::body::received;
 use crate::dev::{DEVICE_GRANT, DevIssuer, Grant, GrantError, LIFETIME_SECONDS, Subject, pages};
-use crate::oidc::{is_loopback, quoted};
+use crate::oidc::quoted;
 
 /// Who is at the other end of the connection. Whoever listens puts it among a request's extensions; without it the
 /// request is refused.

@@ -8,14 +8,14 @@ use bulla_claims::SigningKey;
 use bulla_claims::keys::public_key_pem;
 use bulla_claims::pki::pem;
 use bulla_tlog::note::SignError;
+use bulla_web::chain;
 use der::{Decode as _, Encode as _};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 use serde::Deserialize;
 use serde_json::json;
 use x509_cert::certificate::Certificate;
 
-use crate::exchange::{self, Unread, chain};
+use crate::exchange::{self, Unread};
 
 /// Why there is no certificate.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -99,7 +99,7 @@ impl CaClient {
         }
         url.set_path(&format!("{}/api/v2/signingCert", url.path().trim_end_matches('/')));
         // The request holds a token, which is for this server alone.
-        let client = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(ANSWER);
+        let client = bulla_web::client().connect_timeout(CONNECT).timeout(ANSWER);
         let client = client.build().map_err(|error| refused(chain(&error)))?;
         Ok(Self { client, url })
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use bulla_web::chain;
 use cms::signed_data::SignedData;
 use der::Decode as _;
 use der::asn1::OctetString;
@@ -10,7 +11,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use jiff::Timestamp;
 use x509_tsp::{TimeStampResp, TstInfo};
 
-use crate::exchange::{self, Unread, chain};
+use crate::exchange::{self, Unread};
 use crate::tsa::{Request, RequestError, TST_INFO, unsigned};
 
 /// A timestamp authority by its URL.
@@ -55,9 +56,8 @@ impl TsaClient {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(wrong());
         }
-        let web = reqwest::Client::builder()
+        let web = bulla_web::client()
             .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| TsaClientError::Unavailable(parsed.clone(), error.to_string()))?;
         Ok(Self { url: parsed, web })

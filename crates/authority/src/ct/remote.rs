@@ -39,10 +39,9 @@ impl RemoteCtLog {
         }
         let path = format!("{}/ct/v1/add-pre-chain", parsed.path().trim_end_matches('/'));
         parsed.set_path(&path);
-        let client = Client::builder()
+        let client = bulla_web::client()
             .connect_timeout(CONNECT)
             .timeout(TOTAL)
-            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| problem(&error))?;
         Ok(Self { client, add_pre_chain: parsed, spki: key.to_vec() })
@@ -54,7 +53,8 @@ impl RemoteCtLog {
         let request = self.client.post(self.add_pre_chain.clone());
         let request = request.header(CONTENT_TYPE, "application/json");
         let request = request.body(json!({ "chain": chain }).to_string());
-        let response = request.send().await.map_err(|error| CtError::Unavailable(exchange::chain(&error)))?;
+        let response =
+            request.send().await.map_err(|error| CtError::Unavailable(bulla_web::chain(&error)))?;
         let status = response.status();
         let body = bounded(response).await?;
         if status != StatusCode::OK {

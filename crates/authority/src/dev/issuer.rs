@@ -6,13 +6,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bulla_claims::{PublicKeyDetails, SigningKey};
+use bulla_web::is_loopback;
 use der::asn1::UintRef;
 use der::{Decode as _, Reader as _, SliceReader};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::codes::Codes;
-use crate::oidc::{Issuer, Name, is_email, is_loopback, issuer_url, quoted, uri};
+use crate::oidc::{Issuer, Name, is_email, issuer_url, quoted, uri};
 
 /// An issuer for this machine.
 pub struct DevIssuer {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bulla_claims::PublicKeyDetails;
+use bulla_web::Authorities;
 use reqwest::{Client, RequestBuilder, Url};
 use serde::Deserialize;
 use serde_json::json;
@@ -68,7 +69,7 @@ pub(super) async fn open(rest: &str) -> Result<Found, Trouble> {
 
 async fn open_in(rest: &str, environment: &Environment) -> Result<Found, Trouble> {
     let name = parse(rest)?;
-    let client = web::client(Vec::new())?;
+    let client = web::client(&Authorities::default())?;
     let tokens = Tokens::new(Box::new(credentials(environment, client.clone(), &name.resource)?));
     let url = versioned(web::at(&name.vault, ["keys", name.key].into_iter().chain(name.version)));
     let Answer { key } = patiently(|| tokens.ask(client.get(url.clone()))).await?;

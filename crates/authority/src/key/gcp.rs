@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bulla_claims::pki::x509::PublicKey;
 use bulla_claims::{PublicKeyDetails, SigningKey};
+use bulla_web::Authorities;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -68,7 +69,7 @@ async fn open_in(rest: &str, environment: &Environment) -> Result<Found, Trouble
     let (key, version) = parse(rest)?;
     let base =
         environment.url("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS", "https://cloudkms.googleapis.com")?;
-    let client = web::client(Vec::new())?;
+    let client = web::client(&Authorities::default())?;
     let source = credentials(environment, client.clone())?;
     let service = Service { client, tokens: Tokens::new(source) };
     let key = web::at(&base, ["v1"].into_iter().chain(key.split('/')));

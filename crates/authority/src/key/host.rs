@@ -1,8 +1,7 @@
 //! The host in the URI of a key, as the base of a URL.
 
+use bulla_web::is_loopback;
 use reqwest::Url;
-
-use crate::oidc::is_loopback;
 
 /// `https://HOST[:PORT]`, or `http` on this machine; `None` if the text is no host.
 pub(super) fn base(host: &str) -> Option<Url> {

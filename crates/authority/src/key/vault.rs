@@ -15,7 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla_claims::PublicKeyDetails;
 use bulla_claims::pki::x509::PublicKey;
-use reqwest::{Certificate, Client, RequestBuilder, Url};
+use bulla_web::Authorities;
+use reqwest::{Client, RequestBuilder, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -136,7 +137,7 @@ impl Keeper for VaultKey {
 impl Server {
     fn new(environment: &Environment) -> Result<Self, Trouble> {
         let roots = match environment.get("VAULT_CACERT") {
-            None => Vec::new(),
+            None => Authorities::default(),
             Some(path) => roots(Path::new(&path))
                 .map_err(|problem| Trouble::Refused(format!("VAULT_CACERT {path}: {problem}")))?,
         };
@@ -145,7 +146,7 @@ impl Server {
             (None, Some(home)) => TokenIn::File(Path::new(&home).join(".vault-token")),
             (None, None) => return Err(Trouble::Refused("VAULT_TOKEN is not set".to_owned())),
         };
-        Ok(Self { client: web::client(roots)?, token, namespace: environment.get("VAULT_NAMESPACE") })
+        Ok(Self { client: web::client(&roots)?, token, namespace: environment.get("VAULT_NAMESPACE") })
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Trouble> {
@@ -173,9 +174,8 @@ impl TokenIn {
     }
 }
 
-fn roots(path: &Path) -> Result<Vec<Certificate>, String> {
-    let text = web::small_file(path)?;
-    Certificate::from_pem_bundle(text.as_bytes()).map_err(|error| error.to_string())
+fn roots(path: &Path) -> Result<Authorities, String> {
+    Authorities::from_pem(web::small_file(path)?.as_bytes())
 }
 
 #[cfg(test)]

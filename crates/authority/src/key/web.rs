@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bulla_web::{Authorities, chain};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use super::BoxFuture;
 use super::kept::Trouble;
-use crate::exchange::{chain, read};
+use crate::exchange::read;
 use crate::oidc::quoted;
 
 /// The environment's variables; what is empty is not set.
@@ -57,12 +57,8 @@ impl Environment {
 }
 
 /// A client that follows nobody: what it sends is for the server that it asks.
-pub(super) fn client(roots: Vec<Certificate>) -> Result<Client, Trouble> {
-    let builder = Client::builder()
-        .redirect(Policy::none())
-        .connect_timeout(CONNECT)
-        .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
-        .tls_certs_merge(roots);
+pub(super) fn client(roots: &Authorities) -> Result<Client, Trouble> {
+    let builder = bulla_web::client_believing(roots).connect_timeout(CONNECT);
     builder.build().map_err(|error| Trouble::Refused(chain(&error)))
 }
 

@@ -1,7 +1,6 @@
 //! Where an issuer is: its URL, or a pattern of URLs for issuers that are made on demand, such as one for each cluster.
 
-use std::net::IpAddr;
-
+use bulla_web::is_loopback;
 use reqwest::Url;
 
 /// The `iss` of tokens.
@@ -132,12 +131,6 @@ pub(crate) fn is_secure(url: &Url) -> bool {
         ("http", Some(host)) => is_loopback(host),
         _ => false,
     }
-}
-
-/// Whether a host, as URLs spell it, is this machine whatever the name server says.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 const LONGEST: usize = 512;

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use bulla_web::{Authorities, chain};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::exchange::{chain, read};
+use crate::exchange::read;
 
 use super::address::is_secure;
 use super::error::quoted;
@@ -32,15 +33,10 @@ impl Default for HttpSettings {
 }
 
 /// Makes a client that does not leave the host that it asks, and that trusts these roots too.
-pub(super) fn client(
-    settings: &HttpSettings,
-    roots: impl IntoIterator<Item = reqwest::Certificate>,
-) -> Result<Client, String> {
-    Client::builder()
+pub(super) fn client(settings: &HttpSettings, roots: &Authorities) -> Result<Client, String> {
+    bulla_web::client_believing(roots)
         .timeout(settings.timeout)
         .redirect(Policy::custom(redirected))
-        .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
-        .tls_certs_merge(roots)
         .build()
         .map_err(|error| chain(&error))
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bulla_web::Authorities;
 use jiff::Timestamp;
 use serde::Serialize;
 use toml::{Table, Value};
@@ -353,14 +354,9 @@ pub(super) fn read_keys(path: &Path) -> Result<KeySet, String> {
 }
 
 /// The certificates in a `ca-file`.
-pub(super) fn read_roots(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
+pub(super) fn read_roots(path: &Path) -> Result<Authorities, String> {
     let named = |problem| format!("{}: {problem}", path.display());
-    let bytes = read_at_most(path, LARGEST).map_err(named)?;
-    let roots = reqwest::Certificate::from_pem_bundle(&bytes).map_err(|error| named(error.to_string()))?;
-    if roots.is_empty() {
-        return Err(named("has no certificate in PEM".to_owned()));
-    }
-    Ok(roots)
+    Authorities::from_pem(&read_at_most(path, LARGEST).map_err(named)?).map_err(named)
 }
 
 fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, String> {

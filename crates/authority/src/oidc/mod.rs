@@ -16,9 +16,9 @@ mod template;
 mod token;
 mod verifier;
 
+pub(crate) use address::check as issuer_url;
 #[cfg(feature = "kms-gcp")]
 pub(crate) use address::is_secure;
-pub(crate) use address::{check as issuer_url, is_loopback};
 pub(crate) use error::quoted;
 pub(crate) use kind::{is_email, uri};
 

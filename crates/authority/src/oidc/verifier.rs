@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bulla_web::Authorities;
 use jiff::Timestamp;
 use reqwest::Client;
 use tokio::sync::Semaphore;
@@ -41,14 +42,14 @@ impl Verifier {
     /// names cannot be read, or no TLS client can be made.
     pub fn new(issuers: Issuers, http: &HttpSettings) -> Result<Self, String> {
         let requests = Arc::new(Semaphore::new(http.max_requests));
-        let plain = client(http, [])?;
+        let plain = client(http, &Authorities::default())?;
         let mut sources = Vec::new();
         for issuer in issuers.iter() {
             let place = issuer.address.text().to_owned();
             let named = |problem: String| format!("issuer {place}: {problem}");
             let client = match &issuer.keys {
                 KeySource::Discovery { ca_file: Some(file) } => {
-                    client(http, read_roots(file).map_err(named)?).map_err(named)?
+                    client(http, &read_roots(file).map_err(named)?).map_err(named)?
                 }
                 _ => plain.clone(),
             };

@@ -101,7 +101,7 @@ impl TimeSources {
     /// All are asked at once, and each has five seconds. Web servers know the time to a second, so a bound below that needs
     /// NTP servers.
     pub fn new(sources: Vec<TimeSource>, bound: Duration) -> Result<Self, reqwest::Error> {
-        let web = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+        let web = bulla_web::client().build()?;
         Ok(Self { sources, bound, web })
     }
 

@@ -52,11 +52,9 @@ pub(super) async fn get(client: &Client, url: &str) -> Probe {
 
 /// Who asks.
 pub(super) fn client() -> Result<Client, String> {
-    Client::builder()
-        .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
+    bulla_web::client()
         .connect_timeout(PATIENCE)
         .timeout(PATIENCE)
-        .redirect(reqwest::redirect::Policy::none())
         // A connection of its own for each: what was open before says nothing of whether it can be opened.
         .pool_max_idle_per_host(0)
         .build()

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use bulla_web::chain;
 use bytes::{Bytes, BytesMut};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
@@ -101,12 +102,6 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let until = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     let seconds = until.as_second().saturating_sub(jiff::Timestamp::now().as_second());
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-}
-
-/// The whole reason of an HTTP error: its own text stops at "error sending request".
-pub(super) fn chain(error: &reqwest::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause: &&dyn std::error::Error| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 const LARGEST_ERROR: u64 = 64 << 10;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use bulla_web::Authorities;
+
 use super::client::Client;
 use super::credentials::Credentials;
 use super::transport::Options;
@@ -22,16 +24,11 @@ impl Args {
     /// The client that these options describe, with the credentials of whoever runs the program.
     pub(crate) fn client(&self) -> Result<Client, String> {
         let authorities = match &self.registry_ca {
-            None => Vec::new(),
+            None => Authorities::default(),
             Some(path) => {
                 let named = |problem: String| format!("--registry-ca {}: {problem}", path.display());
                 let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
-                let found =
-                    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
-                if found.is_empty() {
-                    return Err(named("has no certificate in PEM".to_owned()));
-                }
-                found
+                Authorities::from_pem(&pem).map_err(named)?
             }
         };
         Client::new(Options {

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bulla_web::chain;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
-use super::answer::{self, chain};
+use super::answer;
 use super::challenge::Challenge;
 use super::credentials::Credential;
 use super::error::Problem;

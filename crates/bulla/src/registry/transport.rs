@@ -8,12 +8,13 @@ use std::error::Error as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bulla_web::{Authorities, chain};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Client, Response, Url};
 
-use super::answer::{chain, is_for_now, retry_after};
+use super::answer::{is_for_now, retry_after};
 use super::challenge;
 use super::credentials::{CredentialError, Credentials};
 use super::error::Problem;
@@ -26,7 +27,7 @@ pub(crate) struct Options {
     /// Plain HTTP to other machines than this, where a registry does not speak TLS.
     pub(crate) allow_http: bool,
     /// Who may vouch for registries beside whom the system believes.
-    pub(crate) authorities: Vec<reqwest::Certificate>,
+    pub(crate) authorities: Authorities,
     /// Who we are.
     pub(crate) credentials: Credentials,
     /// For one exchange, beside what its content takes at [`SLOWEST`].
@@ -39,7 +40,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             allow_http: false,
-            authorities: Vec::new(),
+            authorities: Authorities::default(),
             credentials: Credentials::anonymous(),
             timeout: Duration::from_secs(30),
             patience: Duration::from_secs(10),
@@ -94,13 +95,9 @@ enum Cure {
 
 impl Transport {
     pub(super) fn new(options: Options) -> Result<Self, String> {
-        let client = Client::builder()
-            .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
+        let client = bulla_web::client_believing(&options.authorities)
             .connect_timeout(CONNECT)
             .read_timeout(options.timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .tls_certs_merge(options.authorities.iter().cloned())
             .build()
             .map_err(|error| chain(&error))?;
         Ok(Self {

@@ -62,11 +62,7 @@ struct Http {
 
 impl Http {
     fn new() -> reqwest::Result<Self> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client })
+        Ok(Self { client: bulla_web::client().build()? })
     }
 
     async fn send(&self, url: &str, body: Bytes, deadline: Duration) -> Result<Answer, String> {

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bulla_web::{chain, is_loopback};
 use bytes::Bytes;
 use futures_util::stream::iter;
 use reqwest::{Client, StatusCode};
@@ -44,14 +44,11 @@ pub(super) struct NoAnswer(String);
 impl Fetch {
     /// From its server.
     pub(super) fn server(base: &Url) -> Result<Self, String> {
-        let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let is_here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-        let client = Client::builder();
+        let client = bulla_web::client();
         // No proxy leads to this machine.
+        let is_here = base.host_str().is_some_and(is_loopback);
         let client = if is_here { client.no_proxy() } else { client };
         let client = client
-            .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
             .timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS))
             .build()
@@ -147,12 +144,6 @@ async fn download(client: &Client, url: &Url) -> Result<Bytes, TransportError> {
     Ok(bytes.into())
 }
 
-/// An error with its causes, the last of which says what happened.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// Whether a name is one in the directory, or in `targets/`.
 fn is_plain(name: &str) -> bool {
     let name = name.strip_prefix("targets/").unwrap_or(name);
@@ -185,7 +176,6 @@ fn forget(dir: &Path, used: &Files) -> io::Result<()> {
 pub(super) const TIMESTAMP: &str = "timestamp.json";
 /// The longest file: metadata, and the targets that are asked for.
 const LARGEST: usize = 10 << 20;
-const CONNECT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 const REDIRECTS: usize = 5;
 /// Files in a cached directory before old ones are looked for.

@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bulla_web::Authorities;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -376,7 +377,7 @@ async fn a_registry_with_tls_is_believed_by_its_authority() {
         std::fs::write(&private, key.signing_key.serialize_pem()).expect("is written");
         json!({ "tls": { "certificate": certificate, "key": private } })
     });
-    let authorities = vec![reqwest::Certificate::from_pem(key.cert.pem().as_bytes()).expect("a certificate")];
+    let authorities = Authorities::from_pem(key.cert.pem().as_bytes()).expect("a certificate");
     let trusting = Client::new(Options { authorities, ..Options::default() }).expect("a client");
     let repository = registry.repository("team/app");
     push(&trusting, &repository, &image("amd64"), "1.0").await;

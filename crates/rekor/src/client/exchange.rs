@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bulla_web::chain;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
@@ -84,19 +85,6 @@ pub(super) fn base_url(url: &str) -> Result<Url, String> {
     Ok(base)
 }
 
-/// The whole reason of an HTTP error: its own text stops at "error sending request".
-pub(super) fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// To get a connection.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// Before the second attempt, the third, and so on.
 pub(super) const WAITS: &[Duration] = &[
     Duration::from_millis(100),

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bulla_ledger::source::largest;
 use bulla_ledger::{BoxFuture, ReadError, Source};
+use bulla_web::chain;
 use bytes::Bytes;
 use http::StatusCode;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Response, Url};
 
-use super::exchange::{self, BodyError, CONNECT, WAITS, chain};
+use super::exchange::{self, BodyError, WAITS};
 
 /// A log at a URL.
 #[derive(Clone, Debug)]
@@ -34,9 +35,7 @@ impl Remote {
         let refused = |problem: String| OpenError::Url { url: url.to_owned(), problem };
         let base = exchange::base_url(url).map_err(refused)?;
         let path = base.path().to_owned();
-        let client = Client::builder()
-            .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
+        let client = bulla_web::client()
             .read_timeout(SILENCE)
             .timeout(WHOLE)
             .redirect(Policy::custom(

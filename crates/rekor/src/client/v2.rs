@@ -8,14 +8,14 @@ use bulla_ledger::ReadError;
 use bulla_ledger::fsck::{ObjectError, Objects};
 use bulla_tlog::note::Verifier;
 use bulla_tlog::{Checkpoint, Hash, OpenError as Unsigned, Plan, ProofError, leaf_hash, verify_inclusion};
+use bulla_web::{CONNECT, chain};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, StatusCode};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::exchange::{self, BodyError, CONNECT, chain};
+use super::exchange::{self, BodyError};
 use super::tiles::{OpenError, Remote};
 use super::v1::{ClientError, Options, message};
 use crate::wire::v2::request;
@@ -141,11 +141,10 @@ impl RekorV2 {
     pub fn new(url: &str, options: &Options) -> Result<Self, ClientError> {
         let refused = |problem: String| ClientError::Url { url: url.to_owned(), problem };
         let base = exchange::base_url(url).map_err(refused)?;
-        let client = Client::builder()
+        let client = bulla_web::client()
             .user_agent(&options.user_agent)
             .connect_timeout(CONNECT.min(options.timeout))
-            .timeout(options.timeout)
-            .redirect(Policy::none());
+            .timeout(options.timeout);
         let client = client.build().map_err(|error| refused(chain(&error)))?;
         Ok(Self { base, client, retries: options.retries })
     }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
+use bulla_web::chain;
 use reqwest::{Client, Url};
 use serde_json::Value;
 
 use super::{LONGEST, SourceError, Token};
-use crate::exchange::{self, chain};
+use crate::exchange;
 
 /// Looks up an environment variable.
 pub type Variable = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -181,7 +181,7 @@ fn kubernetes(surroundings: &Surroundings) -> Result<Option<Token>, SourceError>
 }
 
 fn client() -> Result<Client, SourceError> {
-    let built = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build();
+    let built = bulla_web::client().timeout(TIMEOUT).build();
     built.map_err(|error| SourceError { source_name: "the network", problem: chain(&error) })
 }
 

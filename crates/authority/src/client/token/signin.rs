@@ -11,8 +11,8 @@ use axum::response::Html;
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bulla_web::chain;
 use http::Uri;
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use super::{SourceError, Token};
 use crate::dev::{DEVICE_GRANT, pages, secret};
-use crate::exchange::{self, chain};
+use crate::exchange;
 use crate::oidc::{issuer_url, quoted};
 
 /// Signing in at one issuer, as one of its clients.
@@ -60,7 +60,7 @@ impl SignIn {
         timeout: Duration,
     ) -> Result<Self, SourceError> {
         issuer_url(issuer).map_err(|problem| failed(format!("issuer is {}, {problem}", quoted(issuer))))?;
-        let client = Client::builder().timeout(REQUEST_TIMEOUT).redirect(Policy::none()).build();
+        let client = bulla_web::client().timeout(REQUEST_TIMEOUT).build();
         Ok(Self {
             issuer: issuer.to_owned(),
             client_id: client_id.to_owned(),

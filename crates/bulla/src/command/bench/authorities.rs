@@ -28,7 +28,7 @@ pub(super) async fn certificate(target: &Target) -> Result<Requests, Failure> {
     let unavailable = |error: reqwest::Error| {
         Failure::unavailable(format!("{mint} gives no token: start the log with `bulla up --dev`: {error}"))
     };
-    let client = reqwest::Client::builder().timeout(PATIENCE).build().map_err(unavailable)?;
+    let client = bulla_web::client().timeout(PATIENCE).build().map_err(unavailable)?;
     let asked = client.post(&mint).body(format!("email={SUBJECT}")).send().await;
     let answer = asked.and_then(reqwest::Response::error_for_status).map_err(unavailable)?;
     let answer = answer.text().await.map_err(unavailable)?;

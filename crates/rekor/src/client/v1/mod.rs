@@ -6,12 +6,11 @@ mod answer;
 mod propose;
 mod verify;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
+use bulla_web::{CONNECT, USER_AGENT, chain, is_loopback};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{Method, StatusCode};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +23,7 @@ pub use propose::{
 };
 pub use verify::{Head, LogKey, Unsound};
 
-use super::exchange::{self, BodyError, CONNECT, chain};
+use super::exchange::{self, BodyError};
 
 /// How a client asks.
 #[derive(Clone, Debug)]
@@ -39,11 +38,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            user_agent: concat!("bulla/", env!("CARGO_PKG_VERSION")).to_owned(),
-            timeout: Duration::from_secs(30),
-            retries: 3,
-        }
+        Self { user_agent: USER_AGENT.to_owned(), timeout: Duration::from_secs(30), retries: 3 }
     }
 }
 
@@ -165,12 +160,11 @@ impl RekorV1 {
     pub fn new(url: &str, options: &Options) -> Result<Self, ClientError> {
         let refused = |problem: String| ClientError::Url { url: url.to_owned(), problem };
         let base = exchange::base_url(url).map_err(refused)?;
-        let mut client = Client::builder()
+        let mut client = bulla_web::client()
             .user_agent(&options.user_agent)
             .connect_timeout(CONNECT.min(options.timeout))
-            .timeout(options.timeout)
-            .redirect(Policy::none());
-        if is_here(&base) {
+            .timeout(options.timeout);
+        if base.host_str().is_some_and(is_loopback) {
             client = client.no_proxy();
         }
         let client = client.build().map_err(|error| refused(chain(&error)))?;
@@ -432,12 +426,6 @@ fn printable(text: &str) -> String {
     let line = text.trim().chars().take(1000).map(|c| if c.is_control() { ' ' } else { c });
     let line: String = line.collect();
     if line.is_empty() { "it said nothing more".to_owned() } else { line }
-}
-
-/// Whether a server is on this machine, where no proxy leads.
-fn is_here(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 const ENTRIES: &str = "/api/v1/log/entries";

@@ -237,7 +237,7 @@ async fn made_up_issuers_are_bounded_and_drive_out_none_that_is() {
     let real = lasting(&signer, "a", &format!("{}/real", local.url()));
     verifier.verify(&real, at(0)).await.expect("is believed");
     // Ten thousand of them, which no issuer is asked about.
-    let client = client(&HttpSettings::default(), []).expect("a client");
+    let client = client(&HttpSettings::default(), &Authorities::default()).expect("a client");
     let make_up = || {
         let mut on_demand = verifier.on_demand.lock().expect("whole");
         for number in 0..10_000 {
