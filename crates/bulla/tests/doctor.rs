@@ -6,10 +6,12 @@ mod common;
 mod proxy;
 
 use std::fs;
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -225,12 +227,14 @@ fn what_is_wrong_in_a_trusted_root_is_found_and_printed_anew() {
     for (check, change) in cases {
         stack.root(change);
         let fix = stack.one(check, &["--url", &url, "--trusted-root", "root.json"]);
-        assert_eq!(fix, format!("curl -fsS {url}/trusted_root.json -o root.json"), "{check}");
+        let expected =
+            format!("curl -fsS {url}/trusted_root.json -o root.json.new && mv root.json.new root.json");
+        assert_eq!(fix, expected, "{check}");
         stack.follow(&fix);
         assert_eq!(stack.found(&["--url", &url, "--trusted-root", "root.json"]), [], "{check}");
         stack.root(change);
         let fix = stack.one(check, &["--url", &url, "--trusted-root", "root.json", "--data", "data"]);
-        assert_eq!(fix, "bulla trust root --data data > root.json");
+        assert_eq!(fix, "bulla trust root --data data > root.json.new && mv root.json.new root.json");
         stack.follow(&fix);
         assert_eq!(
             stack.found(&["--url", &url, "--trusted-root", "root.json", "--data", "data"]),
@@ -258,7 +262,16 @@ fn keys_of_another_log_are_found() {
     assert_eq!(names, ["log-key", "ca-trust", "tsa-trust"]);
     let logs = other.read("trusted_root.json")["tlogs"].clone();
     stack.root(|root| root["tlogs"] = logs.clone());
-    assert!(stack.one("log-key", &FILES).contains("bulla trust root --data DIR"));
+    // Which of the two is right, no program can know: the file is not replaced by what it is there to refuse.
+    let ask = format!(
+        "either another server answers at {}, or its keys changed: ask its owner before root.json is replaced",
+        stack.url()
+    );
+    assert_eq!(stack.one("log-key", &FILES), ask);
+    let pinned = stack.found(&["--url", &stack.url(), "--trusted-root", "root.json"]);
+    assert!(!pinned.is_empty() && pinned.iter().all(|one| one.2 == ask), "{pinned:#?}");
+    let with_data = stack.found(&["--url", &stack.url(), "--trusted-root", "root.json", "--data", "none"]);
+    assert!(with_data.iter().all(|one| !one.2.contains("> root.json")), "{with_data:#?}");
     stack.root(|_| ());
     assert_eq!(stack.found(&FILES), []);
     // The directory of one and the address of the other.
@@ -361,6 +374,28 @@ fn services_that_cannot_be_used_are_found() {
     let busy = stack.proxy(|_, answer| *answer = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_vec());
     let found = stack.found(&["--url", &busy.url()]);
     assert!(found.iter().all(|one| one.1 == "unknown") && !found.is_empty(), "{found:?}");
+    for status in ["429 Slow", "503 Busy"] {
+        let busy = stack.proxy(move |path, answer| {
+            if path == "/api/v1/timestamp" {
+                *answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").into_bytes();
+            }
+        });
+        stack
+            .config(|config| config["tsaUrls"][0]["url"] = json!(format!("{}/api/v1/timestamp", busy.url())));
+        let found = stack.found(&FILES);
+        assert!(
+            only("tsa", &found).starts_with("look at what the server logs") && found[0].1 == "unknown",
+            "{found:?}"
+        );
+    }
+    // Who is sent on is told where to.
+    let moved = stack.proxy(|_, answer| {
+        *answer =
+            b"HTTP/1.1 301 Moved\r\nlocation: https://log.example.org/there\r\ncontent-length: 0\r\n\r\n"
+                .to_vec();
+    });
+    let (_, out, _) = run(&mut stack.command(&["--url", &moved.url()]));
+    assert!(out.contains("answers 301, and sends on to https://log.example.org/there"), "{out}");
 }
 
 #[test]
@@ -375,9 +410,9 @@ fn authorities_that_clients_do_not_believe_are_found() {
         }
     });
     stack.config(|config| config["caUrls"][0]["url"] = json!(proxy.url()));
-    assert!(stack.one("ca-trust", &FILES).contains("bulla trust root"));
+    assert!(stack.one("ca-trust", &FILES).contains("ask its owner before root.json is replaced"));
     stack.config(|config| config["tsaUrls"][0]["url"] = json!(format!("{}/api/v1/timestamp", proxy.url())));
-    assert!(stack.one("tsa-trust", &FILES).contains("bulla trust root"));
+    assert!(stack.one("tsa-trust", &FILES).contains("ask its owner before root.json is replaced"));
 }
 
 /// The year as timestamps have it.
@@ -457,6 +492,15 @@ fn a_token_that_will_be_refused_is_found() {
     assert_eq!(with(minted["token"].as_str().expect("a token")), []);
     let token = |claims: &Value| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
     let far = 4_000_000_000_u64;
+    // The variable of cosign may name a file, whose token is judged.
+    let in_file = |text: &str| {
+        fs::write(stack.path("token"), text).expect("is written");
+        Stack::found_by(stack.command(&["--url", &stack.url()]).env("COSIGN_IDENTITY_TOKEN", "token"))
+    };
+    assert_eq!(in_file(minted["token"].as_str().expect("a token")), []);
+    let other = token(&json!({ "iss": issuer, "aud": "other", "exp": far }));
+    assert!(only("audience", &in_file(&other)).contains("with the audience sigstore"));
+    assert!(only("audience", &in_file("none")).contains("or to the name of a file that has one"));
     for (token, said) in [
         (token(&json!({ "iss": issuer, "aud": "other", "exp": far })), "with the audience sigstore"),
         (
@@ -600,14 +644,56 @@ fn what_is_wrong_with_a_directory_is_found() {
     let reserve = [&arguments[..], &["--disk-reserve", "9999999GiB"]].concat();
     assert!(stack.one("disk-space", &reserve).contains("--disk-reserve"));
     assert!(stack.one("data", &["--data", "none"]).contains("--data DIR"));
-    // Somebody else with the same lock, as on a file system that has none.
-    let lock = fs::File::open(stack.path("data/lock")).expect("opens");
-    let mut other = Command::new("sleep").arg("300").stdin(Stdio::from(lock)).spawn().expect("sleep runs");
-    let fix = stack.one("one-server", &arguments);
-    assert_eq!(fix, format!("kill {}", other.id()));
-    stack.follow(&fix);
-    other.wait().expect("ends");
+    // To have the file open, as who searches a disk has, is not to hold it.
+    let open = fs::File::open(stack.path("data/lock")).expect("opens");
+    let mut other = Command::new("sleep").arg("300").stdin(Stdio::from(open)).spawn().expect("sleep runs");
     assert_eq!(stack.found(&arguments), []);
+    other.kill().expect("is killed");
+    other.wait().expect("ends");
+    // Several that hold it, as on a file system whose locks are none. Which is meant, only its owner knows.
+    let (code, _, errors) =
+        run(Command::new("cp").args(["-a", "data", "copy"]).current_dir(stack.folder.path()));
+    assert_eq!(code, 0, "{errors}");
+    let mut holders: Vec<_> = (0..2).map(|_| held(&stack.path("copy/lock"))).collect();
+    let fix = stack.one("one-server", &["--url", &stack.url(), "--data", "copy"]);
+    assert!(fix.starts_with("stop the one that you did not mean to run: processes "), "{fix}");
+    assert!(holders.iter().all(|holder| fix.contains(&holder.id().to_string())), "{fix}");
+    for holder in &mut holders {
+        drop(holder.stdin.take());
+        holder.wait().expect("ends");
+    }
+    assert_eq!(stack.found(&["--url", &stack.url(), "--data", "copy"]), []);
+}
+
+/// A process that holds a lock until nothing more is said to it.
+fn held(lock: &Path) -> Child {
+    let mut command = Command::new("flock");
+    command.arg("--shared").arg(lock).args(["sh", "-c", "echo held; exec cat"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("flock runs");
+    let mut said = [0; 5];
+    child.stdout.as_mut().expect("is piped").read_exact(&mut said).expect("says so");
+    child
+}
+
+/// What this user may not look into is not wrong, and nothing is said of what is in it.
+#[test]
+fn a_directory_that_cannot_be_read_is_not_known() {
+    let stack = Stack::start();
+    fs::set_permissions(stack.folder.path(), fs::Permissions::from_mode(0o755)).expect("is set");
+    let closed = stack.path("closed");
+    fs::create_dir(&closed).expect("is made");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).expect("is set");
+    let name = closed.to_str().expect("text");
+    let mut command = stack.command(&["--url", &stack.url(), "--data", name]);
+    let owner = run(Command::new("id").arg("-un")).1;
+    if owner.trim() == "root" {
+        // Who may look into everything, here becomes somebody who may not.
+        command.uid(65534).gid(65534);
+    }
+    let fix = format!("sudo -u {} bulla doctor --data {name}", owner.trim());
+    let found = Stack::found_by(&mut command);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("is set");
+    assert_eq!(found, [("data".to_owned(), "unknown".to_owned(), fix)]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Authorities for certificates and timestamps, issuers of tokens, and a token that is at hand, beside each other.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bulla_claims::pki::pem;
@@ -7,8 +9,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::probe::Probe;
-use super::seen::{Document, Issuer, Seen, Tsa};
-use super::trust::anew;
+use super::seen::{Document, Issuer, Seen, Tsa, Unstamped};
+use super::trust::another_server;
 use super::{Check, Said};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -53,14 +55,13 @@ fn tsa_reachable(seen: &Seen) -> Vec<Said> {
     let judged = |tsa: &Tsa| {
         // Where the chain is, and whether it is handed out at all, is everybody's own affair.
         let said = tsa.chain.judged("timestamp authority", &[200, 404, 405]);
+        let answers =
+            tsa.chain.result.as_ref().is_ok_and(|answer| answer.status < 500 && answer.status != 429);
         match &tsa.stamped {
-            Err(problem)
-                if tsa
-                    .chain
-                    .result
-                    .as_ref()
-                    .is_ok_and(|answer| answer.status < 500 && answer.status != 429) =>
-            {
+            Err(Unstamped { problem, another_time: true }) if answers => {
+                Said::unknown(problem.as_str(), "look at what the server logs, and ask again")
+            }
+            Err(Unstamped { problem, .. }) if answers => {
                 let fix = "name the whole URL that requests are posted to, such as https://HOST/api/v1/timestamp, in tsaUrls";
                 Said::problem(problem.as_str(), fix)
             }
@@ -125,7 +126,7 @@ fn trusted(seen: &Seen, root: &Document, url: &str, own: &[Vec<u8>], known: &[Ve
     }
     Said::problem(
         format!("{url}: none of its {} certificates is among {list} of {}", own.len(), root.name),
-        anew(seen),
+        another_server(seen, url),
     )
 }
 
@@ -193,6 +194,11 @@ fn token(seen: &Seen) -> Vec<Said> {
     let Some((name, text)) = names.into_iter().find_map(|name| Some((name, seen.variable(name)?))) else {
         return Vec::new();
     };
+    // What cosign, and what is here, take for a file if there is one; the other is the token itself.
+    let file = (name == "COSIGN_IDENTITY_TOKEN")
+        .then(|| crate::target::read_small(Path::new(text), LARGEST_TOKEN).ok())
+        .flatten();
+    let text = file.map_or_else(|| text.to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
     let payload = text
         .trim()
         .split('.')
@@ -201,7 +207,12 @@ fn token(seen: &Seen) -> Vec<Said> {
     let Some(claims) = payload.and_then(|json| serde_json::from_slice::<Value>(&json).ok()) else {
         return vec![Said::problem(
             format!("{name} is no signed token"),
-            format!("unset {name}, or set it to the token itself, not to the name of a file"),
+            match name {
+                "COSIGN_IDENTITY_TOKEN" => {
+                    format!("unset {name}, or set it to a token, or to the name of a file that has one")
+                }
+                _ => format!("unset {name}, or set it to the token itself, not to the name of a file"),
+            },
         )];
     };
     let issuer = claims["iss"].as_str().unwrap_or_default();
@@ -247,5 +258,6 @@ fn token(seen: &Seen) -> Vec<Said> {
     )]
 }
 
+const LARGEST_TOKEN: u64 = 64 << 10;
 /// In one chain.
 const MOST_CERTIFICATES: usize = 16;

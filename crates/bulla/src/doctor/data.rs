@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::fs::{major, minor};
 
 use super::seen::Seen;
 use super::trust::log_keys;
@@ -44,25 +45,50 @@ pub(super) const CHECKS: &[Check] = &[
 /// A directory, and what it lies on.
 pub(super) struct Directory {
     pub(super) dir: PathBuf,
+    /// As whom it can be looked at, if this user cannot: the word before a command.
+    denied: Option<String>,
     /// Keys that others than their owner may read, with their permissions.
     readable: Vec<(PathBuf, u32)>,
     /// What the system calls the file system's type.
     kind: Option<i64>,
     free: Option<u64>,
     reserve: u64,
-    /// Processes that have the lock open: number and name.
+    /// Processes that hold the lock: number and name.
     holders: Vec<(u32, String)>,
 }
 
 impl Directory {
     pub(super) fn look(dir: PathBuf, reserve: u64) -> Self {
+        let denied = denied(&dir);
         let mut readable = Vec::new();
         keys_below(&dir, 4, &mut readable);
         let kind = rustix::fs::statfs(&dir).ok().map(|stat| stat.f_type);
         let free = rustix::fs::statvfs(&dir).ok().map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
         let holders = holders(&dir.join("lock"));
-        Self { dir, readable, kind, free, reserve, holders }
+        Self { dir, denied, readable, kind, free, reserve, holders }
     }
+}
+
+/// How to look into a directory as its owner, if this user may not.
+fn denied(dir: &Path) -> Option<String> {
+    let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    let looked = fs::read_dir(dir).map(drop).and_then(|()| fs::metadata(dir.join("format")).map(drop));
+    if !looked.is_err_and(refused) {
+        return None;
+    }
+    let Ok(metadata) = fs::metadata(dir) else { return Some("sudo".to_owned()) };
+    let (uid, users) = (metadata.uid().to_string(), fs::read_to_string("/etc/passwd").unwrap_or_default());
+    let name = users.lines().find_map(|line| {
+        let mut members = line.split(':');
+        let name = members.next()?;
+        (members.nth(1)? == uid).then_some(name)
+    });
+    Some(name.map_or_else(|| format!("sudo -u '#{uid}'"), |name| format!("sudo -u {name}")))
+}
+
+/// The directory, if it can be looked at.
+fn open(seen: &Seen) -> Option<&Directory> {
+    seen.data.as_ref().filter(|data| data.denied.is_none())
 }
 
 /// Private keys lie in files whose names end so.
@@ -82,33 +108,39 @@ fn keys_below(dir: &Path, depth: usize, found: &mut Vec<(PathBuf, u32)>) {
     }
 }
 
-/// Who has a file open, as far as the system lets us know.
+/// Who holds the lock on a file, by what the system says of all locks: a line is `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE
+/// 0 EOF`, and has an arrow after its number for those who wait. To have the file open is not to hold it.
 fn holders(lock: &Path) -> Vec<(u32, String)> {
     let Ok(wanted) = fs::metadata(lock) else { return Vec::new() };
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let mut holders = Vec::new();
-    for process in processes.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let Ok(open) = fs::read_dir(process.path().join("fd")) else { continue };
-        let has = open.flatten().any(|file| {
-            fs::metadata(file.path())
-                .is_ok_and(|found| (found.dev(), found.ino()) == (wanted.dev(), wanted.ino()))
-        });
-        if has && pid != std::process::id() {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            holders.push((pid, name.trim().to_owned()));
-        }
-    }
-    // The one that is to stay comes first: a server of ours, and of several the older.
-    holders.sort_unstable_by_key(|(pid, name)| (name != "bulla", *pid));
+    let Ok(locks) = fs::read_to_string("/proc/locks") else { return Vec::new() };
+    let mut holders: Vec<_> = holding(&locks, (major(wanted.dev()), minor(wanted.dev()), wanted.ino()))
+        .into_iter()
+        .map(|pid| {
+            (pid, fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned())
+        })
+        .collect();
+    holders.sort_unstable();
+    holders.dedup();
     holders
 }
 
+fn holding(locks: &str, (major, minor, inode): (u32, u32, u64)) -> Vec<u32> {
+    let file = format!("{major:02x}:{minor:02x}:{inode}");
+    let holder = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let [kind, _, _, pid, place] = [(); 5].map(|()| words.next());
+        (kind? != "->" && place? == file).then(|| pid?.parse().ok())?
+    };
+    locks.lines().filter_map(holder).collect()
+}
+
 fn is_one(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, .. }) = &seen.data else { return Vec::new() };
+    let Some(Directory { dir, denied, .. }) = &seen.data else { return Vec::new() };
     let name = dir.display();
+    if let Some(sudo) = denied {
+        let fix = format!("{sudo} bulla doctor --data {}", shell_word(&name.to_string()));
+        return vec![Said::unknown(format!("{name} cannot be read by this user"), fix)];
+    }
     if dir.join("format").is_file() {
         return vec![Said::well(format!("{name} holds a log"))];
     }
@@ -121,7 +153,7 @@ fn is_one(seen: &Seen) -> Vec<Said> {
 }
 
 fn permissions(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, readable, .. }) = seen.data.as_ref().filter(|data| data.dir.is_dir()) else {
+    let Some(Directory { dir, readable, .. }) = open(seen).filter(|data| data.dir.is_dir()) else {
         return Vec::new();
     };
     let said = readable.iter().map(|(path, mode)| {
@@ -135,7 +167,7 @@ fn permissions(seen: &Seen) -> Vec<Said> {
 }
 
 fn file_system(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, kind: Some(kind), .. }) = &seen.data else { return Vec::new() };
+    let Some(Directory { dir, kind: Some(kind), .. }) = open(seen) else { return Vec::new() };
     let dir = dir.display();
     match unfit(*kind) {
         None => vec![Said::well(format!("{dir} lies on a local disk"))],
@@ -164,7 +196,7 @@ fn unfit(kind: i64) -> Option<(&'static str, &'static str)> {
 }
 
 fn space(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, free: Some(free), reserve, .. }) = &seen.data else { return Vec::new() };
+    let Some(Directory { dir, free: Some(free), reserve, .. }) = open(seen) else { return Vec::new() };
     let (dir, mebibytes) = (dir.display(), free >> 20);
     if free >= reserve {
         return vec![Said::well(format!("{mebibytes} MiB are free below {dir}"))];
@@ -177,17 +209,17 @@ fn space(seen: &Seen) -> Vec<Said> {
 }
 
 fn one_server(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, holders, .. }) = &seen.data else { return Vec::new() };
+    let Some(Directory { dir, holders, .. }) = open(seen) else { return Vec::new() };
     let name = dir.display();
     match holders.as_slice() {
         [] => vec![Said::well(format!("no server has {name} open"))],
         [(pid, comm)] => vec![Said::well(format!("one server has {name} open: {comm}, process {pid}"))],
-        [_, others @ ..] => {
-            let all: Vec<_> = holders.iter().map(|(pid, comm)| format!("{comm}, process {pid}")).collect();
-            let pids: Vec<_> = others.iter().map(|(pid, _)| pid.to_string()).collect();
+        several => {
+            let all: Vec<_> = several.iter().map(|(pid, comm)| format!("{comm}, process {pid}")).collect();
+            let pids: Vec<_> = several.iter().map(|(pid, _)| pid.to_string()).collect();
             vec![Said::problem(
-                format!("{name} is open in several: {}", all.join("; ")),
-                format!("kill {}", pids.join(" ")),
+                format!("{name} is locked by several: {}", all.join("; ")),
+                format!("stop the one that you did not mean to run: processes {}", pids.join(", ")),
             )]
         }
     }
@@ -195,7 +227,7 @@ fn one_server(seen: &Seen) -> Vec<Said> {
 
 /// The keys in the directory beside those that clients have.
 fn keys(seen: &Seen) -> Vec<Said> {
-    let (Some(Directory { dir, .. }), Some(root)) = (&seen.data, &seen.root) else { return Vec::new() };
+    let (Some(Directory { dir, .. }), Some(root)) = (open(seen), &seen.root) else { return Vec::new() };
     let known: Vec<_> = log_keys(root).map(|(.., spki)| spki).collect();
     let own = |name: &str| {
         let text = fs::read_to_string(dir.join(name)).ok()?;
@@ -210,7 +242,11 @@ fn keys(seen: &Seen) -> Vec<Said> {
             path.display(),
             root.name
         );
-        Said::problem(seen_here, super::trust::anew(seen))
+        let fix = format!(
+            "name the directory and the address of one server; or ask its owner before {} is replaced",
+            root.name
+        );
+        Said::problem(seen_here, fix)
     });
     let said: Vec<_> = said.collect();
     if own.is_empty() {
@@ -226,6 +262,16 @@ const MOST_FILES: usize = 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_who_holds_a_lock_counts() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 1204 08:01:77 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 1300 08:01:77 0 EOF\n\
+            2: POSIX  ADVISORY  READ 9 08:01:7 0 EOF\n3: FLOCK  ADVISORY  WRITE 1301 08:01:77 0 EOF\n\
+            4: FLOCK  ADVISORY  WRITE 5 fd:1a:77 0 EOF\nodd\n";
+        assert_eq!(holding(locks, (8, 1, 77)), [1204, 1301]);
+        assert_eq!(holding(locks, (0xfd, 0x1a, 77)), [5]);
+        assert_eq!(holding(locks, (8, 2, 77)), [] as [u32; 0]);
+    }
 
     #[test]
     fn disks_are_fit_and_memory_and_networks_are_not() {

@@ -8,7 +8,7 @@ use bulla_tlog::sha256;
 use serde_json::Value;
 
 use super::seen::{Log, Seen};
-use super::trust::{anew, log_keys};
+use super::trust::{anew, another_server, log_keys};
 use super::{Check, Said};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -134,7 +134,7 @@ fn key(seen: &Seen) -> Vec<Said> {
         let own = own_key(seen, log).map(|own| format!("; the server hands out {own}")).unwrap_or_default();
         let seen_here =
             format!("{place} is signed by none of the keys in {} (by their SHA-256: {ids}){own}", root.name);
-        Some(Said::problem(seen_here, anew(seen)))
+        Some(Said::problem(seen_here, another_server(seen, &log.url)))
     };
     seen.logs.iter().filter_map(judged).collect()
 }

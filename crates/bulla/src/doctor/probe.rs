@@ -23,6 +23,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// What the server's clock said, and ours at the same time.
     pub(super) clocks: Option<(Timestamp, Timestamp)>,
+    /// Where it sends on to.
+    location: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
@@ -81,6 +83,7 @@ async fn ask(client: &Client, url: &str) -> Result<Answer, Unreached> {
     let date = header("date").and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
     let clocks =
         date.and_then(|date| Some((date.checked_add(jiff::SignedDuration::from_secs(age)).ok()?, here)));
+    let location = header("location");
     let status = response.status().as_u16();
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(|error| Unreached::of(&error))? {
@@ -89,7 +92,7 @@ async fn ask(client: &Client, url: &str) -> Result<Answer, Unreached> {
         }
         body.extend_from_slice(&part);
     }
-    Ok(Answer { status, clocks, body })
+    Ok(Answer { status, clocks, location, body })
 }
 
 /// The middle of an exchange, which is when its answer was made, as well as one can know.
@@ -121,6 +124,13 @@ impl Probe {
             Ok(Answer { status, .. }) if *status == 429 || *status >= 500 => {
                 let seen = format!("{what}: {url} answers {status}");
                 Said::unknown(seen, "look at what the server logs, and ask again")
+            }
+            Ok(Answer { status: status @ 300..400, location: Some(location), .. }) => {
+                let seen = format!("{what}: {url} answers {status}, and sends on to {location}");
+                Said::problem(
+                    seen,
+                    format!("name the base URL of the {what} as it is there: clients need not follow"),
+                )
             }
             Ok(Answer { status, .. }) => {
                 let seen = format!(

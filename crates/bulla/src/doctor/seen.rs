@@ -84,7 +84,25 @@ pub(super) struct Tsa {
     pub(super) url: String,
     pub(super) chain: Probe,
     /// What its clock said, and ours at the same time; or why it gave no timestamp.
-    pub(super) stamped: Result<Option<(Timestamp, Timestamp)>, String>,
+    pub(super) stamped: Result<Option<(Timestamp, Timestamp)>, Unstamped>,
+}
+
+/// Why there is no timestamp.
+pub(super) struct Unstamped {
+    pub(super) problem: String,
+    /// Whether there may be one another time.
+    pub(super) another_time: bool,
+}
+
+impl From<TsaClientError> for Unstamped {
+    fn from(error: TsaClientError) -> Self {
+        let another_time = match &error {
+            TsaClientError::Unavailable(..) => true,
+            TsaClientError::Status { status, .. } => *status == 429 || *status >= 500,
+            _ => false,
+        };
+        Self { problem: error.to_string(), another_time }
+    }
 }
 
 /// An issuer of identity tokens.
@@ -267,7 +285,7 @@ impl Seen {
         }
         for (url, _) in self.listed("tsaUrls") {
             let chain = probe::get(client, &format!("{url}/certchain")).await;
-            let stamped = stamped(&url).await.map_err(|error| error.to_string());
+            let stamped = stamped(&url).await.map_err(Unstamped::from);
             self.tsas.push(Tsa { url, chain, stamped });
         }
         let named = self.config.as_ref().map_or(&[][..], |config| config.list("oidcUrls"));
