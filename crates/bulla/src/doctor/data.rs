@@ -1,13 +1,15 @@
 //! The directory of a server: who may read its keys, what it lies on, and who else writes there.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustix::fs::{major, minor};
+use bulla_ledger::storage::file::{DataDir, Format};
 
+use super::access::Closed;
+use super::locks::holders;
 use super::seen::Seen;
 use super::trust::log_keys;
 use super::{Check, Said};
@@ -45,50 +47,42 @@ pub(super) const CHECKS: &[Check] = &[
 /// A directory, and what it lies on.
 pub(super) struct Directory {
     pub(super) dir: PathBuf,
-    /// As whom it can be looked at, if this user cannot: the word before a command.
-    denied: Option<String>,
+    /// Why this user cannot look into it.
+    closed: Option<Closed>,
+    /// Whether it holds a log; if so, why this program cannot read it. None where there is no log.
+    format: Option<Result<(), String>>,
     /// Keys that others than their owner may read, with their permissions.
     readable: Vec<(PathBuf, u32)>,
     /// What the system calls the file system's type.
     kind: Option<i64>,
     free: Option<u64>,
     reserve: u64,
-    /// Processes that hold the lock: number and name.
-    holders: Vec<(u32, String)>,
+    /// Processes that hold the lock, by number and name; None where the system does not say.
+    holders: Option<Vec<(u32, String)>>,
 }
 
 impl Directory {
     pub(super) fn look(dir: PathBuf, reserve: u64) -> Self {
-        let denied = denied(&dir);
+        let closed = Closed::look(&dir, "format");
+        let format =
+            DataDir::is_one(&dir).then(|| Format::read(&dir).map(drop).map_err(|error| error.to_string()));
         let mut readable = Vec::new();
         keys_below(&dir, 4, &mut readable);
         let kind = rustix::fs::statfs(&dir).ok().map(|stat| stat.f_type);
         let free = rustix::fs::statvfs(&dir).ok().map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
         let holders = holders(&dir.join("lock"));
-        Self { dir, denied, readable, kind, free, reserve, holders }
+        Self { dir, closed, format, readable, kind, free, reserve, holders }
     }
-}
 
-/// How to look into a directory as its owner, if this user may not.
-fn denied(dir: &Path) -> Option<String> {
-    let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
-    let looked = fs::read_dir(dir).map(drop).and_then(|()| fs::metadata(dir.join("format")).map(drop));
-    if !looked.is_err_and(refused) {
-        return None;
+    /// Whether it holds a log that this program can read.
+    pub(super) fn holds_log(&self) -> bool {
+        matches!(self.format, Some(Ok(())))
     }
-    let Ok(metadata) = fs::metadata(dir) else { return Some("sudo".to_owned()) };
-    let (uid, users) = (metadata.uid().to_string(), fs::read_to_string("/etc/passwd").unwrap_or_default());
-    let name = users.lines().find_map(|line| {
-        let mut members = line.split(':');
-        let name = members.next()?;
-        (members.nth(1)? == uid).then_some(name)
-    });
-    Some(name.map_or_else(|| format!("sudo -u '#{uid}'"), |name| format!("sudo -u {name}")))
 }
 
 /// The directory, if it can be looked at.
 fn open(seen: &Seen) -> Option<&Directory> {
-    seen.data.as_ref().filter(|data| data.denied.is_none())
+    seen.data.as_ref().filter(|data| data.closed.is_none())
 }
 
 /// Private keys lie in files whose names end so.
@@ -108,46 +102,17 @@ fn keys_below(dir: &Path, depth: usize, found: &mut Vec<(PathBuf, u32)>) {
     }
 }
 
-/// Who holds the lock on a file, by what the system says of all locks: a line is `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE
-/// 0 EOF`, and has an arrow after its number for those who wait. To have the file open is not to hold it.
-fn holders(lock: &Path) -> Vec<(u32, String)> {
-    let Ok(wanted) = fs::metadata(lock) else { return Vec::new() };
-    let Ok(locks) = fs::read_to_string("/proc/locks") else { return Vec::new() };
-    let mut holders: Vec<_> = holding(&locks, (major(wanted.dev()), minor(wanted.dev()), wanted.ino()))
-        .into_iter()
-        .map(|pid| {
-            (pid, fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned())
-        })
-        .collect();
-    holders.sort_unstable();
-    holders.dedup();
-    holders
-}
-
-fn holding(locks: &str, (major, minor, inode): (u32, u32, u64)) -> Vec<u32> {
-    let file = format!("{major:02x}:{minor:02x}:{inode}");
-    let holder = |line: &str| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let [kind, _, _, pid, place] = [(); 5].map(|()| words.next());
-        (kind? != "->" && place? == file).then(|| pid?.parse().ok())?
-    };
-    locks.lines().filter_map(holder).collect()
-}
-
 fn is_one(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, denied, .. }) = &seen.data else { return Vec::new() };
+    let Some(Directory { dir, closed, format, .. }) = &seen.data else { return Vec::new() };
+    if let Some(closed) = closed {
+        return vec![Said::unknown(closed.seen(dir), closed.fix())];
+    }
     let name = dir.display();
-    if let Some(sudo) = denied {
-        let fix = format!("{sudo} bulla doctor --data {}", shell_word(&name.to_string()));
-        return vec![Said::unknown(format!("{name} cannot be read by this user"), fix)];
-    }
-    if dir.join("format").is_file() {
-        return vec![Said::well(format!("{name} holds a log"))];
-    }
-    let seen_here = if dir.is_dir() {
-        format!("{name} holds no log")
-    } else {
-        format!("{name} is no directory that can be read")
+    let seen_here = match format {
+        Some(Ok(())) => return vec![Said::well(format!("{name} holds a log"))],
+        Some(Err(problem)) => problem.clone(),
+        None if dir.is_dir() => format!("{name} holds no log"),
+        None => format!("{name} is no directory that can be read"),
     };
     vec![Said::problem(seen_here, "name the directory that the server was started with: --data DIR")]
 }
@@ -209,19 +174,20 @@ fn space(seen: &Seen) -> Vec<Said> {
 }
 
 fn one_server(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, holders, .. }) = open(seen) else { return Vec::new() };
+    let Some(Directory { dir, holders: Some(holders), .. }) = open(seen).filter(|data| data.holds_log())
+    else {
+        return Vec::new();
+    };
     let name = dir.display();
-    match holders.as_slice() {
-        [] => vec![Said::well(format!("no server has {name} open"))],
-        [(pid, comm)] => vec![Said::well(format!("one server has {name} open: {comm}, process {pid}"))],
-        several => {
-            let all: Vec<_> = several.iter().map(|(pid, comm)| format!("{comm}, process {pid}")).collect();
-            let pids: Vec<_> = several.iter().map(|(pid, _)| pid.to_string()).collect();
-            vec![Said::problem(
-                format!("{name} is locked by several: {}", all.join("; ")),
-                format!("stop the one that you did not mean to run: processes {}", pids.join(", ")),
-            )]
-        }
+    let all: Vec<_> = holders.iter().map(|(pid, comm)| format!("{comm}, process {pid}")).collect();
+    match all.as_slice() {
+        [] => vec![Said::well(format!("no server that can be seen from here writes to {name}"))],
+        [one] => vec![Said::well(format!("one server has {name} locked: {one}"))],
+        // Which is the one that is meant, no program knows.
+        several => vec![Said::problem(
+            format!("{name} is locked by several: {}", several.join("; ")),
+            "find out which of them is meant to write there, and stop the others in the way in which they were started",
+        )],
     }
 }
 
@@ -262,16 +228,6 @@ const MOST_FILES: usize = 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_who_holds_a_lock_counts() {
-        let locks = "1: FLOCK  ADVISORY  WRITE 1204 08:01:77 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 1300 08:01:77 0 EOF\n\
-            2: POSIX  ADVISORY  READ 9 08:01:7 0 EOF\n3: FLOCK  ADVISORY  WRITE 1301 08:01:77 0 EOF\n\
-            4: FLOCK  ADVISORY  WRITE 5 fd:1a:77 0 EOF\nodd\n";
-        assert_eq!(holding(locks, (8, 1, 77)), [1204, 1301]);
-        assert_eq!(holding(locks, (0xfd, 0x1a, 77)), [5]);
-        assert_eq!(holding(locks, (8, 2, 77)), [] as [u32; 0]);
-    }
 
     #[test]
     fn disks_are_fit_and_memory_and_networks_are_not() {

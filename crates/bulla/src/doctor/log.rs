@@ -7,8 +7,9 @@ use bulla_tlog::note::{Note, Verifier};
 use bulla_tlog::sha256;
 use serde_json::Value;
 
+use super::mend::{anew, another_server};
 use super::seen::{Log, Seen};
-use super::trust::{anew, another_server, log_keys};
+use super::trust::log_keys;
 use super::{Check, Said};
 
 pub(super) const CHECKS: &[Check] = &[

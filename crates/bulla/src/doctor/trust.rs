@@ -11,9 +11,9 @@ use bulla_tlog::{Hash, sha256};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::mend::{anew, configured, home};
 use super::seen::{Document, Seen};
 use super::{Check, Said};
-use crate::text::shell_word;
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -67,61 +67,6 @@ pub(super) const CHECKS: &[Check] = &[
 pub(super) fn in_force(validity: &Value, now: Timestamp) -> bool {
     let at = |name: &str| validity[name].as_str().and_then(|text| text.parse::<Timestamp>().ok());
     at("start").is_none_or(|start| start <= now) && at("end").is_none_or(|end| now <= end)
-}
-
-/// The line that fetches the trusted root anew, or the words for it. A file that names the logs of others alone is not replaced
-/// by what a server says of itself: that they differ may be what the file is for.
-pub(super) fn anew(seen: &Seen) -> String {
-    if let (Some(root), Some(served), Some(url)) = (pinned(seen), &seen.handed_out, &seen.url) {
-        let served: Vec<_> = log_keys(served).map(|(.., spki)| spki).collect();
-        let known: Vec<_> = log_keys(root).map(|(.., spki)| spki).collect();
-        if !known.is_empty() && !known.iter().any(|key| served.contains(key)) {
-            return another(root, url);
-        }
-    }
-    let file = pinned(seen).map_or("trusted_root.json", |root| root.name.as_str());
-    match (home(seen), &seen.url) {
-        (Some(home), _) => printed(&format!("bulla trust root --data {home}"), file),
-        (None, Some(url)) => fetched(&format!("{url}/trusted_root.json"), file),
-        (None, None) => {
-            "have the trusted root printed where the server is: bulla trust root --data DIR".to_owned()
-        }
-    }
-}
-
-/// What mends that a server at an address is not the one that the trusted root has.
-pub(super) fn another_server(seen: &Seen, url: &str) -> String {
-    pinned(seen).map_or_else(|| anew(seen), |root| another(root, url))
-}
-
-fn another(root: &Document, url: &str) -> String {
-    format!(
-        "either another server answers at {url}, or its keys changed: ask its owner before {} is replaced",
-        root.name
-    )
-}
-
-/// The trusted root, if it is a file here and not what the server itself says.
-fn pinned(seen: &Seen) -> Option<&Document> {
-    seen.root.as_ref().filter(|root| !root.name.contains("://"))
-}
-
-/// The directory of a server as a word of shell, if it is one.
-fn home(seen: &Seen) -> Option<String> {
-    let data = seen.data.as_ref().filter(|data| data.dir.join("format").is_file())?;
-    Some(shell_word(&data.dir.display().to_string()).to_string())
-}
-
-/// The line that puts what a command prints into a file, once it is whole.
-fn printed(command: &str, file: &str) -> String {
-    let new = format!("{file}.new");
-    format!("{command} > {} && mv {} {}", shell_word(&new), shell_word(&new), shell_word(file))
-}
-
-fn fetched(url: &str, file: &str) -> String {
-    let new = format!("{file}.new");
-    let (url, new, file) = (shell_word(url), shell_word(&new), shell_word(file));
-    format!("curl -fsS {url} -o {new} && mv {new} {file}")
 }
 
 /// The keys of logs that can be read: the place in the list, the host if there is one, and the key.
@@ -335,11 +280,11 @@ fn certificates_end(seen: &Seen) -> Vec<Said> {
             let verb = if last.ends < now { "ended" } else { "ends" };
             let seen_here =
                 format!("{name}: {list}: {} {verb} {}, and none follows it", last.subject, last.ends);
-            let data = seen.data.as_ref().map_or("DIR".to_owned(), |data| data.dir.display().to_string());
-            said.push(Said::problem(
-                seen_here,
-                format!("bulla trust rotate {whose} --data {}", shell_word(&data)),
-            ));
+            let fix = match home(seen) {
+                Some(home) => format!("bulla trust rotate {whose} --data {home}"),
+                None => format!("where the server is: bulla trust rotate {whose} --data DIR"),
+            };
+            said.push(Said::problem(seen_here, fix));
         }
     }
     let Some(earliest) = earliest else { return said };
@@ -379,14 +324,7 @@ fn up_to_date(seen: &Seen) -> Vec<Said> {
 fn signing_config(seen: &Seen) -> Vec<Said> {
     let Some(config) = &seen.config else { return Vec::new() };
     let name = &config.name;
-    let file = "signing_config.v0.2.json";
-    let printed = match (home(seen), &seen.url) {
-        (Some(home), _) => printed(&format!("bulla trust signing-config --data {home}"), file),
-        (None, Some(url)) => fetched(&format!("{url}/{file}"), file),
-        (None, None) => {
-            "have it printed where the server is: bulla trust signing-config --data DIR".to_owned()
-        }
-    };
+    let printed = configured(seen);
     let media_type = config.value["mediaType"].as_str().unwrap_or_default();
     if let Err(problem) = &config.bytes {
         return vec![Said::problem(problem.as_str(), printed)];

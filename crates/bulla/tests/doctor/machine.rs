@@ -38,6 +38,26 @@ fn a_token_that_will_be_refused_is_found() {
     let other = token(&json!({ "iss": issuer, "aud": "other", "exp": far }));
     assert!(only("audience", &in_file(&other)).contains("with the audience sigstore"));
     assert!(only("audience", &in_file("none")).contains("or to the name of a file that has one"));
+    // Both variables, one token.
+    fs::write(stack.path("token"), minted["token"].as_str().expect("a token")).expect("is written");
+    let both = |held: &str| {
+        let mut command = stack.command(&["--url", &stack.url()]);
+        Stack::found_by(command.env("COSIGN_IDENTITY_TOKEN", "token").env("SIGSTORE_ID_TOKEN", held))
+    };
+    assert_eq!(both(minted["token"].as_str().expect("a token")), []);
+    assert_eq!(both(&other)[0].0, "environment");
+    // What is there and cannot be looked into without taking something away is not judged.
+    let named = |value: &str| {
+        let found =
+            Stack::found_by(stack.command(&["--url", &stack.url()]).env("COSIGN_IDENTITY_TOKEN", value));
+        (only("audience", &found), found[0].1.clone())
+    };
+    assert_eq!(named("/dev/zero").1, "unknown");
+    assert_eq!(named(".").1, "unknown");
+    fs::write(stack.path("large"), vec![b'a'; 17 << 10]).expect("is written");
+    assert_eq!(named("large").1, "problem");
+    let (fix, standing) = named("secret/none");
+    assert!(standing == "problem" && !fix.contains("secret"), "{fix}");
     for (token, said) in [
         (token(&json!({ "iss": issuer, "aud": "other", "exp": far })), "with the audience sigstore"),
         (
@@ -140,6 +160,8 @@ fn what_is_wrong_with_a_directory_is_found() {
     let open = fs::File::open(stack.path("data/lock")).expect("opens");
     let mut other = Command::new("sleep").arg("300").stdin(Stdio::from(open)).spawn().expect("sleep runs");
     assert_eq!(stack.found(&arguments), []);
+    let (_, out, _) = run(&mut stack.command(&arguments));
+    assert!(out.contains("one server has data locked: bulla, process "), "{out}");
     other.kill().expect("is killed");
     other.wait().expect("ends");
     // Several that hold it, as on a file system whose locks are none. Which is meant, only its owner knows.
@@ -148,8 +170,13 @@ fn what_is_wrong_with_a_directory_is_found() {
     assert_eq!(code, 0, "{errors}");
     let mut holders: Vec<_> = (0..2).map(|_| held(&stack.path("copy/lock"))).collect();
     let fix = stack.one("one-server", &["--url", &stack.url(), "--data", "copy"]);
-    assert!(fix.starts_with("stop the one that you did not mean to run: processes "), "{fix}");
-    assert!(holders.iter().all(|holder| fix.contains(&holder.id().to_string())), "{fix}");
+    assert!(fix.starts_with("find out which of them is meant to write there"), "{fix}");
+    let (_, out, _) = run(&mut stack.command(&["--url", &stack.url(), "--data", "copy"]));
+    assert!(out.contains("copy is locked by several: "), "{out}");
+    for holder in &holders {
+        assert!(out.contains(&format!("flock, process {}", holder.id())), "{out}");
+        assert!(!fix.contains("kill") && !fix.contains(&holder.id().to_string()), "{fix}");
+    }
     for holder in &mut holders {
         drop(holder.stdin.take());
         holder.wait().expect("ends");
@@ -182,10 +209,16 @@ fn a_directory_that_cannot_be_read_is_not_known() {
         // Who may look into everything, here becomes somebody who may not.
         command.uid(65534).gid(65534);
     }
-    let fix = format!("sudo -u {} bulla doctor --data {name}", owner.trim());
-    let found = Stack::found_by(&mut command);
+    let (closed_found, out) = (Stack::found_by(&mut command), run(&mut command).1);
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("is set");
-    assert_eq!(found, [("data".to_owned(), "unknown".to_owned(), fix)]);
+    let [(check, standing, fix)] = closed_found.as_slice() else { panic!("{closed_found:#?}") };
+    assert_eq!((check.as_str(), standing.as_str()), ("data", "unknown"));
+    let expected = match owner.trim() {
+        "root" => "ask again as root, who may read it: sudo -u root".to_owned(),
+        owner => format!("ask again as root, or have {owner} allow it first: chmod u+rx {name}"),
+    };
+    assert_eq!(*fix, expected);
+    assert!(out.contains(&format!("is of {}, with the permissions 0", owner.trim())), "{out}");
 }
 
 #[test]

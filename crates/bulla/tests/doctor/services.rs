@@ -67,20 +67,6 @@ fn services_that_cannot_be_used_are_found() {
     let busy = stack.proxy(|_, answer| *answer = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_vec());
     let found = stack.found(&["--url", &busy.url()]);
     assert!(found.iter().all(|one| one.1 == "unknown") && !found.is_empty(), "{found:?}");
-    for status in ["429 Slow", "503 Busy"] {
-        let busy = stack.proxy(move |path, answer| {
-            if path == "/api/v1/timestamp" {
-                *answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").into_bytes();
-            }
-        });
-        stack
-            .config(|config| config["tsaUrls"][0]["url"] = json!(format!("{}/api/v1/timestamp", busy.url())));
-        let found = stack.found(&FILES);
-        assert!(
-            only("tsa", &found).starts_with("look at what the server logs") && found[0].1 == "unknown",
-            "{found:?}"
-        );
-    }
     // Who is sent on is told where to.
     let moved = stack.proxy(|_, answer| {
         *answer =
@@ -89,6 +75,74 @@ fn services_that_cannot_be_used_are_found() {
     });
     let (_, out, _) = run(&mut stack.command(&["--url", &moved.url()]));
     assert!(out.contains("answers 301, and sends on to https://log.example.org/there"), "{out}");
+    let fix = stack.one("server", &["--url", &moved.url()]);
+    assert!(
+        fix.starts_with("use that URL: name the server by the base of https://log.example.org/there"),
+        "{fix}"
+    );
+}
+
+/// Every kind of service may be busy, which says nothing of what is wrong; and may be elsewhere.
+#[test]
+fn services_that_are_busy_or_elsewhere_are_told_apart() {
+    let stack = Stack::start();
+    stack.root(|_| ());
+    let said = |head: &'static str| {
+        stack.proxy(move |_, answer| {
+            *answer = format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n").into_bytes();
+        })
+    };
+    let (slow, busy) = (said("429 Slow"), said("503 Busy"));
+    let moved = said("308 Moved\r\nlocation: /there");
+    for (list, path, check) in [
+        ("rekorTlogUrls", "", "log"),
+        ("caUrls", "", "ca"),
+        ("tsaUrls", "/api/v1/timestamp", "tsa"),
+        ("oidcUrls", "/oidc", "oidc"),
+    ] {
+        for (proxy, standing, fix) in [
+            (&slow, "unknown", "look at what the server logs, and ask again".to_owned()),
+            (&busy, "unknown", "look at what the server logs, and ask again".to_owned()),
+            (&moved, "problem", format!("{}/there", moved.url())),
+        ] {
+            stack.config(|config| {
+                config[list] = json!([{ "url": format!("{}{path}", proxy.url()), "majorApiVersion": 1 }]);
+            });
+            let found = stack.found(&FILES);
+            assert!(only(check, &found).contains(&fix) && found[0].1 == standing, "{list}: {found:?}");
+        }
+    }
+    // One that hands out its chain, and is too busy for timestamps, or never gives one.
+    let (_forever, never) = std::sync::mpsc::channel::<()>();
+    let never = std::sync::Mutex::new(never);
+    let silent = stack.proxy(move |path, _| {
+        if path == "/api/v1/timestamp" {
+            drop(never.lock().map(|never| never.recv()));
+        }
+    });
+    let posted = |head: &'static str| {
+        stack.proxy(move |path, answer| {
+            if path == "/api/v1/timestamp" {
+                *answer = format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n").into_bytes();
+            }
+        })
+    };
+    let (slow, busy) = (posted("429 Slow"), posted("503 Busy"));
+    let moved = posted("307 Moved\r\nlocation: https://tsa.example.org/stamp");
+    let wrong = posted("403 No");
+    for (proxy, standing, said) in [
+        (&slow, "unknown", "look at what the server logs"),
+        (&busy, "unknown", "look at what the server logs"),
+        (&silent, "unknown", "look at what the server logs"),
+        (&moved, "problem", "use that URL: write https://tsa.example.org/stamp in tsaUrls"),
+        (&wrong, "problem", "name the whole URL"),
+    ] {
+        stack.config(|config| {
+            config["tsaUrls"][0]["url"] = json!(format!("{}/api/v1/timestamp", proxy.url()));
+        });
+        let found = stack.found(&FILES);
+        assert!(only("tsa", &found).starts_with(said) && found[0].1 == standing, "{found:?}");
+    }
 }
 
 /// The year as timestamps have it.

@@ -87,13 +87,17 @@ impl Stack {
         only(check, &found)
     }
 
-    /// Follows what was said, as whoever reads it would.
+    /// Follows what was said, as whoever reads it would, and agrees to what is asked.
     pub(crate) fn follow(&self, fix: &str) {
+        let (code, out, errors) = self.shell(&format!("{{ {fix}\n}} <<< y"));
+        assert_eq!(code, 0, "{fix}: {out}{errors}");
+    }
+
+    /// Runs a script with the program in its path, and nobody who answers.
+    pub(crate) fn shell(&self, script: &str) -> (i32, String, String) {
         let bin = Path::new(env!("CARGO_BIN_EXE_bulla")).parent().expect("a directory");
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
-        let (code, out, errors) =
-            run(Command::new("bash").args(["-euc", fix]).env("PATH", path).current_dir(self.folder.path()));
-        assert_eq!(code, 0, "{fix}: {out}{errors}");
+        run(Command::new("bash").args(["-euc", script]).env("PATH", path).current_dir(self.folder.path()))
     }
 
     pub(crate) fn read(&self, name: &str) -> Value {

@@ -6,8 +6,11 @@ use std::process::Command;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::common;
+use crate::common::{self, run};
 use crate::stack::{Change, FILES, Stack, only};
+
+/// A file is replaced only by what was seen to differ, and by whoever agrees.
+const COMPARED: &str = "root.json.new && { diff root.json root.json.new || mv -i root.json.new root.json; }";
 
 /// A trusted root that somebody wrote or copied wrongly: each is mended by the line that is printed.
 #[test]
@@ -41,14 +44,18 @@ fn what_is_wrong_in_a_trusted_root_is_found_and_printed_anew() {
     for (check, change) in cases {
         stack.root(change);
         let fix = stack.one(check, &["--url", &url, "--trusted-root", "root.json"]);
-        let expected =
-            format!("curl -fsS {url}/trusted_root.json -o root.json.new && mv root.json.new root.json");
-        assert_eq!(fix, expected, "{check}");
+        let print = format!("curl -fsS {url}/trusted_root.json");
+        assert_eq!(fix, format!("{print} > {COMPARED}"), "{check}");
+        // Whoever does not say yes keeps what they have, and sees what would be another.
+        let before = fs::read(stack.path("root.json")).expect("is there");
+        let (_, shown, _) = stack.shell(&fix);
+        assert!(shown.starts_with("1c1") || shown.starts_with("1,"), "{shown}");
+        assert_eq!(fs::read(stack.path("root.json")).expect("is there"), before, "{check}");
         stack.follow(&fix);
         assert_eq!(stack.found(&["--url", &url, "--trusted-root", "root.json"]), [], "{check}");
         stack.root(change);
         let fix = stack.one(check, &["--url", &url, "--trusted-root", "root.json", "--data", "data"]);
-        assert_eq!(fix, "bulla trust root --data data > root.json.new && mv root.json.new root.json");
+        assert_eq!(fix, format!("bulla trust root --data data > {COMPARED}"));
         stack.follow(&fix);
         assert_eq!(
             stack.found(&["--url", &url, "--trusted-root", "root.json", "--data", "data"]),
@@ -84,8 +91,27 @@ fn keys_of_another_log_are_found() {
     assert_eq!(stack.one("log-key", &FILES), ask);
     let pinned = stack.found(&["--url", &stack.url(), "--trusted-root", "root.json"]);
     assert!(!pinned.is_empty() && pinned.iter().all(|one| one.2 == ask), "{pinned:#?}");
-    let with_data = stack.found(&["--url", &stack.url(), "--trusted-root", "root.json", "--data", "none"]);
-    assert!(with_data.iter().all(|one| !one.2.contains("> root.json")), "{with_data:#?}");
+    // Not even by its own directory, as which log is meant is not said there.
+    let with_data = stack.found(&["--url", &stack.url(), "--trusted-root", "root.json", "--data", "data"]);
+    assert!(with_data.iter().any(|one| one.0 == "log-key"), "{with_data:#?}");
+    for (check, _, fix) in &with_data {
+        let words =
+            *fix == ask || check == "data-keys" && fix.starts_with("name the directory and the address");
+        assert!(words, "{check}: {fix}");
+    }
+    // What the server itself says is no file of ours, and no command mends it.
+    stack.config(|config| {
+        config["rekorTlogUrls"] = json!([{ "url": other.url(), "majorApiVersion": 2 }]);
+    });
+    assert_eq!(
+        stack.one("log-key", &["--url", &stack.url(), "--signing-config", "config.json"]),
+        format!(
+            "either another server answers at {}, or {}/trusted_root.json is not up to date: ask its owner which of them is meant",
+            other.url(),
+            stack.url()
+        )
+    );
+    stack.config(|_| ());
     stack.root(|_| ());
     assert_eq!(stack.found(&FILES), []);
     // The directory of one and the address of the other.
@@ -120,7 +146,10 @@ fn certificates_that_end_are_found() {
         root["certificateAuthorities"][0]["certChain"]["certificates"] = json!([{ "rawBytes": der.clone() }]);
     });
     let fix = stack.one("certificates-end", &["--trusted-root", "root.json"]);
-    assert_eq!(fix, "bulla trust rotate ca --data DIR");
+    assert_eq!(fix, "where the server is: bulla trust rotate ca --data DIR");
+    let with_data = stack.found(&["--trusted-root", "root.json", "--data", "data"]);
+    let ends = with_data.iter().find(|one| one.0 == "certificates-end");
+    assert_eq!(ends.map(|one| one.2.as_str()), Some("bulla trust rotate ca --data data"), "{with_data:#?}");
     // One that follows is enough.
     let good = stack.read("trusted_root.json")["certificateAuthorities"][0].clone();
     let mut root: Value =
@@ -145,4 +174,24 @@ fn authorities_that_clients_do_not_believe_are_found() {
     assert!(stack.one("ca-trust", &FILES).contains("ask its owner before root.json is replaced"));
     stack.config(|config| config["tsaUrls"][0]["url"] = json!(format!("{}/api/v1/timestamp", proxy.url())));
     assert!(stack.one("tsa-trust", &FILES).contains("ask its owner before root.json is replaced"));
+}
+
+/// A directory is named in what mends something only if it is one.
+#[test]
+fn only_a_directory_that_holds_a_log_is_named() {
+    let stack = Stack::start();
+    stack.root(|root| root["ctlogs"] = json!([]));
+    for (name, format) in [("none", None), ("empty", Some("")), ("later", Some("bulla 99\norigin a\n"))] {
+        if let Some(format) = format {
+            fs::create_dir(stack.path(name)).expect("is made");
+            fs::write(stack.path(name).join("format"), format).expect("is written");
+        }
+        let found = stack.found(&["--url", &stack.url(), "--trusted-root", "root.json", "--data", name]);
+        let checks: Vec<_> = found.iter().map(|one| one.0.as_str()).collect();
+        assert_eq!(checks, ["data", "trust-up-to-date"], "{found:#?}");
+        assert!(found.iter().all(|one| !one.2.contains(name)), "{found:#?}");
+        assert!(found[1].2.starts_with("curl "), "{found:#?}");
+    }
+    let (_, out, _) = run(&mut stack.command(&["--data", "later"]));
+    assert!(out.contains("later has format 99, this program knows formats up to"), "{out}");
 }
