@@ -63,9 +63,9 @@ fn cache(seen: &Seen) -> Vec<Said> {
 
 fn reachable(seen: &Seen) -> Vec<Said> {
     let Some(repository) = &seen.repository else { return Vec::new() };
-    let status = repository.timestamp.result.as_ref().map(|answer| answer.status);
-    let answers = seen.server.as_ref().is_none_or(|said| said.standing == Standing::Well);
-    if !repository.named && !(answers && status.is_ok_and(|status| status != 404)) {
+    let speechless = seen.server.as_ref().is_some_and(|said| said.standing != Standing::Well);
+    let lacking = repository.timestamp.result.as_ref().map_or(true, |answer| answer.status == 404);
+    if !repository.named && (speechless || lacking) {
         // A log alone has none; and of a server that does not answer another check speaks.
         return Vec::new();
     }

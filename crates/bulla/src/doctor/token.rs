@@ -19,8 +19,9 @@ pub(super) const CHECKS: &[Check] = &[Check {
     look: token,
 }];
 
-/// In the order in which they are taken.
+/// The token itself; taken before the other.
 const HELD: &str = "SIGSTORE_ID_TOKEN";
+/// The token, or the name of a file that has it.
 const HELD_OR_FILE: &str = "COSIGN_IDENTITY_TOKEN";
 
 /// What a variable has for a token. Its text is never shown.
@@ -153,3 +154,38 @@ fn token(seen: &Seen) -> Vec<Said> {
 }
 
 const LARGEST: u64 = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Standing;
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_not_known() {
+        for (unread, standing) in [
+            (Unread::Denied("/run/token".to_owned()), Standing::Unknown),
+            (Unread::Special("/dev/fd/9".to_owned()), Standing::Unknown),
+            (Unread::Broken("token: has more than 9 bytes".to_owned()), Standing::Problem),
+        ] {
+            assert_eq!(unread.judged(HELD_OR_FILE).standing, standing, "{unread:?}");
+        }
+    }
+
+    #[test]
+    fn a_variable_has_a_token_or_names_its_file() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let file = folder.path().join("token").display().to_string();
+        std::fs::write(&file, "e30.e30.c2ln\n").expect("is written");
+        let text = |name: &str, value: &str| {
+            let environment = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            Token::look(&environment).pop().map(|token| (token.variable, token.text))
+        };
+        assert_eq!(text(HELD_OR_FILE, &file), Some((HELD_OR_FILE, Ok("e30.e30.c2ln".to_owned()))));
+        assert_eq!(text(HELD_OR_FILE, " e30.e30.a \n"), Some((HELD_OR_FILE, Ok("e30.e30.a".to_owned()))));
+        let folder = folder.path().display().to_string();
+        assert_eq!(text(HELD_OR_FILE, &folder), Some((HELD_OR_FILE, Err(Unread::Special(folder.clone())))));
+        // The other variable is the token, whatever lies there.
+        assert_eq!(text(HELD, &file), Some((HELD, Ok(file.clone()))));
+        assert_eq!(text(HELD, " "), None);
+    }
+}
