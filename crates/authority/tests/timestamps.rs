@@ -248,6 +248,8 @@ async fn our_client_asks_and_judges_the_answer() {
             lying.now().respond(&Request::sha256(&[9; 32], None, true).unwrap()).await.unwrap()
         }),
     );
+    let moved = axum::response::Redirect::permanent("/api/v1/timestamp");
+    let app = app.route("/moved", axum::routing::post(async move || moved));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
@@ -261,6 +263,12 @@ async fn our_client_asks_and_judges_the_answer() {
     assert!(error.to_string().contains("nonce"), "{error}");
     let error = client("/nowhere").timestamp(&[7; 32]).await.unwrap_err();
     assert!(matches!(error, TsaClientError::Status { status: 404, .. }));
+    let error = client("/moved").timestamp(&[7; 32]).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with(&format!("/moved answered 308, and sends on to {base}/api/v1/timestamp: "))
+    );
     assert!(matches!(TsaClient::new("ftp://x"), Err(TsaClientError::Url(_))));
     serving.abort();
     let error = client("/api/v1/timestamp").timestamp(&[7; 32]).await.unwrap_err();

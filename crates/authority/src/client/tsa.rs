@@ -7,7 +7,7 @@ use bulla_web::chain;
 use cms::signed_data::SignedData;
 use der::Decode as _;
 use der::asn1::OctetString;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use jiff::Timestamp;
 use x509_tsp::{TimeStampResp, TstInfo};
 
@@ -34,12 +34,14 @@ pub enum TsaClientError {
     #[error("timestamp authority {0}: {1}")]
     Unavailable(reqwest::Url, String),
     /// It answered with another status than 200 and 201.
-    #[error("timestamp authority {url} answered {status}: {body}")]
+    #[error("timestamp authority {url} answered {status}{}: {body}", elsewhere(location.as_deref()))]
     Status {
         /// Which.
         url: reqwest::Url,
         /// Its status.
         status: u16,
+        /// Where it sends on to, if it does.
+        location: Option<Box<reqwest::Url>>,
         /// The beginning of what it said.
         body: String,
     },
@@ -85,6 +87,8 @@ impl TsaClient {
             .header(ACCEPT, "application/timestamp-reply");
         let answer = asking.send().await.map_err(|error| self.unavailable(&chain(&error)))?;
         let status = answer.status();
+        let location = answer.headers().get(LOCATION).filter(|_| status.is_redirection());
+        let location = location.and_then(|to| self.url.join(to.to_str().ok()?).ok()).map(Box::new);
         let body = exchange::read(answer, MAX_ANSWER_BYTES).await.map_err(|unread| match unread {
             Unread::TooLong { limit } => {
                 TsaClientError::Wrong(self.url.clone(), format!("with more than {limit} bytes"))
@@ -93,7 +97,12 @@ impl TsaClient {
         })?;
         if !matches!(status.as_u16(), 200 | 201) {
             let body = String::from_utf8_lossy(&body[..body.len().min(MAX_QUOTED_BYTES)]).into_owned();
-            return Err(TsaClientError::Status { url: self.url.clone(), status: status.as_u16(), body });
+            return Err(TsaClientError::Status {
+                url: self.url.clone(),
+                status: status.as_u16(),
+                location,
+                body,
+            });
         }
         Ok(body)
     }
@@ -108,6 +117,11 @@ impl TsaClient {
 pub fn said_time(answer: &[u8]) -> Option<Timestamp> {
     let seconds = statement(answer).ok()?.gen_time.to_unix_duration().as_secs();
     Timestamp::from_second(i64::try_from(seconds).ok()?).ok()
+}
+
+/// Redirects are not followed, but whoever named the URL can name the other.
+fn elsewhere(location: Option<&reqwest::Url>) -> String {
+    location.map(|to| format!(", and sends on to {to}")).unwrap_or_default()
 }
 
 /// Whether an answer was granted and is one to this request.

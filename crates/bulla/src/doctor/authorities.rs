@@ -1,14 +1,13 @@
-//! Authorities for certificates and timestamps, issuers of tokens, and a token that is at hand, beside each other.
+//! Authorities for certificates and timestamps, and issuers of tokens, beside each other.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use bulla_claims::pki::pem;
-use jiff::Timestamp;
 use serde_json::Value;
 
-use super::probe::Probe;
-use super::seen::{Document, Issuer, Seen, Tsa};
-use super::trust::anew;
+use super::mend::another_server;
+use super::probe::{Probe, passing, sent_on};
+use super::seen::{Document, Issuer, Seen, Tsa, Unstamped};
 use super::{Check, Said};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -38,11 +37,6 @@ pub(super) const CHECKS: &[Check] = &[
         why: "issuers are compared byte by byte, a slash at the end makes another",
         look: issuer_name,
     },
-    Check {
-        name: "audience",
-        why: "the certificate authority refuses tokens that are meant for others, or are over",
-        look: token,
-    },
 ];
 
 fn ca_reachable(seen: &Seen) -> Vec<Said> {
@@ -53,18 +47,21 @@ fn tsa_reachable(seen: &Seen) -> Vec<Said> {
     let judged = |tsa: &Tsa| {
         // Where the chain is, and whether it is handed out at all, is everybody's own affair.
         let said = tsa.chain.judged("timestamp authority", &[200, 404, 405]);
+        let passing = tsa.chain.result.as_ref().map_or(true, |answer| passing(answer.status));
         match &tsa.stamped {
-            Err(problem)
-                if tsa
-                    .chain
-                    .result
-                    .as_ref()
-                    .is_ok_and(|answer| answer.status < 500 && answer.status != 429) =>
-            {
+            // Of a server that cannot be reached, more is known than that there is no timestamp.
+            Err(_) if passing => said,
+            Err(Unstamped::Passing(problem)) => {
+                Said::unknown(problem.as_str(), "look at what the server logs, and ask again")
+            }
+            Err(Unstamped::Moved(status, to)) => Said::problem(
+                sent_on("timestamp authority", &tsa.url, *status, to),
+                format!("use that URL: write {to} in tsaUrls, as clients need not follow"),
+            ),
+            Err(Unstamped::Never(problem)) => {
                 let fix = "name the whole URL that requests are posted to, such as https://HOST/api/v1/timestamp, in tsaUrls";
                 Said::problem(problem.as_str(), fix)
             }
-            Err(_) => said,
             Ok(_) => Said::well(format!("timestamp authority {} gives timestamps", tsa.url)),
         }
     };
@@ -125,18 +122,18 @@ fn trusted(seen: &Seen, root: &Document, url: &str, own: &[Vec<u8>], known: &[Ve
     }
     Said::problem(
         format!("{url}: none of its {} certificates is among {list} of {}", own.len(), root.name),
-        anew(seen),
+        another_server(seen, url),
     )
 }
 
 /// What the certificate authorities say of issuers.
-fn accepted(seen: &Seen) -> Vec<Value> {
+pub(super) fn accepted(seen: &Seen) -> Vec<Value> {
     let lists = seen.cas.iter().filter_map(|ca| ca.configuration.json());
     lists.filter_map(|list| list["issuers"].as_array().cloned()).flatten().collect()
 }
 
 /// The entry that an issuer's tokens are judged by.
-fn entry_of<'a>(accepted: &'a [Value], issuer: &str) -> Option<&'a Value> {
+pub(super) fn entry_of<'a>(accepted: &'a [Value], issuer: &str) -> Option<&'a Value> {
     accepted.iter().find(|entry| {
         let wildcard = entry["wildcardIssuerUrl"].as_str().is_some_and(|pattern| {
             pattern
@@ -185,66 +182,6 @@ fn issuer_name(seen: &Seen) -> Vec<Said> {
         Some(Said::problem(seen_here, format!("start the certificate authority with --oidc-issuer {said}")))
     };
     seen.issuers.iter().filter_map(judged).collect()
-}
-
-/// The token that signing would use. Nothing of it is shown but what it is about.
-fn token(seen: &Seen) -> Vec<Said> {
-    let names = ["SIGSTORE_ID_TOKEN", "COSIGN_IDENTITY_TOKEN"];
-    let Some((name, text)) = names.into_iter().find_map(|name| Some((name, seen.variable(name)?))) else {
-        return Vec::new();
-    };
-    let payload = text
-        .trim()
-        .split('.')
-        .nth(1)
-        .and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok());
-    let Some(claims) = payload.and_then(|json| serde_json::from_slice::<Value>(&json).ok()) else {
-        return vec![Said::problem(
-            format!("{name} is no signed token"),
-            format!("unset {name}, or set it to the token itself, not to the name of a file"),
-        )];
-    };
-    let issuer = claims["iss"].as_str().unwrap_or_default();
-    let audiences: Vec<&str> = match &claims["aud"] {
-        Value::String(one) => vec![one],
-        Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    let ends = claims["exp"].as_i64().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    if let Some(ends) = ends.filter(|ends| *ends <= seen.now) {
-        return vec![Said::problem(
-            format!("{name}: the token was good until {ends}, now is {:.0}", seen.now),
-            format!("unset {name} # and get a new token"),
-        )];
-    }
-    let accepted = accepted(seen);
-    let Some(entry) = entry_of(&accepted, issuer) else {
-        if accepted.is_empty() {
-            return Vec::new();
-        }
-        let known: Vec<_> = accepted.iter().filter_map(|entry| entry["issuerUrl"].as_str()).collect();
-        let seen_here = format!(
-            "{name}: the token is of {issuer:?}, the certificate authority accepts {}",
-            known.join(", ")
-        );
-        return vec![Said::problem(
-            seen_here,
-            format!(
-                "start the certificate authority with --oidc-issuer {issuer}, or get a token from one of these"
-            ),
-        )];
-    };
-    let wanted = entry["audience"].as_str().unwrap_or("sigstore");
-    if audiences.contains(&wanted) {
-        return vec![Said::well(format!("{name}: the token of {issuer} is meant for {wanted}"))];
-    }
-    let seen_here = format!(
-        "{name}: the token is meant for {audiences:?}, the certificate authority takes those for {wanted:?}"
-    );
-    vec![Said::problem(
-        seen_here,
-        format!("ask the issuer for a token with the audience {wanted}, and set {name} to it"),
-    )]
 }
 
 /// In one chain.

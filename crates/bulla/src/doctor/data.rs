@@ -1,12 +1,15 @@
 //! The directory of a server: who may read its keys, what it lies on, and who else writes there.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bulla_ledger::storage::file::{DataDir, Format};
 
+use super::access::Closed;
+use super::locks::holders;
 use super::seen::Seen;
 use super::trust::log_keys;
 use super::{Check, Said};
@@ -44,25 +47,42 @@ pub(super) const CHECKS: &[Check] = &[
 /// A directory, and what it lies on.
 pub(super) struct Directory {
     pub(super) dir: PathBuf,
+    /// Why this user cannot look into it.
+    closed: Option<Closed>,
+    /// Whether it holds a log; if so, why this program cannot read it. None where there is no log.
+    format: Option<Result<(), String>>,
     /// Keys that others than their owner may read, with their permissions.
     readable: Vec<(PathBuf, u32)>,
     /// What the system calls the file system's type.
     kind: Option<i64>,
     free: Option<u64>,
     reserve: u64,
-    /// Processes that have the lock open: number and name.
-    holders: Vec<(u32, String)>,
+    /// Processes that hold the lock, by number and name; None where the system does not say.
+    holders: Option<Vec<(u32, String)>>,
 }
 
 impl Directory {
     pub(super) fn look(dir: PathBuf, reserve: u64) -> Self {
+        let closed = Closed::look(&dir, "format");
+        let format =
+            DataDir::is_one(&dir).then(|| Format::read(&dir).map(drop).map_err(|error| error.to_string()));
         let mut readable = Vec::new();
         keys_below(&dir, 4, &mut readable);
         let kind = rustix::fs::statfs(&dir).ok().map(|stat| stat.f_type);
         let free = rustix::fs::statvfs(&dir).ok().map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
         let holders = holders(&dir.join("lock"));
-        Self { dir, readable, kind, free, reserve, holders }
+        Self { dir, closed, format, readable, kind, free, reserve, holders }
     }
+
+    /// Whether it holds a log that this program can read.
+    pub(super) fn holds_log(&self) -> bool {
+        matches!(self.format, Some(Ok(())))
+    }
+}
+
+/// The directory, if it can be looked at.
+fn open(seen: &Seen) -> Option<&Directory> {
+    seen.data.as_ref().filter(|data| data.closed.is_none())
 }
 
 /// Private keys lie in files whose names end so.
@@ -82,46 +102,23 @@ fn keys_below(dir: &Path, depth: usize, found: &mut Vec<(PathBuf, u32)>) {
     }
 }
 
-/// Who has a file open, as far as the system lets us know.
-fn holders(lock: &Path) -> Vec<(u32, String)> {
-    let Ok(wanted) = fs::metadata(lock) else { return Vec::new() };
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let mut holders = Vec::new();
-    for process in processes.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let Ok(open) = fs::read_dir(process.path().join("fd")) else { continue };
-        let has = open.flatten().any(|file| {
-            fs::metadata(file.path())
-                .is_ok_and(|found| (found.dev(), found.ino()) == (wanted.dev(), wanted.ino()))
-        });
-        if has && pid != std::process::id() {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            holders.push((pid, name.trim().to_owned()));
-        }
-    }
-    // The one that is to stay comes first: a server of ours, and of several the older.
-    holders.sort_unstable_by_key(|(pid, name)| (name != "bulla", *pid));
-    holders
-}
-
 fn is_one(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, .. }) = &seen.data else { return Vec::new() };
-    let name = dir.display();
-    if dir.join("format").is_file() {
-        return vec![Said::well(format!("{name} holds a log"))];
+    let Some(Directory { dir, closed, format, .. }) = &seen.data else { return Vec::new() };
+    if let Some(closed) = closed {
+        return vec![Said::unknown(closed.seen(dir), closed.fix())];
     }
-    let seen_here = if dir.is_dir() {
-        format!("{name} holds no log")
-    } else {
-        format!("{name} is no directory that can be read")
+    let name = dir.display();
+    let seen_here = match format {
+        Some(Ok(())) => return vec![Said::well(format!("{name} holds a log"))],
+        Some(Err(problem)) => problem.clone(),
+        None if dir.is_dir() => format!("{name} holds no log"),
+        None => format!("{name} is no directory that can be read"),
     };
     vec![Said::problem(seen_here, "name the directory that the server was started with: --data DIR")]
 }
 
 fn permissions(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, readable, .. }) = seen.data.as_ref().filter(|data| data.dir.is_dir()) else {
+    let Some(Directory { dir, readable, .. }) = open(seen).filter(|data| data.dir.is_dir()) else {
         return Vec::new();
     };
     let said = readable.iter().map(|(path, mode)| {
@@ -135,7 +132,7 @@ fn permissions(seen: &Seen) -> Vec<Said> {
 }
 
 fn file_system(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, kind: Some(kind), .. }) = &seen.data else { return Vec::new() };
+    let Some(Directory { dir, kind: Some(kind), .. }) = open(seen) else { return Vec::new() };
     let dir = dir.display();
     match unfit(*kind) {
         None => vec![Said::well(format!("{dir} lies on a local disk"))],
@@ -164,7 +161,7 @@ fn unfit(kind: i64) -> Option<(&'static str, &'static str)> {
 }
 
 fn space(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, free: Some(free), reserve, .. }) = &seen.data else { return Vec::new() };
+    let Some(Directory { dir, free: Some(free), reserve, .. }) = open(seen) else { return Vec::new() };
     let (dir, mebibytes) = (dir.display(), free >> 20);
     if free >= reserve {
         return vec![Said::well(format!("{mebibytes} MiB are free below {dir}"))];
@@ -177,25 +174,26 @@ fn space(seen: &Seen) -> Vec<Said> {
 }
 
 fn one_server(seen: &Seen) -> Vec<Said> {
-    let Some(Directory { dir, holders, .. }) = &seen.data else { return Vec::new() };
+    let Some(Directory { dir, holders: Some(holders), .. }) = open(seen).filter(|data| data.holds_log())
+    else {
+        return Vec::new();
+    };
     let name = dir.display();
-    match holders.as_slice() {
-        [] => vec![Said::well(format!("no server has {name} open"))],
-        [(pid, comm)] => vec![Said::well(format!("one server has {name} open: {comm}, process {pid}"))],
-        [_, others @ ..] => {
-            let all: Vec<_> = holders.iter().map(|(pid, comm)| format!("{comm}, process {pid}")).collect();
-            let pids: Vec<_> = others.iter().map(|(pid, _)| pid.to_string()).collect();
-            vec![Said::problem(
-                format!("{name} is open in several: {}", all.join("; ")),
-                format!("kill {}", pids.join(" ")),
-            )]
-        }
+    let all: Vec<_> = holders.iter().map(|(pid, comm)| format!("{comm}, process {pid}")).collect();
+    match all.as_slice() {
+        [] => vec![Said::well(format!("no server that can be seen from here writes to {name}"))],
+        [one] => vec![Said::well(format!("one server has {name} locked: {one}"))],
+        // Which is the one that is meant, no program knows.
+        several => vec![Said::problem(
+            format!("{name} is locked by several: {}", several.join("; ")),
+            "find out which of them is meant to write there, and stop the others in the way in which they were started",
+        )],
     }
 }
 
 /// The keys in the directory beside those that clients have.
 fn keys(seen: &Seen) -> Vec<Said> {
-    let (Some(Directory { dir, .. }), Some(root)) = (&seen.data, &seen.root) else { return Vec::new() };
+    let (Some(Directory { dir, .. }), Some(root)) = (open(seen), &seen.root) else { return Vec::new() };
     let known: Vec<_> = log_keys(root).map(|(.., spki)| spki).collect();
     let own = |name: &str| {
         let text = fs::read_to_string(dir.join(name)).ok()?;
@@ -210,7 +208,11 @@ fn keys(seen: &Seen) -> Vec<Said> {
             path.display(),
             root.name
         );
-        Said::problem(seen_here, super::trust::anew(seen))
+        let fix = format!(
+            "name the directory and the address of one server; or ask its owner before {} is replaced",
+            root.name
+        );
+        Said::problem(seen_here, fix)
     });
     let said: Vec<_> = said.collect();
     if own.is_empty() {

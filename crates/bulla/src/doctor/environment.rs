@@ -44,7 +44,12 @@ fn contradictions(seen: &Seen) -> Vec<Said> {
     let mut said = Vec::new();
     for (what, names) in SAME {
         let given = all_set(names);
-        let plain = |name: &str| set(name).unwrap_or_default().trim_end_matches('/').to_owned();
+        // One may name a file that has what the other is.
+        let token =
+            |name: &str| seen.tokens.iter().find(|token| token.variable == name)?.text.as_deref().ok();
+        let plain = |name: &str| {
+            token(name).or_else(|| set(name)).unwrap_or_default().trim_end_matches('/').to_owned()
+        };
         if let [first, others @ ..] = given.as_slice()
             && others.iter().any(|other| plain(other) != plain(first))
         {

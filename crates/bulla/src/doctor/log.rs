@@ -7,8 +7,9 @@ use bulla_tlog::note::{Note, Verifier};
 use bulla_tlog::sha256;
 use serde_json::Value;
 
+use super::mend::{anew, another_server};
 use super::seen::{Log, Seen};
-use super::trust::{anew, log_keys};
+use super::trust::log_keys;
 use super::{Check, Said};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -134,7 +135,7 @@ fn key(seen: &Seen) -> Vec<Said> {
         let own = own_key(seen, log).map(|own| format!("; the server hands out {own}")).unwrap_or_default();
         let seen_here =
             format!("{place} is signed by none of the keys in {} (by their SHA-256: {ids}){own}", root.name);
-        Some(Said::problem(seen_here, anew(seen)))
+        Some(Said::problem(seen_here, another_server(seen, &log.url)))
     };
     seen.logs.iter().filter_map(judged).collect()
 }

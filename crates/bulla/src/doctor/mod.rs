@@ -6,23 +6,30 @@
 //! | `seen` | what is looked at: files, servers, variables, directories |
 //! | `probe` | one question to a server, and in which way it was not answered |
 //! | `trust` | files that say whom to believe and where to sign |
+//! | `mend` | how such a file is made anew, and when it must not be |
 //! | `log`, `authorities`, `repository` | servers beside those files |
+//! | `token` | the token that signing would use |
 //! | `clock` | the time here and there |
 //! | `environment` | variables that contradict each other |
 //! | `images` | who we are to a registry |
 //! | `data` | the directory of a server |
+//! | `access`, `locks` | who may look into it, and who holds its lock |
 //!
 //! A check that lacks what it would judge says nothing: why it is lacking is what another check says.
 
+mod access;
 mod authorities;
 mod clock;
 mod data;
 mod environment;
 mod images;
+mod locks;
 mod log;
+mod mend;
 mod probe;
 mod repository;
 mod seen;
+mod token;
 mod trust;
 
 pub(crate) use seen::{Asked, Seen, url_of};
@@ -103,6 +110,7 @@ pub(crate) const CHECKS: &[&[Check]] = &[
     trust::CHECKS,
     log::CHECKS,
     authorities::CHECKS,
+    token::CHECKS,
     repository::CHECKS,
     clock::CHECKS,
     images::CHECKS,

@@ -23,6 +23,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// What the server's clock said, and ours at the same time.
     pub(super) clocks: Option<(Timestamp, Timestamp)>,
+    /// Where it sends on to, as a whole URL.
+    location: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
@@ -79,6 +81,7 @@ async fn ask(client: &Client, url: &str) -> Result<Answer, Unreached> {
     let date = header("date").and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
     let clocks =
         date.and_then(|date| Some((date.checked_add(jiff::SignedDuration::from_secs(age)).ok()?, here)));
+    let location = header("location").and_then(|to| Some(response.url().join(&to).ok()?.to_string()));
     let status = response.status().as_u16();
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(|error| Unreached::of(&error))? {
@@ -87,7 +90,7 @@ async fn ask(client: &Client, url: &str) -> Result<Answer, Unreached> {
         }
         body.extend_from_slice(&part);
     }
-    Ok(Answer { status, clocks, body })
+    Ok(Answer { status, clocks, location, body })
 }
 
 /// The middle of an exchange, which is when its answer was made, as well as one can know.
@@ -116,9 +119,14 @@ impl Probe {
         let url = &self.url;
         match &self.result {
             Ok(answer) if expected.contains(&answer.status) => Said::well(format!("{what} answers at {url}")),
-            Ok(Answer { status, .. }) if *status == 429 || *status >= 500 => {
+            Ok(Answer { status, .. }) if passing(*status) => {
                 let seen = format!("{what}: {url} answers {status}");
                 Said::unknown(seen, "look at what the server logs, and ask again")
+            }
+            Ok(Answer { status: status @ 300..400, location: Some(to), .. }) => {
+                let fix =
+                    format!("use that URL: name the {what} by the base of {to}, as clients need not follow");
+                Said::problem(sent_on(what, url, *status, to), fix)
             }
             Ok(Answer { status, .. }) => {
                 let seen = format!(
@@ -134,6 +142,16 @@ impl Probe {
             Err(unreached) => unreached.judged(what, url),
         }
     }
+}
+
+/// Whether another answer may come another time.
+pub(super) fn passing(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}
+
+/// What was seen of who asks elsewhere.
+pub(super) fn sent_on(what: &str, url: &str, status: u16, to: &str) -> String {
+    format!("{what}: {url} answers {status}, and sends on to {to}")
 }
 
 impl Unreached {
@@ -219,3 +237,32 @@ impl Unreached {
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Larger than a trusted root may be.
 const LARGEST: usize = 5 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Standing;
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_not_known() {
+        let answered = |status, location: Option<&str>| {
+            let answer = Answer { status, clocks: None, location: location.map(str::to_owned), body: vec![] };
+            Probe { url: "http://a/x".to_owned(), result: Ok(answer) }.judged("log", &[200])
+        };
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert_eq!(answered(status, None).standing, Standing::Unknown, "{status}");
+        }
+        for status in [400, 401, 404, 301] {
+            assert_eq!(answered(status, None).standing, Standing::Problem, "{status}");
+        }
+        for unreached in [Unreached::Silent, Unreached::Broken("reset".to_owned())] {
+            assert_eq!(unreached.judged("log", "http://a/x").standing, Standing::Unknown, "{unreached:?}");
+        }
+        for status in [301, 302, 307, 308] {
+            let said = answered(status, Some("https://b/x"));
+            assert_eq!(said.seen, format!("log: http://a/x answers {status}, and sends on to https://b/x"));
+            let fix = "use that URL: name the log by the base of https://b/x, as clients need not follow";
+            assert_eq!((said.standing, said.fix.as_deref()), (Standing::Problem, Some(fix)));
+        }
+    }
+}

@@ -4,10 +4,10 @@ use bulla_tlog::sha256;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::mend::{anew, home};
 use super::probe::Probe;
 use super::seen::Seen;
-use super::trust::anew;
-use super::{Check, Said};
+use super::{Check, Said, Standing};
 use crate::text::hex;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -63,8 +63,9 @@ fn cache(seen: &Seen) -> Vec<Said> {
 
 fn reachable(seen: &Seen) -> Vec<Said> {
     let Some(repository) = &seen.repository else { return Vec::new() };
-    let status = repository.timestamp.result.as_ref().map(|answer| answer.status);
-    if !repository.named && !status.is_ok_and(|status| status != 404) {
+    let speechless = seen.server.as_ref().is_some_and(|said| said.standing != Standing::Well);
+    let lacking = repository.timestamp.result.as_ref().map_or(true, |answer| answer.status == 404);
+    if !repository.named && (speechless || lacking) {
         // A log alone has none; and of a server that does not answer another check speaks.
         return Vec::new();
     }
@@ -89,11 +90,12 @@ fn fresh(seen: &Seen) -> Vec<Said> {
         if ends > seen.now {
             continue;
         }
-        let data = seen.data.as_ref().map_or("DIR".to_owned(), |data| data.dir.display().to_string());
-        let fix = match role.as_str() {
-            "root" => format!("bulla trust rotate tuf --data {data}"),
-            _ => format!(
-                "start the server, which signs it anew by itself: bulla up --data {data}; where a copy is served, copy it again"
+        let fix = match (role.as_str(), home(seen)) {
+            ("root", Some(home)) => format!("bulla trust rotate tuf --data {home}"),
+            ("root", None) => "where the server is: bulla trust rotate tuf --data DIR".to_owned(),
+            (_, home) => format!(
+                "start the server, which signs it anew by itself: bulla up --data {}; where a copy is served, copy it again",
+                home.as_deref().unwrap_or("DIR")
             ),
         };
         said.push(Said::problem(format!("{}: the {role} was good until {ends}", probe.url), fix));
@@ -126,10 +128,9 @@ fn targets(seen: &Seen) -> Vec<Said> {
         return Vec::new();
     }
     let seen_here = format!("{}: its SHA-256 is {own}, the repository hands out {expected}", root.name);
-    let fix = match &seen.data {
-        Some(data) => format!(
-            "bulla up --data {} # at its start it puts the file that it serves into the repository",
-            data.dir.display()
+    let fix = match home(seen) {
+        Some(home) => format!(
+            "bulla up --data {home} # at its start it puts the file that it serves into the repository"
         ),
         None => anew(seen),
     };

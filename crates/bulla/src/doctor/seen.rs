@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::data::Directory;
 use super::images::Looked;
 use super::probe::{self, Probe};
+use super::token::Token;
 use super::{Said, Standing};
 use crate::home::Identity;
 use crate::registry::Image;
@@ -37,6 +38,8 @@ pub(crate) struct Seen {
     pub(super) now: Timestamp,
     /// Every variable whose value is text.
     pub(super) environment: BTreeMap<String, String>,
+    /// Tokens that are in variables, or in files that these name.
+    pub(super) tokens: Vec<Token>,
     /// The server that was asked for.
     pub(super) url: Option<String>,
     /// Whether it answers, if it is one that must.
@@ -84,7 +87,30 @@ pub(super) struct Tsa {
     pub(super) url: String,
     pub(super) chain: Probe,
     /// What its clock said, and ours at the same time; or why it gave no timestamp.
-    pub(super) stamped: Result<Option<(Timestamp, Timestamp)>, String>,
+    pub(super) stamped: Result<Option<(Timestamp, Timestamp)>, Unstamped>,
+}
+
+/// Why there is no timestamp.
+pub(super) enum Unstamped {
+    /// There may be one another time.
+    Passing(String),
+    /// Requests are to be posted elsewhere: the status, and where.
+    Moved(u16, String),
+    /// There will be none.
+    Never(String),
+}
+
+impl From<TsaClientError> for Unstamped {
+    fn from(error: TsaClientError) -> Self {
+        match &error {
+            TsaClientError::Unavailable(..) => Self::Passing(error.to_string()),
+            TsaClientError::Status { status, .. } if probe::passing(*status) => {
+                Self::Passing(error.to_string())
+            }
+            TsaClientError::Status { status, location: Some(to), .. } => Self::Moved(*status, to.to_string()),
+            _ => Self::Never(error.to_string()),
+        }
+    }
 }
 
 /// An issuer of identity tokens.
@@ -208,6 +234,7 @@ impl Seen {
             repository: None,
             image: None,
             data: asked.data.map(|dir| Directory::look(dir, asked.disk_reserve)),
+            tokens: Token::look(&environment),
             environment,
         };
         seen.services(&client).await;
@@ -267,7 +294,7 @@ impl Seen {
         }
         for (url, _) in self.listed("tsaUrls") {
             let chain = probe::get(client, &format!("{url}/certchain")).await;
-            let stamped = stamped(&url).await.map_err(|error| error.to_string());
+            let stamped = stamped(&url).await.map_err(Unstamped::from);
             self.tsas.push(Tsa { url, chain, stamped });
         }
         let named = self.config.as_ref().map_or(&[][..], |config| config.list("oidcUrls"));

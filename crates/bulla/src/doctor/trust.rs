@@ -11,9 +11,9 @@ use bulla_tlog::{Hash, sha256};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::mend::{anew, configured, home};
 use super::seen::{Document, Seen};
 use super::{Check, Said};
-use crate::text::shell_word;
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -67,27 +67,6 @@ pub(super) const CHECKS: &[Check] = &[
 pub(super) fn in_force(validity: &Value, now: Timestamp) -> bool {
     let at = |name: &str| validity[name].as_str().and_then(|text| text.parse::<Timestamp>().ok());
     at("start").is_none_or(|start| start <= now) && at("end").is_none_or(|end| now <= end)
-}
-
-/// The line that fetches the trusted root anew, or the words for it.
-pub(super) fn anew(seen: &Seen) -> String {
-    let file = seen.root.as_ref().map_or("trusted_root.json", |root| root.name.as_str());
-    let file = if file.contains("://") { "trusted_root.json" } else { file };
-    match (&seen.data, &seen.url) {
-        (Some(data), _) => {
-            format!(
-                "bulla trust root --data {} > {}",
-                shell_word(&data.dir.display().to_string()),
-                shell_word(file)
-            )
-        }
-        (None, Some(url)) => {
-            format!("curl -fsS {} -o {}", shell_word(&format!("{url}/trusted_root.json")), shell_word(file))
-        }
-        (None, None) => {
-            "have the trusted root printed where the server is: bulla trust root --data DIR".to_owned()
-        }
-    }
 }
 
 /// The keys of logs that can be read: the place in the list, the host if there is one, and the key.
@@ -301,11 +280,11 @@ fn certificates_end(seen: &Seen) -> Vec<Said> {
             let verb = if last.ends < now { "ended" } else { "ends" };
             let seen_here =
                 format!("{name}: {list}: {} {verb} {}, and none follows it", last.subject, last.ends);
-            let data = seen.data.as_ref().map_or("DIR".to_owned(), |data| data.dir.display().to_string());
-            said.push(Said::problem(
-                seen_here,
-                format!("bulla trust rotate {whose} --data {}", shell_word(&data)),
-            ));
+            let fix = match home(seen) {
+                Some(home) => format!("bulla trust rotate {whose} --data {home}"),
+                None => format!("where the server is: bulla trust rotate {whose} --data DIR"),
+            };
+            said.push(Said::problem(seen_here, fix));
         }
     }
     let Some(earliest) = earliest else { return said };
@@ -345,16 +324,7 @@ fn up_to_date(seen: &Seen) -> Vec<Said> {
 fn signing_config(seen: &Seen) -> Vec<Said> {
     let Some(config) = &seen.config else { return Vec::new() };
     let name = &config.name;
-    let printed = match (&seen.data, &seen.url) {
-        (Some(data), _) => format!(
-            "bulla trust signing-config --data {} > signing_config.v0.2.json",
-            shell_word(&data.dir.display().to_string())
-        ),
-        (None, Some(url)) => format!("curl -fsSO {}", shell_word(&format!("{url}/signing_config.v0.2.json"))),
-        (None, None) => {
-            "have it printed where the server is: bulla trust signing-config --data DIR".to_owned()
-        }
-    };
+    let printed = configured(seen);
     let media_type = config.value["mediaType"].as_str().unwrap_or_default();
     if let Err(problem) = &config.bytes {
         return vec![Said::problem(problem.as_str(), printed)];
