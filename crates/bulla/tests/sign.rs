@@ -9,7 +9,8 @@ mod stack;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use common::{bulla, run};
+use bulla_claims::SigningKey;
+use common::{bulla, in_shell, on_small_disk, run};
 use registry::{Mode, Registry};
 use serde_json::{Value, json};
 use stack::{Stack, done, read};
@@ -413,4 +414,174 @@ fn several_services_sign_together() {
         assert_eq!((code, errors.as_str()), (0, ""), "{out}");
     }
     assert_eq!(one.entries() + two.entries(), 5);
+}
+
+#[test]
+fn bundles_are_for_everybody_whom_the_umask_lets() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let stack = Stack::start();
+    fs::write(stack.path("predicate"), "{}").expect("is written");
+    for (umask, mode) in [("022", 0o644), ("002", 0o664), ("077", 0o600)] {
+        for verb in ["sign", "attest"] {
+            let bundle = format!("{verb}.{umask}.json");
+            let predicate = ["--predicate", "predicate"];
+            let more = if verb == "attest" { &predicate[..] } else { &[] };
+            let command =
+                stack.command(verb, &[&["file", "--bundle", &bundle, KEY[0], KEY[1]], more].concat());
+            assert_eq!(
+                done(run(&mut in_shell(&format!("umask {umask}; exec \"$0\" \"$@\""), &command))),
+                ["signed"]
+            );
+            let permissions = fs::metadata(stack.path(&bundle)).expect("is there").permissions();
+            assert_eq!(permissions.mode() & 0o777, mode, "{bundle}");
+        }
+    }
+    // What is kept of a run that was not ended is for nobody else.
+    let state = fs::metadata(stack.path("state/bulla/pending")).expect("is there").permissions();
+    assert_eq!(state.mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_is_left_on_it() {
+    let stack = Stack::start();
+    let fill = "head -c 16384 /dev/zero > full/filler";
+    let command = |arguments: &[&str]| stack.command("sign", &[&["file"], &KEY[..], arguments].concat());
+    let mut unstored =
+        in_shell(&on_small_disk("full", fill, "ls -A full"), &command(&["--bundle", "full/out.json"]));
+    let (code, out, errors) = run(&mut unstored);
+    let expected = "bulla: file: full/out.json: No space left on device (os error 28); what was signed is kept, the same \
+                    command stores it\n";
+    assert_eq!((code, out.as_str(), errors.as_str()), (3, "filler\n", expected));
+    // Once there is space it is stored, and logged only once.
+    assert_eq!((stack.entries(), stack.pending().len()), (1, 1));
+    let roomy =
+        in_shell(&on_small_disk("full", "true", "ls -A full"), &command(&["--bundle", "full/out.json"]));
+    let (code, out, errors) = run(&mut { roomy });
+    assert_eq!(code, 0, "{errors}");
+    assert!(out.contains("stored what an earlier run signed") && out.ends_with("\nout.json\n"), "{out}");
+    assert_eq!((stack.entries(), stack.pending().len()), (1, 0));
+    // The same where what is signed is kept.
+    let mut unkept = command(&["--bundle", "out.json"]);
+    unkept.env("XDG_STATE_HOME", stack.path("full"));
+    let (code, _, errors) = run(&mut in_shell(&on_small_disk("full", fill, "ls -A full"), &unkept));
+    let place = stack.path("full/bulla/pending").display().to_string();
+    assert!(code == 3 && errors.starts_with(&format!("bulla: file: {place}/")), "{errors}");
+    assert!(errors.ends_with(".json: No space left on device (os error 28)\n"), "{errors}");
+    assert!(!stack.path("out.json").exists() && stack.entries() == 1, "nothing is logged that is not kept");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_a_wrong_option() {
+    let stack = Stack::start();
+    let (code, _, errors) = stack.sign(&["file", "--bundle", "nowhere/out.json", KEY[0], KEY[1]]);
+    assert!(
+        code == 2 && errors.starts_with("bulla: file: nowhere/out.json: No such file or directory"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn whoever_does_not_answer_is_named_with_the_cause_and_what_helps() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join("file"), "{}").expect("is written");
+    let key = SigningKey::generate_ecdsa_p256_pem();
+    fs::write(dir.path().join("k.pem"), key).expect("is written");
+    fs::set_permissions(dir.path().join("k.pem"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("is its owner's");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/bundles/trusted_root.json");
+    // Nobody listens there any more.
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|held| held.local_addr()).expect("a port").port();
+    let gone = format!("http://127.0.0.1:{port}");
+    let image = format!("127.0.0.1:{port}/team/app:1");
+    let token = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.AA";
+    let (by_key, unlogged) = (["--key", "k.pem"], ["--tlog-upload=false", "--key", "k.pem"]);
+    let refused = "Connection refused (os error 111)";
+    let signed = [&["file", "--trusted-root", root], &by_key[..]].concat();
+    let unknown = "http://nobody.invalid";
+    let unresolved = "failed to lookup address information: ";
+    for (arguments, place, cause, fix) in [
+        (
+            [&["file", "--url", &gone], &by_key[..]].concat(),
+            format!("{gone}/signing_config.v0.2.json: "),
+            refused,
+            "is `bulla up` running there? --url, --instance or --signing-config say where else to sign",
+        ),
+        (
+            [&["file", "--url", unknown], &by_key[..]].concat(),
+            format!("{unknown}/signing_config.v0.2.json: "),
+            unresolved,
+            "is `bulla up` running there?",
+        ),
+        (
+            [&signed[..], &["--rekor-url", &gone]].concat(),
+            format!("file: {gone}/api/v1/log/entries: "),
+            refused,
+            "what was signed is kept, the same command logs it; --rekor-url names another log",
+        ),
+        (
+            [&signed[..], &["--rekor-url", &gone, "--log-api", "v2"]].concat(),
+            format!("file: {gone}/api/v2/log/entries: "),
+            refused,
+            "--rekor-url names another log",
+        ),
+        (
+            [&signed[..], &["--rekor-url", unknown]].concat(),
+            format!("file: {unknown}/api/v1/log/entries: "),
+            unresolved,
+            "--rekor-url names another log",
+        ),
+        (
+            [&["file", "--timestamp-server-url", &gone], &unlogged[..]].concat(),
+            format!("file: timestamp authority {gone}/: "),
+            refused,
+            "try again, or name another one with --timestamp-server-url",
+        ),
+        (
+            vec![
+                "file",
+                "--trusted-root",
+                root,
+                "--identity-token",
+                token,
+                "--fulcio-url",
+                &gone,
+                "--rekor-url",
+                &gone,
+                "--timestamp-server-url",
+                &gone,
+            ],
+            format!("file: certificate authority at {gone}/api/v2/signingCert does not answer: "),
+            refused,
+            "try again, or name another one with --fulcio-url",
+        ),
+        (
+            [&[image.as_str()], &unlogged[..]].concat(),
+            format!("{image}: {image}: {gone}: "),
+            refused,
+            "is the registry's name right, and can it be reached from here?",
+        ),
+        (
+            [&["nobody.invalid/app:1"], &unlogged[..]].concat(),
+            "nobody.invalid/app:1: nobody.invalid/app:1: https://nobody.invalid: ".to_owned(),
+            unresolved,
+            "is the registry's name right, and can it be reached from here?",
+        ),
+    ] {
+        for verb in ["sign", "attest"] {
+            let mut command = bulla();
+            for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("COSIGN_")) {
+                command.env_remove(name);
+            }
+            command.arg(verb).args(&arguments).current_dir(dir.path());
+            if verb == "attest" {
+                command.args(["--predicate", "file"]);
+            }
+            let (code, out, errors) = run(command.env("XDG_STATE_HOME", dir.path().join("state")));
+            assert_eq!((code, out.as_str()), (3, ""), "{errors}");
+            let whole =
+                errors.starts_with(&format!("bulla: {place}")) && errors.contains(&format!("{cause}"));
+            assert!(whole && errors.contains(&format!("; {fix}")), "{errors}");
+        }
+    }
 }

@@ -202,7 +202,13 @@ impl Signing {
             if origin == Origin::Resumed && by_certificate && late { Absent::Leave } else { Absent::Add };
         // Entries are there in the order of the logs.
         for log in self.services.logs.iter().skip(signed.entries()) {
-            let Some(entry) = log::submit(log, &material, &signed.bundle.content, absent).await? else {
+            let entry =
+                log::submit(log, &material, &signed.bundle.content, absent).await.map_err(|failure| {
+                    failure.or(
+                        "what was signed is kept, the same command logs it; --rekor-url names another log",
+                    )
+                })?;
+            let Some(entry) = entry else {
                 return Ok(false);
             };
             signed.logged(entry);
@@ -214,7 +220,7 @@ impl Signing {
 
 async fn stamp(url: &str, signature: &[u8]) -> Result<Vec<u8>, Failure> {
     let stamped = async { TsaClient::new(url)?.timestamp(&sha256(signature).0).await };
-    stamped.await.map_err(|error| match &error {
+    let failed = |error: TsaClientError| match &error {
         TsaClientError::Unavailable(..) => Failure::unavailable(error),
         TsaClientError::Status { status, .. } if *status >= 500 || *status == 429 => {
             Failure::unavailable(error)
@@ -223,7 +229,10 @@ async fn stamp(url: &str, signature: &[u8]) -> Result<Vec<u8>, Failure> {
         TsaClientError::Url(_) | TsaClientError::Request(_) | TsaClientError::Status { .. } => {
             Failure::usage(error)
         }
-    })
+    };
+    stamped
+        .await
+        .map_err(|error| failed(error).or("try again, or name another one with --timestamp-server-url"))
 }
 
 /// Of the ten minutes that certificates last, with room for clocks.

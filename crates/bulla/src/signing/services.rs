@@ -403,7 +403,10 @@ async fn from_server(server: &str, name: &str) -> Result<Document, Failure> {
     let url = format!("{}/{name}", server.trim_end_matches('/'));
     let asked = tokio::time::timeout(PATIENCE, read(&url, LARGEST_FILE)).await;
     let silent = |_| Failure::unavailable(format!("{url}: no answer in {} s", PATIENCE.as_secs()));
-    let bytes = asked.map_err(silent)??;
+    let bytes = asked.unwrap_or_else(|elapsed| Err(silent(elapsed))).map_err(|failure| {
+        failure
+            .or("is `bulla up` running there? --url, --instance or --signing-config say where else to sign")
+    })?;
     Ok((url, bytes))
 }
 
