@@ -5,11 +5,12 @@ mod common;
 #[path = "sign/registry.rs"]
 mod registry;
 mod stack;
+#[path = "sign/unreached.rs"]
+mod unreached;
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use bulla_claims::SigningKey;
 use common::{bulla, in_shell, on_small_disk, run};
 use registry::{Mode, Registry};
 use serde_json::{Value, json};
@@ -478,110 +479,4 @@ fn a_place_that_cannot_be_written_is_a_wrong_option() {
         code == 2 && errors.starts_with("bulla: file: nowhere/out.json: No such file or directory"),
         "{errors}"
     );
-}
-
-#[test]
-fn whoever_does_not_answer_is_named_with_the_cause_and_what_helps() {
-    let dir = tempfile::tempdir().expect("a directory");
-    fs::write(dir.path().join("file"), "{}").expect("is written");
-    let key = SigningKey::generate_ecdsa_p256_pem();
-    fs::write(dir.path().join("k.pem"), key).expect("is written");
-    fs::set_permissions(dir.path().join("k.pem"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
-        .expect("is its owner's");
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/bundles/trusted_root.json");
-    // Nobody listens there any more.
-    let port =
-        std::net::TcpListener::bind("127.0.0.1:0").and_then(|held| held.local_addr()).expect("a port").port();
-    let gone = format!("http://127.0.0.1:{port}");
-    let image = format!("127.0.0.1:{port}/team/app:1");
-    let token = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.AA";
-    let (by_key, unlogged) = (["--key", "k.pem"], ["--tlog-upload=false", "--key", "k.pem"]);
-    let refused = "Connection refused (os error 111)";
-    let signed = [&["file", "--trusted-root", root], &by_key[..]].concat();
-    let unknown = "http://nobody.invalid";
-    let unresolved = "failed to lookup address information: ";
-    for (arguments, place, cause, fix) in [
-        (
-            [&["file", "--url", &gone], &by_key[..]].concat(),
-            format!("{gone}/signing_config.v0.2.json: "),
-            refused,
-            "is `bulla up` running there? --url, --instance or --signing-config say where else to sign",
-        ),
-        (
-            [&["file", "--url", unknown], &by_key[..]].concat(),
-            format!("{unknown}/signing_config.v0.2.json: "),
-            unresolved,
-            "is `bulla up` running there?",
-        ),
-        (
-            [&signed[..], &["--rekor-url", &gone]].concat(),
-            format!("file: {gone}/api/v1/log/entries: "),
-            refused,
-            "what was signed is kept, the same command logs it; --rekor-url names another log",
-        ),
-        (
-            [&signed[..], &["--rekor-url", &gone, "--log-api", "v2"]].concat(),
-            format!("file: {gone}/api/v2/log/entries: "),
-            refused,
-            "--rekor-url names another log",
-        ),
-        (
-            [&signed[..], &["--rekor-url", unknown]].concat(),
-            format!("file: {unknown}/api/v1/log/entries: "),
-            unresolved,
-            "--rekor-url names another log",
-        ),
-        (
-            [&["file", "--timestamp-server-url", &gone], &unlogged[..]].concat(),
-            format!("file: timestamp authority {gone}/: "),
-            refused,
-            "try again, or name another one with --timestamp-server-url",
-        ),
-        (
-            vec![
-                "file",
-                "--trusted-root",
-                root,
-                "--identity-token",
-                token,
-                "--fulcio-url",
-                &gone,
-                "--rekor-url",
-                &gone,
-                "--timestamp-server-url",
-                &gone,
-            ],
-            format!("file: certificate authority at {gone}/api/v2/signingCert does not answer: "),
-            refused,
-            "try again, or name another one with --fulcio-url",
-        ),
-        (
-            [&[image.as_str()], &unlogged[..]].concat(),
-            format!("{image}: {image}: {gone}: "),
-            refused,
-            "is the registry's name right, and can it be reached from here?",
-        ),
-        (
-            [&["nobody.invalid/app:1"], &unlogged[..]].concat(),
-            "nobody.invalid/app:1: nobody.invalid/app:1: https://nobody.invalid: ".to_owned(),
-            unresolved,
-            "is the registry's name right, and can it be reached from here?",
-        ),
-    ] {
-        for verb in ["sign", "attest"] {
-            let mut command = bulla();
-            for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("COSIGN_")) {
-                command.env_remove(name);
-            }
-            command.arg(verb).args(&arguments).current_dir(dir.path());
-            if verb == "attest" {
-                command.args(["--predicate", "file"]);
-            }
-            let (code, out, errors) = run(command.env("XDG_STATE_HOME", dir.path().join("state")));
-            assert_eq!((code, out.as_str()), (3, ""), "{errors}");
-            let whole =
-                errors.starts_with(&format!("bulla: {place}")) && errors.contains(&format!("{cause}"));
-            assert!(whole && errors.contains(&format!("; {fix}")), "{errors}");
-        }
-    }
 }

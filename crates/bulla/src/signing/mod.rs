@@ -2,7 +2,9 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `services` | where to sign, and the keys that the log is believed by |
+//! | `services` | where to sign, as it is said or found |
+//! | `signing_config` | the file that says it, and which services of it are asked |
+//! | `trusted_log` | a log, and the keys that it is believed by |
 //! | `signer` | a kept key, or a key of the moment with its certificate |
 //! | `log` | how an entry is proposed to v1 and v2, and when the answer is believed |
 //! | `about` | whether what comes of it would be verified |
@@ -20,7 +22,9 @@ mod log;
 mod pending;
 mod services;
 mod signer;
+mod signing_config;
 mod target;
+mod trusted_log;
 
 use bulla_authority::client::tsa::{TsaClient, TsaClientError};
 use bulla_claims::judge::Need;
@@ -34,8 +38,9 @@ pub(crate) use image::Subject;
 pub(crate) use legacy::Legacy;
 pub(crate) use log::described;
 pub(crate) use pending::Slot;
-pub(crate) use services::{Api, Log, Prefer, key_hint};
+pub(crate) use services::Prefer;
 pub(crate) use target::{Target, find};
+pub(crate) use trusted_log::{Api, Log, key_hint};
 
 use crate::command::Failure;
 use crate::registry::{Descriptor, Digest};

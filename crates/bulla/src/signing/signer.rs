@@ -16,7 +16,8 @@ use bulla_claims::pki::x509::{KeyType, PublicKey};
 use bulla_claims::{HashAlgorithm, PublicKeyDetails, SigningKey};
 use serde_json::Value;
 
-use super::services::{Services, key_hint};
+use super::services::Services;
+use super::trusted_log::key_hint;
 use crate::command::Failure;
 use crate::keys::{Passwords, signing_key};
 use crate::text::hex;
