@@ -200,7 +200,7 @@ fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(|error| Failure::usage(format!("{name}: {error}")))
 }
 
-fn unusable(problem: String) -> Failure {
+fn unusable(problem: impl std::fmt::Display) -> Failure {
     Failure::usage(format!("signing configuration: {problem}"))
 }
 

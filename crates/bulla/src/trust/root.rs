@@ -30,3 +30,17 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
 
 const TRUSTED_ROOT: &str = "application/vnd.dev.sigstore.trustedroot";
 const EXPECTED: &str = "the root.json of a trust repository was expected";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_of_another_program_is_one() {
+        let root = include_bytes!("../../../claims/tests/vectors/packages/root.json");
+        assert_eq!(check(root), Ok(()));
+        let changed = String::from_utf8_lossy(root).replace("2030-", "2031-");
+        let problem = check(changed.as_bytes()).expect_err("is not what was signed");
+        assert!(problem.starts_with("is not signed by the keys that it names ("), "{problem}");
+    }
+}
