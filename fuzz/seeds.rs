@@ -29,6 +29,27 @@ fn main() {
     certificates();
     identities();
     registries();
+    trust();
+}
+
+/// Files that say whom to believe and where to sign.
+fn trust() {
+    write("trust_root", "rsa", &read(&crates().join("claims/tests/vectors/packages/root.json")));
+    let service = |url: &str, version: u32, operator: &str| {
+        let validity = json!({ "start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z" });
+        json!({ "url": url, "majorApiVersion": version, "validFor": validity, "operator": operator })
+    };
+    let config = json!({
+        "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+        "caUrls": [service("https://ca.example.org", 1, "a")], "oidcUrls": [service("https://oidc.example.org", 1, "a")],
+        "rekorTlogUrls": [
+            service("https://one.example.org", 1, "a"), service("https://two.example.org", 2, "a"),
+            service("https://three.example.org", 2, "b"),
+        ],
+        "tsaUrls": [service("https://tsa.example.org", 1, "a")],
+        "rekorTlogConfig": { "selector": "EXACT", "count": 2 }, "tsaConfig": { "selector": "ALL" },
+    });
+    write("signing_config", "two-logs", config.to_string().as_bytes());
 }
 
 fn registries() {

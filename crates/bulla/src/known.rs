@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Failure;
 use crate::target::read_small;
+use crate::whole_file::{Old, Readers, put};
 
 /// What is remembered of a tree.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -71,15 +72,13 @@ impl Known {
 
     /// Writes what was learnt. Another command may have learnt more meanwhile: the larger head stays.
     pub(crate) fn write(self) -> Result<(), Failure> {
-        let failed =
-            |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", self.path.display()));
+        let failed = |error: io::Error| Failure::file(&self.path, &error);
         if self.learnt.is_empty() {
             return Ok(());
         }
         let dir = self.path.parent().unwrap_or(Path::new("."));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| failed(&error))?;
-        let lock = private(&dir.join("logs.lock"), false).map_err(|error| failed(&error))?;
-        lock.lock().map_err(|error| failed(&error))?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        let _lock = lock(&dir.join("logs.lock")).map_err(failed)?;
         let mut logs = load(&self.path)?;
         let trees = logs.entry(self.server.clone()).or_default();
         for (number, tree) in self.learnt {
@@ -88,23 +87,21 @@ impl Known {
                 trees.insert(number, tree);
             }
         }
-        let text = serde_json::to_string_pretty(&logs).map_err(|error| failed(&error))?;
-        replace(&self.path, text.as_bytes()).map_err(|error| failed(&error))
+        let text = serde_json::to_string_pretty(&logs).map_err(|error| failed(error.into()))?;
+        replace(&self.path, text.as_bytes()).map_err(failed)
     }
 }
 
 /// Replaces a file by one that only its owner can read, as a whole or not at all.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let new = path.with_file_name(name);
-    let mut file = private(&new, true)?;
-    file.write_all(bytes).and_then(|()| file.sync_all())?;
-    fs::rename(&new, path)
+    put(path, bytes, Readers::Owner, Old::Replaced)
 }
 
-fn private(path: &Path, empty: bool) -> io::Result<File> {
-    fs::OpenOptions::new().write(true).create(true).truncate(empty).mode(0o600).open(path)
+/// Waits until no other process has this file, and keeps it from others for as long as the answer lives.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.lock()?;
+    Ok(file)
 }
 
 fn load(path: &Path) -> Result<BTreeMap<String, Trees>, Failure> {

@@ -1,5 +1,6 @@
 //! The roof: the one program, its commands, and the only place that knows configuration.
 
+mod cause;
 mod command;
 mod config;
 mod conformance;

@@ -13,6 +13,7 @@ use bulla_rekor::client::v1::{
 };
 use reqwest::redirect::Policy;
 
+use crate::cause::innermost;
 use crate::command::Failure;
 use crate::text::hex;
 
@@ -166,7 +167,7 @@ async fn feed(source: &str, most: u64, mut take: impl FnMut(&[u8])) -> Result<()
     if is_url(source) {
         let failed = |problem: String| Failure::unavailable(format!("{source}: {problem}"));
         let mut response = download(source).await.map_err(failed)?;
-        while let Some(piece) = response.chunk().await.map_err(|error| failed(error.to_string()))? {
+        while let Some(piece) = response.chunk().await.map_err(|error| failed(innermost(&error)))? {
             left = left.checked_sub(piece.len() as u64).ok_or_else(too_long)?;
             take(&piece);
         }
@@ -197,7 +198,7 @@ async fn download(url: &str) -> Result<reqwest::Response, String> {
         .redirect(redirects)
         .build()
         .map_err(|error| error.to_string())?;
-    let response = client.get(url).send().await.map_err(|error| error.to_string())?;
+    let response = client.get(url).send().await.map_err(|error| innermost(&error))?;
     if response.status() == reqwest::StatusCode::OK {
         return Ok(response);
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 /// Reads a duration such as `250ms`, `30s`, `5m`, `2h`, `90d`.
@@ -48,6 +49,38 @@ pub(crate) fn shell_word(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+/// Options of a command that somebody can paste into a shell.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Options(String);
+
+impl Options {
+    /// Adds one with its value, if it has one.
+    pub(crate) fn add(&mut self, name: &str, value: Option<&str>) {
+        let Some(value) = value else { return };
+        // A value that looks like an option is taken for a value only so.
+        let separator = if value.starts_with('-') { '=' } else { ' ' };
+        write!(self.0, " {name}{separator}{}", shell_word(value)).unwrap_or_default();
+    }
+
+    /// Adds one whose value is a path.
+    pub(crate) fn add_path(&mut self, name: &str, value: Option<&Path>) {
+        self.add(name, value.map(Path::to_string_lossy).as_deref());
+    }
+
+    /// Adds one without a value.
+    pub(crate) fn add_flag(&mut self, name: &str, is_set: bool) {
+        if is_set {
+            write!(self.0, " {name}").unwrap_or_default();
+        }
+    }
+}
+
+impl Display for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// The candidate that a mistyped word is nearest to, if one is near at all.
@@ -132,6 +165,13 @@ mod tests {
         assert_eq!(shell_word("a b'c"), r"'a b'\''c'");
         assert_eq!(shell_word("$(id)`;\"\\"), "'$(id)`;\"\\'");
         assert_eq!(shell_word(""), "''");
+        let mut options = Options::default();
+        options.add("--name", Some("a b"));
+        options.add("--other", None);
+        options.add("--dash", Some("-x"));
+        options.add_flag("--not", false);
+        options.add_flag("--flag", true);
+        assert_eq!(options.to_string(), " --name 'a b' --dash=-x --flag");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use bulla_tlog::Checkpoint;
 use bulla_tlog::cosignature::CosignatureSigner;
 use bulla_tlog::note::Note;
-use common::{answering, bulla, get, run};
+use common::{answering, bulla, get, in_shell, on_small_disk, run};
 use made::Maker;
 use serde_json::Value;
 use stack::{Stack, done};
@@ -225,4 +225,37 @@ fn what_witnesses_did_not_see_is_not_verified_and_not_remembered() {
     let (code, _, _, errors) =
         verify(&stack, "unlogged.json", &["--skip-log-unsafe", "--witness-policy", "policy"]);
     assert!(code == 1 && errors.contains("no head of a log that witnesses could have cosigned"), "{errors}");
+}
+
+#[test]
+fn a_full_disk_leaves_what_is_remembered_as_it_was() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: String| fs::write(dir.path().join(name), text).expect("is written");
+    for name in ["one", "two"] {
+        let maker = Maker::new();
+        write(name, name.to_owned());
+        write(&format!("{name}.root.json"), maker.trusted_root(&[]));
+        write(&format!("{name}.pub"), maker.pem());
+        write(&format!("{name}.sigstore.json"), maker.message(name.as_bytes()).to_string());
+    }
+    let verify = |name: &str| {
+        let (root, key) = (format!("{name}.root.json"), format!("{name}.pub"));
+        let mut command = bulla();
+        command.args(["verify", name, "--trusted-root", &root, "--key", &key, "--offline"]);
+        command.current_dir(dir.path()).env("XDG_STATE_HOME", dir.path().join("state"));
+        command
+    };
+    assert_eq!(run(&mut verify("one")).0, 0);
+    let heads = dir.path().join("state/bulla/heads.json");
+    fs::copy(&heads, dir.path().join("kept")).expect("is copied");
+    let fill =
+        "cp kept state/bulla/heads.json; head -c 1M /dev/zero > state/bulla/filler 2> /dev/null || true";
+    let line =
+        on_small_disk("state/bulla", fill, "ls -A state/bulla; cmp kept state/bulla/heads.json || exit 9");
+    let (code, out, errors) = run(&mut in_shell(&line, &verify("two")));
+    assert_eq!((code, errors.as_str()), (0, ""), "{out}");
+    let note =
+        format!("the heads are not remembered: {}: No space left on device (os error 28)\n", heads.display());
+    assert!(out.contains(&format!("note        {note}")), "{out}");
+    assert!(out.ends_with("\nfiller\nheads.json\nheads.lock\n"), "nothing unfinished is left: {out}");
 }

@@ -5,11 +5,13 @@ mod common;
 #[path = "sign/registry.rs"]
 mod registry;
 mod stack;
+#[path = "sign/unreached.rs"]
+mod unreached;
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use common::{bulla, run};
+use common::{bulla, in_shell, on_small_disk, run};
 use registry::{Mode, Registry};
 use serde_json::{Value, json};
 use stack::{Stack, done, read};
@@ -413,4 +415,68 @@ fn several_services_sign_together() {
         assert_eq!((code, errors.as_str()), (0, ""), "{out}");
     }
     assert_eq!(one.entries() + two.entries(), 5);
+}
+
+#[test]
+fn bundles_are_for_everybody_whom_the_umask_lets() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let stack = Stack::start();
+    fs::write(stack.path("predicate"), "{}").expect("is written");
+    for (umask, mode) in [("022", 0o644), ("002", 0o664), ("077", 0o600)] {
+        for verb in ["sign", "attest"] {
+            let bundle = format!("{verb}.{umask}.json");
+            let predicate = ["--predicate", "predicate"];
+            let more = if verb == "attest" { &predicate[..] } else { &[] };
+            let command =
+                stack.command(verb, &[&["file", "--bundle", &bundle, KEY[0], KEY[1]], more].concat());
+            assert_eq!(
+                done(run(&mut in_shell(&format!("umask {umask}; exec \"$0\" \"$@\""), &command))),
+                ["signed"]
+            );
+            let permissions = fs::metadata(stack.path(&bundle)).expect("is there").permissions();
+            assert_eq!(permissions.mode() & 0o777, mode, "{bundle}");
+        }
+    }
+    // What is kept of a run that was not ended is for nobody else.
+    let state = fs::metadata(stack.path("state/bulla/pending")).expect("is there").permissions();
+    assert_eq!(state.mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_is_left_on_it() {
+    let stack = Stack::start();
+    let fill = "head -c 16384 /dev/zero > full/filler";
+    let command = |arguments: &[&str]| stack.command("sign", &[&["file"], &KEY[..], arguments].concat());
+    let mut unstored =
+        in_shell(&on_small_disk("full", fill, "ls -A full"), &command(&["--bundle", "full/out.json"]));
+    let (code, out, errors) = run(&mut unstored);
+    let expected = "bulla: file: full/out.json: No space left on device (os error 28); what was signed is kept, the same \
+                    command stores it\n";
+    assert_eq!((code, out.as_str(), errors.as_str()), (3, "filler\n", expected));
+    // Once there is space it is stored, and logged only once.
+    assert_eq!((stack.entries(), stack.pending().len()), (1, 1));
+    let roomy =
+        in_shell(&on_small_disk("full", "true", "ls -A full"), &command(&["--bundle", "full/out.json"]));
+    let (code, out, errors) = run(&mut { roomy });
+    assert_eq!(code, 0, "{errors}");
+    assert!(out.contains("stored what an earlier run signed") && out.ends_with("\nout.json\n"), "{out}");
+    assert_eq!((stack.entries(), stack.pending().len()), (1, 0));
+    // The same where what is signed is kept.
+    let mut unkept = command(&["--bundle", "out.json"]);
+    unkept.env("XDG_STATE_HOME", stack.path("full"));
+    let (code, _, errors) = run(&mut in_shell(&on_small_disk("full", fill, "ls -A full"), &unkept));
+    let place = stack.path("full/bulla/pending").display().to_string();
+    assert!(code == 3 && errors.starts_with(&format!("bulla: file: {place}/")), "{errors}");
+    assert!(errors.ends_with(".json: No space left on device (os error 28)\n"), "{errors}");
+    assert!(!stack.path("out.json").exists() && stack.entries() == 1, "nothing is logged that is not kept");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_a_wrong_option() {
+    let stack = Stack::start();
+    let (code, _, errors) = stack.sign(&["file", "--bundle", "nowhere/out.json", KEY[0], KEY[1]]);
+    assert!(
+        code == 2 && errors.starts_with("bulla: file: nowhere/out.json: No such file or directory"),
+        "{errors}"
+    );
 }

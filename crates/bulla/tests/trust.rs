@@ -289,3 +289,87 @@ fn what_is_older_than_what_was_seen_or_not_signed_is_not_believed() {
     let (code, out, _) = user.trust(&["list"]);
     assert_eq!((code, out.matches("instance ").count()), (0, 2), "{out}");
 }
+
+#[test]
+fn a_root_that_is_none_is_the_fault_of_the_file() {
+    let (user, made) = (User::new(), Made::at(Timestamp::now()));
+    let file = user.path("given.json");
+    let other = Made::at(Timestamp::now());
+    let read = |made: &Made| -> Value {
+        serde_json::from_slice(&fs::read(made.root()).expect("is there")).expect("JSON")
+    };
+    let mut stripped = read(&made);
+    stripped["signatures"] = Value::Array(Vec::new());
+    let mut changed = read(&made);
+    changed["signatures"] = read(&other)["signatures"].clone();
+    let mut misshapen = read(&made);
+    misshapen["signed"]["version"] = "one".into();
+    let timestamp = fs::read(made.dir.path().join("timestamp.json")).expect("is there");
+    for (bytes, problem) in [
+        (Vec::new(), "is empty, "),
+        (b"\n".to_vec(), "is empty, "),
+        (b"<html>no JSON</html>".to_vec(), "is not JSON (expected value at line 1 column 1), "),
+        (vec![0xff; 9], "is not JSON ("),
+        (b"[]".to_vec(), "has no _type, \"root\" is needed: "),
+        (timestamp, "has the _type \"timestamp\", \"root\" is needed: "),
+        (
+            br#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#.to_vec(),
+            "is a trusted root, as --trusted-root takes it; ",
+        ),
+        (misshapen.to_string().into_bytes(), "is no root (invalid type: string \"one\""),
+        (stripped.to_string().into_bytes(), "is not signed by the keys that it names ("),
+        (changed.to_string().into_bytes(), "is not signed by the keys that it names ("),
+    ] {
+        fs::write(&file, bytes).expect("is written");
+        let (code, out, errors) = user.trust(&["add", &made.url, "--root", &file.display().to_string()]);
+        assert_eq!((code, out.as_str()), (2, ""), "{errors}");
+        assert!(errors.starts_with(&format!("bulla: {}: {problem}", file.display())), "{errors}");
+        assert!(errors.ends_with("the root.json of a trust repository was expected\n"), "{errors}");
+        assert!(!errors.contains(&made.url) && !user.path("config").exists(), "{errors}");
+    }
+    fs::write(&file, vec![b' '; (1 << 20) + 1]).expect("is written");
+    let expected = format!(
+        "bulla: {}: has more than 1048576 bytes: --root is the root.json that the repository's owner gave you\n",
+        file.display()
+    );
+    let file = file.display().to_string();
+    assert_eq!(user.trust(&["add", &made.url, "--root", &file]), (2, String::new(), expected));
+    fs::copy(made.root(), &file).expect("is copied");
+    assert_eq!(user.trust(&["add", &made.url, "--root", &file]).0, 0);
+}
+
+#[test]
+fn a_repository_begins_where_it_is_said_and_not_where_it_was_mistyped() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let begin = |data: &str, draft: &str| {
+        run(bulla().args(["trust", "init", "--data", data, "--draft", draft]).current_dir(dir.path()))
+    };
+    let at = dir.path().canonicalize().expect("is there").display().to_string();
+    let (code, out, errors) = begin("mistyped/data", "draft.json");
+    let expected = format!(
+        "bulla: --data mistyped/data: neither {at}/mistyped/data nor {at}/mistyped is there: say where the log is, or make \
+         {at}/mistyped if a new repository is to begin below it\n"
+    );
+    assert_eq!((code, out.as_str(), errors.as_str()), (2, "", expected.as_str()));
+    assert!(!dir.path().join("draft.json").exists(), "nothing is begun");
+    fs::write(dir.path().join("file"), "").expect("is written");
+    assert_eq!(
+        begin("file", "draft.json"),
+        (2, String::new(), "bulla: --data file: is no directory\n".to_owned())
+    );
+    for (data, draft) in [("new", "draft.json"), (".", "other.json")] {
+        let (code, out, errors) = begin(data, draft);
+        let place = if data == "." { at.clone() } else { format!("{at}/{data}") };
+        let expected =
+            format!("version 1 begins a new trust repository at {place}/tuf/repository: there is none yet\n");
+        assert_eq!((code, errors), (0, expected), "{out}");
+        assert!(out.starts_with("root        version 1, until "), "{out}");
+    }
+    // The next version of one that is there begins nothing.
+    let made = Made::at(Timestamp::now());
+    fs::create_dir_all(dir.path().join("data/tuf/repository/targets")).expect("is made");
+    copy(made.dir.path(), &dir.path().join("data/tuf/repository"));
+    let (code, out, errors) = begin("data", "second.json");
+    assert_eq!((code, errors.as_str()), (0, ""), "{out}");
+    assert!(out.starts_with("root        version 2, until "), "{out}");
+}

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use signed::{Image, MANIFEST, SIGN};
 
 const BUNDLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/bundles");
+const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../claims/tests/keys/p256.pem");
 
 fn verify(bundle: &str, more: &[&str]) -> Command {
     let mut command = bulla();
@@ -302,4 +303,125 @@ fn what_is_not_said_is_a_failure_and_terminals_are_told_nothing() {
     assert!(ended.status.code() == Some(3) && errors.starts_with("bulla: standard output: "), "{errors}");
     let (code, _, errors) = run(bulla().args(["verify", "./a\u{1b}[31m", "--key", "none"]).args(&ALICE[..0]));
     assert!(code == 2 && !errors.contains('\u{1b}'), "{errors:?}");
+}
+
+/// What `--explain` prints works where it is pasted.
+#[test]
+fn the_command_that_is_explained_can_be_pasted() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let dir = folder.path().join("it's a place");
+    fs::create_dir(&dir).expect("is made");
+    for (from, to) in [
+        ("art.txt", "-file"),
+        ("art.txt", "art.txt"),
+        ("py-v2.json", "the bundle.json"),
+        ("py-att-v2.json", "py-att-v2.json"),
+        ("sigstore-js-5.0.1-rawkey-v1-messageSignature.json", "raw.json"),
+        ("sigstore-js-5.0.1-rawkey.pub", "raw.pub"),
+        ("trusted_root.json", "-root.json"),
+    ] {
+        fs::copy(format!("{BUNDLES}/{from}"), dir.join(to)).expect("is copied");
+    }
+    let here = |command: &mut Command| {
+        let (code, said, errors) = run(command.current_dir(&dir));
+        (
+            code,
+            format!("{said}{errors}"),
+            said.lines().find_map(|line| line.strip_prefix("explain     ")).map(str::to_owned),
+        )
+    };
+    let nobody = ["--identity", "nobody@example.org=http://127.0.0.1:8765"];
+    let trusted = ["--trusted-root=-root.json", "--offline", "--explain"];
+    let cases = [
+        (
+            vec!["verify", "art.txt", "--bundle", "the bundle.json", nobody[0], nobody[1]],
+            "bulla verify art.txt --bundle",
+        ),
+        (
+            vec!["verify", "--bundle", "the bundle.json", nobody[0], nobody[1], "--", "-file"],
+            "bulla verify --bundle",
+        ),
+        (
+            vec!["verify", "art.txt", "--bundle", "py-att-v2.json", nobody[0], nobody[1]],
+            "bulla verify-attestation art.txt --bundle",
+        ),
+        (
+            vec![
+                "verify-attestation",
+                "--type",
+                "vuln",
+                "art.txt",
+                "--bundle",
+                "raw.json",
+                "--key",
+                "raw.pub",
+            ],
+            "bulla verify art.txt --bundle raw.json --trusted-root=-root.json --offline --key raw.pub",
+        ),
+    ];
+    for (arguments, begins) in cases {
+        let mut command = bulla();
+        // What only refuses more is left out of the line.
+        command.arg(arguments[0]).args(trusted).args(["--require", "1"]).args(&arguments[1..]);
+        let (code, said, explained) = here(&mut command);
+        assert_eq!(code, 1, "{said}");
+        let line = explained.expect("explains");
+        assert!(line.starts_with(begins) && line.contains(" --trusted-root=-root.json --offline"), "{line}");
+        let folder = Path::new(env!("CARGO_BIN_EXE_bulla")).parent().expect("has one").display().to_string();
+        let mut pasted = Command::new("sh");
+        pasted
+            .args(["-c", &line])
+            .env("PATH", format!("{folder}:/usr/bin:/bin"))
+            .env("XDG_CONFIG_HOME", "/nonexistent");
+        pasted.env_remove("XDG_STATE_HOME").env_remove("HOME");
+        let (code, said, _) = here(&mut pasted);
+        assert_eq!(code, 0, "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_file_that_is_mistyped_is_not_asked_of_a_registry() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(
+        dir.path().join("key"),
+        fs::read(format!("{BUNDLES}/sigstore-js-5.0.1-rawkey.pub")).expect("is there"),
+    )
+    .expect("is written");
+    let fix = |name: &str| {
+        format!("if an image is meant, say its registry or its tag, docker.io/{name} or {name}:latest")
+    };
+    for (name, fix) in [
+        ("art.txt", fix("art.txt")),
+        ("dir/file.json", fix("dir/file.json")),
+        ("./art", "the name of an image begins with a letter or a digit, such as app:1.2".to_owned()),
+        ("/art", "the name of an image begins with a letter or a digit, such as app:1.2".to_owned()),
+    ] {
+        for verb in ["verify", "verify-attestation", "sign", "attest"] {
+            let mut command = bulla();
+            command.args([verb, name]).current_dir(dir.path()).env("XDG_STATE_HOME", dir.path());
+            match verb {
+                "verify" | "verify-attestation" => {
+                    command
+                        .args(["--key", "key", "--trusted-root"])
+                        .arg(format!("{BUNDLES}/trusted_root.json"));
+                }
+                _ => drop(command.args(["--tlog-upload=false", "--key"]).arg(KEYS)),
+            }
+            match verb {
+                "verify-attestation" => drop(command.args(["--type", "custom"])),
+                "attest" => drop(command.args(["--predicate", "key"])),
+                _ => {}
+            }
+            let (code, said, errors) = run(&mut command);
+            let expected = format!("{name}: there is no such file; {fix}\n");
+            assert_eq!((code, said.as_str()), (2, ""), "{errors}");
+            assert!(errors.ends_with(&expected), "{verb}: {errors}");
+        }
+    }
+    // A file whose bundle is there and that is not is said to be missing, and not its bundle.
+    let (code, _, errors) = run(bulla()
+        .args(["verify", "art", "--bundle", "none", "--key", "key", "--trusted-root"])
+        .arg(format!("{BUNDLES}/trusted_root.json"))
+        .current_dir(dir.path()));
+    assert!(code == 2 && errors.starts_with("bulla: art: No such file or directory"), "{errors}");
 }

@@ -104,9 +104,11 @@ pub(super) struct Publish {
 
 pub(super) async fn run(step: &Step) -> Result<(), Failure> {
     let now = Timestamp::now();
+    let mut begun = None;
     let (paper, draft) = match step {
         Step::Init(Init { paper, data, threshold, lifetime }) => {
             let lifetime = SignedDuration::try_from(*lifetime).map_err(Failure::usage)?;
+            begun = begins(data)?;
             (paper, ceremony::init(&repository(data), &paper.draft, *threshold, now, lifetime))
         }
         Step::AddKey(AddKey { paper, online, file }) => {
@@ -126,19 +128,47 @@ pub(super) async fn run(step: &Step) -> Result<(), Failure> {
         }
         Step::Show(paper) => (paper, ceremony::show(&paper.draft)),
         Step::Publish(Publish { paper, data }) => {
+            begun = begins(data)?;
             (paper, ceremony::publish(&paper.draft, &repository(data), now))
         }
     };
-    let draft = draft.map_err(|error| match error {
+    let draft = draft.map_err(refused)?;
+    if let Some(repository) = begun {
+        let said = if matches!(step, Step::Init(_)) { "there is none yet" } else { "there was none before" };
+        eprintln!("version 1 begins a new trust repository at {}: {said}", repository.display());
+    }
+    say(&described(&draft, paper.output));
+    Ok(())
+}
+
+fn refused(error: RepositoryError) -> Failure {
+    match error {
         RepositoryError::DropsOnline { .. } => {
             Failure::usage(format!("{error}: name it again, and replace it with `bulla trust rotate tuf`"))
         }
         RepositoryError::Threshold { .. } => Failure::check(error),
         RepositoryError::Write(_) => Failure::unavailable(error),
         other => Failure::usage(other),
-    })?;
-    say(&described(&draft, paper.output));
-    Ok(())
+    }
+}
+
+/// Where a new repository would begin: the absolute path, for whoever mistyped it. None if there is one.
+fn begins(data: &Path) -> Result<Option<PathBuf>, Failure> {
+    let wrong = |problem: String| Failure::usage(format!("--data {}: {problem}", data.display()));
+    let whole = std::path::absolute(data).map_err(|error| wrong(error.to_string()))?;
+    let parent = whole.parent().unwrap_or(&whole);
+    if whole.exists() && !whole.is_dir() {
+        return Err(wrong("is no directory".to_owned()));
+    }
+    if !whole.exists() && !parent.is_dir() {
+        let (whole, parent) = (whole.display(), parent.display());
+        return Err(wrong(format!(
+            "neither {whole} nor {parent} is there: say where the log is, or make {parent} if a new repository is to begin \
+             below it"
+        )));
+    }
+    let repository = repository(&whole);
+    Ok(ceremony::current(&repository).map_err(refused)?.is_none().then_some(repository))
 }
 
 fn repository(data: &Path) -> PathBuf {

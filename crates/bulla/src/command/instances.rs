@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Failure, Output, say};
-use crate::target::read_small;
 use crate::text::line;
-use crate::trust::{Found, LARGEST_ROOT, Network, Pinned, TRUSTED_ROOT};
+use crate::trust::{Found, Network, Pinned, TRUSTED_ROOT};
 
 /// What is done with them.
 #[derive(clap::Subcommand)]
@@ -61,7 +60,7 @@ pub(super) struct Forget {
 pub(super) async fn run(step: &Step) -> Result<(), Failure> {
     match step {
         Step::Add(add) => {
-            let pinned = Pinned::new(&add.url, read_small(&add.root, LARGEST_ROOT)?)?;
+            let pinned = Pinned::new(&add.url, &add.root)?;
             let found = asked(&pinned).await?;
             pinned.keep()?;
             told(&[(pinned, Ok(found))], add.list.output);

@@ -15,10 +15,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use serde_json::{Value, json};
 
 use super::{Failure, Output, say};
-use crate::home::not_writable;
 use crate::keys::{KeyText, Passwords, verification_key};
 use crate::text::line;
-use crate::whole_file::{Old, put};
+use crate::whole_file::{Old, Readers, put};
 
 /// What can be done.
 #[derive(clap::Subcommand)]
@@ -172,15 +171,16 @@ impl Pair {
         };
         let sealed = sealed.map_err(Failure::unavailable)?;
         let old = if self.force { Old::Replaced } else { Old::Kept };
-        let write = |name: &str, text: &str, mode| {
-            put(&files.folder, name, text, mode, old).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => is_there(&files.path(name)),
-                _ => not_writable(&files.folder, &error),
+        let write = |name: &str, text: &str, readers| {
+            let path = files.path(name);
+            put(&path, text.as_bytes(), readers, old).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => is_there(&path),
+                _ => Failure::file(&path, &error),
             })
         };
-        write(&files.private, &sealed, 0o600)?;
+        write(&files.private, &sealed, Readers::Owner)?;
         let public = public_key_pem(key.spki());
-        if let Err(failure) = write(&files.public, &public, 0o644) {
+        if let Err(failure) = write(&files.public, &public, Readers::Anybody) {
             if old == Old::Kept {
                 // It was not there before, and without its other half it would be in the way.
                 let _gone = std::fs::remove_file(files.path(&files.private));

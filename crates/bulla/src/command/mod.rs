@@ -29,6 +29,7 @@ mod witness;
 
 use std::fmt;
 use std::io::{self, Write as _, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
@@ -202,6 +203,31 @@ impl Failure {
     /// The world did not cooperate, trying again later may help (exit code 3).
     pub(crate) fn unavailable(message: impl fmt::Display) -> Self {
         Self { code: 3, message: message.to_string() }
+    }
+
+    /// What could not be done with a file: its name or who may use it is for the caller to mend, a disk that is full or broken
+    /// is not.
+    pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
+        use io::ErrorKind::{
+            AlreadyExists, DirectoryNotEmpty, InvalidFilename, InvalidInput, IsADirectory, NotADirectory,
+            NotFound, PermissionDenied, ReadOnlyFilesystem,
+        };
+        let message = format!("{}: {error}", path.display());
+        match error.kind() {
+            NotFound | PermissionDenied | AlreadyExists | NotADirectory | IsADirectory
+            | DirectoryNotEmpty | InvalidFilename | InvalidInput | ReadOnlyFilesystem => Self::usage(message),
+            _ => Self::unavailable(message),
+        }
+    }
+
+    /// The same failure with something to add, such as the fix.
+    pub(crate) fn and(self, more: impl fmt::Display) -> Self {
+        Self { message: format!("{}{more}", self.message), ..self }
+    }
+
+    /// The same with what may help, if the world did not cooperate.
+    pub(crate) fn or(self, fix: &str) -> Self {
+        if self.is_unavailable() { self.and(format_args!("; {fix}")) } else { self }
     }
 
     /// Whether it is about what was examined.

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use sigstore_types::Bundle;
 
 use super::{Failure, Output, say};
-use crate::known::replace;
 use crate::materials::read;
 use crate::registry::{Args as RegistryArgs, Descriptor};
 use crate::signing::{
@@ -20,6 +19,7 @@ use crate::signing::{
     statement_of,
 };
 use crate::text::line;
+use crate::whole_file::{Old, Readers, put};
 
 // What can be said.
 #[derive(clap::Args)]
@@ -198,8 +198,8 @@ impl Work {
         let (signed, origin) = self.signing.sign(&slot, content).await?;
         (done.origin, done.index) = (Some(origin), index_in(&signed.bundle));
         let text = format!("{}\n", signed.json()?);
-        let failed = |error: std::io::Error| kept(&Failure::usage(format!("{}: {error}", done.stored)));
-        replace(out, text.as_bytes()).map_err(failed)?;
+        put(out, text.as_bytes(), Readers::Anybody, Old::Replaced)
+            .map_err(|error| kept(&Failure::file(out, &error)))?;
         self.done.push(done);
         slot.done()
     }

@@ -109,7 +109,7 @@ async fn answered(
         verdict,
         found: &found,
         notes: asked.notes.iter().cloned().chain(moved).chain(unproved).chain(unseen).collect(),
-        explain: args.explain,
+        explain: args.explain.then(|| args.explained(&asked.policy.keys)),
     };
     say(&match args.output {
         Answer::Human => report.human(),
@@ -161,11 +161,11 @@ async fn moved(text: &str, image: &Image, client: Option<&Client>) -> Vec<String
 pub(super) fn of_file(bundle: Option<&Path>, file: &Path, asked: &Asked) -> Result<(Found, Hash), Failure> {
     let suffix =
         if asked.policy.content == Content::Signature { ".sigstore.json" } else { ".att.sigstore.json" };
+    let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", file.display()));
+    let mut rest = File::open(file).map_err(failed)?;
     let bundle = beside(file, bundle, suffix);
     let bytes = read_small(&bundle, MAX_BUNDLE as u64)?;
-    let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", file.display()));
     let mut content = Vec::new();
-    let mut rest = File::open(file).map_err(failed)?;
     (&mut rest).take(IN_MEMORY).read_to_end(&mut content).map_err(failed)?;
     let (artifact, hash);
     if (content.len() as u64) < IN_MEMORY {

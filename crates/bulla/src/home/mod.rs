@@ -27,7 +27,7 @@ use bulla_rekor::wire::v1::id::TreeId;
 
 use crate::command::Failure;
 use crate::keys::KeyText;
-use crate::whole_file::{Old, put};
+use crate::whole_file::{Old, Readers, put};
 
 mod list;
 
@@ -469,9 +469,10 @@ fn key_file(dir: &Path, named: Option<&Path>, kind: &KeyFile, new: bool) -> Resu
 
 /// Makes a private file. One that is there is left as it is.
 pub(crate) fn make_secret(dir: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
-    match put(dir, name, text, 0o600, Old::Kept) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(dir.join(name)),
-        other => other,
+    let path = dir.join(name);
+    match put(&path, text.as_bytes(), Readers::Owner, Old::Kept) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(path),
     }
 }
 

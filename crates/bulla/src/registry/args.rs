@@ -14,10 +14,10 @@ use super::transport::Options;
 pub(crate) struct Args {
     /// Speak plain HTTP with registries that do not speak TLS; with those on this machine that is always done
     #[arg(long)]
-    allow_http_registry: bool,
+    pub(crate) allow_http_registry: bool,
     /// Certificate authorities that registries are believed by, in PEM, besides those of the system
     #[arg(long, value_name = "FILE")]
-    registry_ca: Option<PathBuf>,
+    pub(crate) registry_ca: Option<PathBuf>,
 }
 
 impl Args {

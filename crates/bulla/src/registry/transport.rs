@@ -242,7 +242,7 @@ impl Transport {
             if !matches!(ask.method, Method::GET | Method::HEAD) {
                 request = request.body(ask.body.clone());
             }
-            let response = request.send().await.map_err(|error| broken(&error.without_url()))?;
+            let response = request.send().await.map_err(|error| broken(&url, &error.without_url()))?;
             let Some(target) = redirect(ask, &response) else { return Ok((response, at_home)) };
             url = step(&url, target?).map_err(|problem| failed(Problem::Invalid(problem)))?;
             at_home &= url.origin() == first.origin();
@@ -307,13 +307,15 @@ fn failed(problem: Problem) -> Failed {
     Failed { problem, cure: Cure::Nothing }
 }
 
-fn broken(error: &reqwest::Error) -> Failed {
+/// Paths and queries of where a registry sends us are left out: they can hold secrets.
+fn broken(url: &Url, error: &reqwest::Error) -> Failed {
     let cure = match (error.is_connect(), is_about_a_certificate(error)) {
         (true, false) => Cure::PlainHttp,
         (false, _) if error.is_request() && !error.is_timeout() => Cure::Again,
         _ => Cure::Nothing,
     };
-    Failed { problem: Problem::Broken(chain(error)), cure }
+    let origin = url.origin().ascii_serialization();
+    Failed { problem: Problem::Broken(format!("{origin}: {}", chain(error))), cure }
 }
 
 /// Somebody speaks TLS there, but is not believed: no reason to do without it.

@@ -13,8 +13,8 @@ use sigstore_types::{
     VerificationMaterial, VerificationMaterialContent,
 };
 
-use super::services::key_hint;
 use super::signer::{Identity, digest, verifies};
+use super::trusted_log::key_hint;
 use crate::command::Failure;
 
 /// The media type of what is written here.

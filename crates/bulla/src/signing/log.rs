@@ -18,8 +18,8 @@ use sigstore_types::{
     LogIndex, LogKeyId, Sha256Hash, SignatureContent, SignedTimestamp, TransparencyLogEntry,
 };
 
-use super::services::{Api, Log};
 use super::signer::digest;
+use super::trusted_log::{Api, Log};
 use crate::command::Failure;
 use crate::materials::{expected, name_of};
 use crate::server::failure;

@@ -2,7 +2,9 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `services` | where to sign, and the keys that the log is believed by |
+//! | `services` | where to sign, as it is said or found |
+//! | `signing_config` | the file that says it, and which services of it are asked |
+//! | `trusted_log` | a log, and the keys that it is believed by |
 //! | `signer` | a kept key, or a key of the moment with its certificate |
 //! | `log` | how an entry is proposed to v1 and v2, and when the answer is believed |
 //! | `about` | whether what comes of it would be verified |
@@ -20,7 +22,9 @@ mod log;
 mod pending;
 mod services;
 mod signer;
+mod signing_config;
 mod target;
+mod trusted_log;
 
 use bulla_authority::client::tsa::{TsaClient, TsaClientError};
 use bulla_claims::judge::Need;
@@ -34,8 +38,9 @@ pub(crate) use image::Subject;
 pub(crate) use legacy::Legacy;
 pub(crate) use log::described;
 pub(crate) use pending::Slot;
-pub(crate) use services::{Api, Log, Prefer, key_hint};
+pub(crate) use services::Prefer;
 pub(crate) use target::{Target, find};
+pub(crate) use trusted_log::{Api, Log, key_hint};
 
 use crate::command::Failure;
 use crate::registry::{Descriptor, Digest};
@@ -202,7 +207,13 @@ impl Signing {
             if origin == Origin::Resumed && by_certificate && late { Absent::Leave } else { Absent::Add };
         // Entries are there in the order of the logs.
         for log in self.services.logs.iter().skip(signed.entries()) {
-            let Some(entry) = log::submit(log, &material, &signed.bundle.content, absent).await? else {
+            let entry =
+                log::submit(log, &material, &signed.bundle.content, absent).await.map_err(|failure| {
+                    failure.or(
+                        "what was signed is kept, the same command logs it; --rekor-url names another log",
+                    )
+                })?;
+            let Some(entry) = entry else {
                 return Ok(false);
             };
             signed.logged(entry);
@@ -214,7 +225,7 @@ impl Signing {
 
 async fn stamp(url: &str, signature: &[u8]) -> Result<Vec<u8>, Failure> {
     let stamped = async { TsaClient::new(url)?.timestamp(&sha256(signature).0).await };
-    stamped.await.map_err(|error| match &error {
+    let failed = |error: TsaClientError| match &error {
         TsaClientError::Unavailable(..) => Failure::unavailable(error),
         TsaClientError::Status { status, .. } if *status >= 500 || *status == 429 => {
             Failure::unavailable(error)
@@ -223,7 +234,10 @@ async fn stamp(url: &str, signature: &[u8]) -> Result<Vec<u8>, Failure> {
         TsaClientError::Url(_) | TsaClientError::Request(_) | TsaClientError::Status { .. } => {
             Failure::usage(error)
         }
-    })
+    };
+    stamped
+        .await
+        .map_err(|error| failed(error).or("try again, or name another one with --timestamp-server-url"))
 }
 
 /// Of the ten minutes that certificates last, with room for clocks.

@@ -5,12 +5,12 @@
 //! removed once it is stored. `lock-XX` beside them is held by whoever works on something whose hash begins so.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use super::bundle::Signed;
 use crate::command::Failure;
-use crate::known::{replace, state};
+use crate::known::{lock, replace, state};
 use crate::target::read_small;
 
 /// The place of one thing that is asked for.
@@ -23,12 +23,9 @@ impl Slot {
     /// The place of what has this name, hexadecimal digits; waits for another process that works on it.
     pub(crate) fn open(name: &str) -> Result<Self, Failure> {
         let dir = state()?.join("pending");
-        let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", dir.display()));
+        let failed = |error: std::io::Error| Failure::file(&dir, &error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed)?;
-        let lock = dir.join(format!("lock-{}", &name[..2]));
-        let lock = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock);
-        let lock = lock.map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let lock = lock(&dir.join(format!("lock-{}", &name[..2]))).map_err(failed)?;
         Ok(Self { path: dir.join(format!("{name}.json")), _lock: lock })
     }
 
@@ -47,17 +44,16 @@ impl Slot {
 
     /// Keeps it.
     pub(crate) fn write(&self, signed: &Signed) -> Result<(), Failure> {
-        let failed =
-            |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", self.path.display()));
-        let text = serde_json::to_string(signed).map_err(|error| failed(&error))?;
-        replace(&self.path, text.as_bytes()).map_err(|error| failed(&error))
+        let failed = |error: std::io::Error| Failure::file(&self.path, &error);
+        let text = serde_json::to_string(signed).map_err(|error| failed(error.into()))?;
+        replace(&self.path, text.as_bytes()).map_err(failed)
     }
 
     /// It is stored where it belongs.
     pub(crate) fn done(self) -> Result<(), Failure> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::usage(format!("{}: {error}", self.path.display())))
+                Err(Failure::file(&self.path, &error))
             }
             _ => Ok(()),
         }

@@ -16,7 +16,8 @@ use bulla_claims::pki::x509::{KeyType, PublicKey};
 use bulla_claims::{HashAlgorithm, PublicKeyDetails, SigningKey};
 use serde_json::Value;
 
-use super::services::{Services, key_hint};
+use super::services::Services;
+use super::trusted_log::key_hint;
 use crate::command::Failure;
 use crate::keys::{Passwords, signing_key};
 use crate::text::hex;
@@ -152,7 +153,12 @@ impl Args {
             }
             Flow::Code => there.out_of_band(async |url: &str| typed(url).await).await,
         };
-        Ok(token.map_err(Failure::unavailable)?.text().to_owned())
+        let token = token.map_err(|error| {
+            Failure::unavailable(error).or(
+                "try again, name another issuer with --oidc-issuer, or bring a token with --identity-token",
+            )
+        })?;
+        Ok(token.text().to_owned())
     }
 }
 
@@ -188,7 +194,10 @@ impl Signer {
         let key = key.map_err(Failure::unavailable)?;
         let certificates = ca.certify(token, &key, subject).await.map_err(|error| match error {
             CaError::Url { .. } | CaError::Refused { .. } => Failure::usage(error),
-            CaError::Unavailable { .. } | CaError::Sign(_) => Failure::unavailable(error),
+            CaError::Unavailable { .. } => {
+                Failure::unavailable(error).or("try again, or name another one with --fulcio-url")
+            }
+            CaError::Sign(_) => Failure::unavailable(error),
             CaError::Wrong { .. } => Failure::check(error),
         })?;
         let identity = Identity { key: Arc::new(key), certificates };

@@ -25,7 +25,8 @@ pub(crate) async fn find(text: &str, client: &Client, recursive: bool) -> Result
         OpenError::Name(problem) => Failure::usage(problem),
         OpenError::Layout(error) => Failure::usage(error),
     })?;
-    let manifest = image.manifest().await.map_err(failure)?;
+    let unreached = "is the registry's name right, and can it be reached from here?";
+    let manifest = image.manifest().await.map_err(|error| failure(error).or(unreached))?;
     let repository = match &image.source {
         Source::Registry(_, repository) => repository.to_string(),
         Source::Layout(_) => {

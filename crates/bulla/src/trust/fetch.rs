@@ -18,6 +18,7 @@ use reqwest::{Client, StatusCode};
 use tough::{Transport, TransportError, TransportErrorKind, TransportStream};
 use url::Url;
 
+use crate::cause::innermost;
 use crate::known::replace;
 
 /// Files by their names from the repository's address on.
@@ -125,7 +126,7 @@ impl Transport for Fetch {
 async fn download(client: &Client, url: &Url) -> Result<Bytes, TransportError> {
     let other =
         |cause: String| TransportError::new_with_cause(TransportErrorKind::Other, url, NoAnswer(cause));
-    let mut response = client.get(url.clone()).send().await.map_err(|error| other(chain(&error)))?;
+    let mut response = client.get(url.clone()).send().await.map_err(|error| other(innermost(&error)))?;
     match response.status() {
         StatusCode::OK => {}
         // Buckets answer so where nothing is.
@@ -135,7 +136,7 @@ async fn download(client: &Client, url: &Url) -> Result<Bytes, TransportError> {
         status => return Err(other(format!("answered {status}"))),
     }
     let mut bytes = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| other(chain(&error)))? {
+    while let Some(piece) = response.chunk().await.map_err(|error| other(innermost(&error)))? {
         if bytes.len() + piece.len() > LARGEST {
             return Err(other(format!("has more than {LARGEST} bytes")));
         }

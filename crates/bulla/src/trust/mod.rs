@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `configured` | `$XDG_CONFIG_HOME/bulla/config.toml` |
 //! | `pinned` | `$XDG_CONFIG_HOME/bulla/trust/`: the repositories that were added, and their first roots |
+//! | `root` | whether a file is a root to begin with |
 //! | `repository` | what a repository says now, or said when it was last asked |
 //! | `fetch` | its files, from its server or from `$XDG_CACHE_HOME/bulla/trust/` |
 
@@ -13,10 +14,11 @@ mod configured;
 mod fetch;
 mod pinned;
 mod repository;
+mod root;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use pinned::{LARGEST_ROOT, Pinned};
+pub(crate) use pinned::Pinned;
 pub(crate) use repository::{Found, Network, SIGNING_CONFIG, TRUSTED_ROOT};
 
 use crate::command::Failure;

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bulla_tlog::sha256;
 use url::Url;
 
-use super::{configuration, directory};
+use super::{configuration, directory, root};
 use crate::command::Failure;
 use crate::known::replace;
 use crate::target::read_small;
@@ -23,9 +23,14 @@ pub(crate) struct Pinned {
 }
 
 impl Pinned {
-    /// One that is to be added.
-    pub(crate) fn new(url: &str, root: Vec<u8>) -> Result<Self, Failure> {
-        Ok(Self { url: base(url)?, root })
+    /// One that is to be added, by the root in a file.
+    pub(crate) fn new(url: &str, file: &Path) -> Result<Self, Failure> {
+        let url = base(url)?;
+        let root = read_small(file, LARGEST_ROOT).map_err(|failure| {
+            failure.and(": --root is the root.json that the repository's owner gave you")
+        })?;
+        root::check(&root).map_err(|problem| Failure::usage(format!("{}: {problem}", file.display())))?;
+        Ok(Self { url, root })
     }
 
     /// The one at that address, which was added.
@@ -49,7 +54,7 @@ impl Pinned {
         if !dir.exists() {
             return Ok(Vec::new());
         }
-        let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", dir.display()));
+        let failed = |error: std::io::Error| Failure::file(&dir, &error);
         let mut all = Vec::new();
         for entry in fs::read_dir(&dir).map_err(failed)? {
             let path = entry.map_err(failed)?.path().join(URL);
@@ -65,7 +70,7 @@ impl Pinned {
     /// Keeps it. A root that was given before is replaced: whoever runs the command has decided.
     pub(crate) fn keep(&self) -> Result<(), Failure> {
         let dir = place(&self.url)?;
-        let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", dir.display()));
+        let failed = |error: std::io::Error| Failure::file(&dir, &error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed)?;
         replace(&dir.join(ROOT), &self.root).map_err(failed)?;
         replace(&dir.join(URL), self.url.as_str().as_bytes()).map_err(failed)
@@ -76,7 +81,7 @@ impl Pinned {
         for dir in [place(&self.url)?, self.cache()?] {
             match fs::remove_dir_all(&dir) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Failure::usage(format!("{}: {error}", dir.display())));
+                    return Err(Failure::file(&dir, &error));
                 }
                 _ => {}
             }
@@ -117,4 +122,4 @@ const ROOT: &str = "root.json";
 const URL: &str = "url";
 const LARGEST_URL: u64 = 4 << 10;
 /// The longest root, in bytes.
-pub(crate) const LARGEST_ROOT: u64 = 1 << 20;
+pub(super) const LARGEST_ROOT: u64 = 1 << 20;

@@ -2,8 +2,8 @@
 //! not answer, what it said last counts until that ends. Metadata that has ended counts for nothing: who keeps an old list in
 //! force would keep a stolen key in force.
 
-use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use super::Pinned;
 use super::fetch::{Fetch, NoAnswer, TIMESTAMP};
 use super::pinned::LARGEST_ROOT;
 use crate::command::Failure;
-use crate::known::replace;
+use crate::known::{lock, replace};
 
 /// The target that says whom to believe.
 pub(crate) const TRUSTED_ROOT: &str = "trusted_root.json";
@@ -81,7 +81,7 @@ impl Pinned {
             }
         }
         let fetch = Fetch::server(&self.url).map_err(Failure::unavailable)?;
-        let locked = |error: std::io::Error| Failure::usage(format!("{}: {error}", cache.display()));
+        let locked = |error: std::io::Error| Failure::file(&cache, &error);
         let seen = cache.join("seen");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&seen).map_err(locked)?;
         let _lock = lock(&cache.join("lock")).map_err(locked)?;
@@ -209,12 +209,6 @@ fn ended(role: RoleType, fetch: &Fetch) -> String {
     };
     let when = when.map_or_else(String::new, |when| format!(" at {when}"));
     format!("its {role} has expired{when}")
-}
-
-fn lock(path: &Path) -> std::io::Result<File> {
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    file.lock()?;
-    Ok(file)
 }
 
 /// When it was last asked.

@@ -10,13 +10,14 @@ use bulla_tlog::sha256;
 
 use jiff::Timestamp;
 
+use super::explain::Explain;
 use super::heads::{self, Heads};
 use super::revocations::{self, Revocations};
 use crate::command::Failure;
 use crate::keys::{Passwords, verification_key};
 use crate::registry::Args as RegistryArgs;
 use crate::target::read_small;
-use crate::text::subject_and_issuer;
+use crate::text::{Options, subject_and_issuer};
 use crate::trust::{self, Network, Purpose, Whom};
 use crate::verification::Answer;
 
@@ -131,6 +132,17 @@ impl Args {
         asked.heads = self.heads.read(&asked.root, self.offline, self.terms.revocations.rekor_url())?;
         Ok(asked)
     }
+
+    /// What explains signatures in the words of this command line; `keys` are those that were read from it.
+    pub(crate) fn explained<'a>(&'a self, keys: &'a [Vec<u8>]) -> Explain<'a> {
+        let mut options = Options::default();
+        options.add_path("--bundle", self.bundle.as_deref());
+        self.terms.trust.say(&mut options);
+        options.add_flag("--offline", self.offline);
+        options.add_flag("--allow-http-registry", self.registry.allow_http_registry);
+        options.add_path("--registry-ca", self.registry.registry_ca.as_deref());
+        Explain { subject: &self.subject, options, keys: keys.iter().zip(&self.terms.signers.key).collect() }
+    }
 }
 
 impl Terms {
@@ -181,6 +193,13 @@ impl Trust {
     /// The file that says whom to believe, if one was named.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.trusted_root.as_deref()
+    }
+
+    fn say(&self, options: &mut Options) {
+        options.add_path("--trusted-root", self.trusted_root.as_deref());
+        options.add("--instance", self.instance.as_deref());
+        options.add_flag("--skip-log-unsafe", self.skip_log_unsafe);
+        options.add_flag("--skip-sct-unsafe", self.skip_sct_unsafe);
     }
 
     /// The trusted root, the bytes that say it, and what should be known of it.

@@ -5,6 +5,7 @@ mod answer;
 mod asked;
 mod continuity;
 mod cosign;
+mod explain;
 mod findings;
 mod found;
 mod heads;

@@ -2,15 +2,14 @@
 
 use std::fmt::Write as _;
 
-use bulla_claims::attestation::COSIGN_SIGN;
-use bulla_claims::judge::{Check, Content, Judged, Outcome, Signed, Verdict};
-use bulla_claims::policy;
+use bulla_claims::judge::{Check, Content, Outcome, Signed, Verdict};
 use bulla_tlog::sha256;
 use serde_json::{Map, Value, json};
 
+use super::explain::Explain;
 use super::{Candidate, Found};
 use crate::registry::Listed;
-use crate::text::{line, shell_word};
+use crate::text::{line, printable};
 
 /// Everything there is to say.
 pub(crate) struct Report<'a> {
@@ -24,7 +23,8 @@ pub(crate) struct Report<'a> {
     pub(crate) found: &'a Found,
     /// What else should be known.
     pub(crate) notes: Vec<String>,
-    pub(crate) explain: bool,
+    /// Says with which options a signature would have been accepted, if that is to be said.
+    pub(crate) explain: Option<Explain<'a>>,
 }
 
 impl Report<'_> {
@@ -43,8 +43,8 @@ impl Report<'_> {
             for check in &judged.checks {
                 checked(&mut text, check);
             }
-            if self.explain && !judged.verified() {
-                line(&mut text, "explain", self.explained(judged));
+            if let Some(explain) = self.explain.as_ref().filter(|_| !judged.verified()) {
+                line(&mut text, "explain", explain.of(judged));
             }
         }
         for unread in &self.found.unread {
@@ -119,50 +119,10 @@ impl Report<'_> {
 
     fn signature(&self, candidate: &Candidate) -> Value {
         let mut described = signature(candidate, self.content);
-        if let (Value::Object(members), true) = (&mut described, self.explain) {
-            members.insert("explain".to_owned(), json!(self.explained(&candidate.judged)));
+        if let (Value::Object(members), Some(explain)) = (&mut described, &self.explain) {
+            members.insert("explain".to_owned(), json!(explain.of(&candidate.judged)));
         }
         described
-    }
-
-    /// With which options it would have been accepted. What is wrong with the signature itself no option mends.
-    fn explained(&self, judged: &Judged) -> String {
-        let failed = judged.checks.iter().find_map(|check| match &check.outcome {
-            Outcome::Failed(problem)
-                if !["key", "identity", "content", policy::CHECK].contains(&check.name) =>
-            {
-                Some((check.name, problem))
-            }
-            _ => None,
-        });
-        if let Some((name, problem)) = failed {
-            return format!("no options accept it: {name}: {problem}");
-        }
-        if judged.verified() {
-            return "it is accepted".to_owned();
-        }
-        if judged.failed().is_some_and(|check| check.name == policy::CHECK) {
-            return "it is verified, and accepted without the policy that denies it".to_owned();
-        }
-        let Some(signed) = &judged.signed else {
-            return "the public key that signed it is needed: --key REF".to_owned();
-        };
-        let mut command = match judged.statement.as_ref().map(|statement| statement.predicate_type.as_str()) {
-            None | Some(COSIGN_SIGN) => format!("bulla verify {}", shell_word(self.subject)),
-            Some(predicate) => {
-                format!(
-                    "bulla verify-attestation {} --type {}",
-                    shell_word(self.subject),
-                    shell_word(predicate)
-                )
-            }
-        };
-        if let Some(identity) = &signed.identity {
-            let (subject, issuer) = (shell_word(&identity.subject), shell_word(&identity.issuer));
-            write!(command, " --certificate-identity {subject} --certificate-oidc-issuer {issuer}")
-                .unwrap_or_default();
-        }
-        printable(&command)
     }
 }
 
@@ -219,9 +179,4 @@ fn signer(signed: &Signed) -> String {
         Some(identity) => printable(&identity.to_string()),
         None => format!("the key of sha256 {key}"),
     }
-}
-
-/// What strangers wrote, without what a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

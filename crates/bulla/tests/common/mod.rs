@@ -20,6 +20,32 @@ pub(crate) fn bulla() -> Command {
     command
 }
 
+/// The same command as the last words of a line of shell, in which it is `"$0" "$@"`, by a user who may mount.
+pub(crate) fn in_shell(line: &str, inner: &Command) -> Command {
+    let mut shell = Command::new("unshare");
+    shell
+        .args(["--map-root-user", "--mount", "sh", "-c", line])
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    if let Some(dir) = inner.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
+/// Mounts a disk of 16 KiB there, which only this line sees, and lets another command run between these two; ends as that did.
+pub(crate) fn on_small_disk(dir: &str, before: &str, after: &str) -> String {
+    format!(
+        "mkdir -p {dir} && mount -t tmpfs -o size=16k none {dir} && {{ {before}; }} && {{ \"$0\" \"$@\"; code=$?; {after}; exit $code; }}"
+    )
+}
+
 /// Runs to the end; returns the exit code, standard output and standard error.
 pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().expect("the program runs");
