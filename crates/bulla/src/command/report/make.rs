@@ -351,11 +351,7 @@ async fn sign(file: &Path, args: &Signature, trusted_root: Option<&Path>) -> Res
         SigningWords::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim_end()))?;
     let mut signing = words.signing.open(signing::Prefer::Newest).await?;
     let failed = |file: &Path, error: io::Error| Failure::unavailable(format!("{}: {error}", file.display()));
-    // Keys of some kinds sign messages and not digests, so the whole of it is in memory, once.
-    let bytes = read_small(file, LARGEST_SIGNED).map_err(|failure| {
-        let fix = "make several reports, or one --without-evidence";
-        Failure::with_code(failure.code(), format!("{failure}: {fix}"))
-    })?;
+    let bytes = read_to_sign(file)?;
     let bundle = beside(file, None, ".sigstore.json");
     let slot = signing.slot(&[b"report", &absolute(&bundle), &bulla_tlog::sha256(&bytes).0])?;
     let (signed, _) = signing.sign(&slot, signing::Content::Message(bytes.into())).await?;
@@ -365,5 +361,29 @@ async fn sign(file: &Path, args: &Signature, trusted_root: Option<&Path>) -> Res
     Ok(bundle)
 }
 
+/// A report as it is signed. Keys of some kinds sign messages and not digests, so the whole of it is in memory, once.
+fn read_to_sign(file: &Path) -> Result<Vec<u8>, Failure> {
+    read_small(file, LARGEST_SIGNED).map_err(|failure| {
+        let fix = "make several reports, or one --without-evidence";
+        Failure::with_code(failure.code(), format!("{failure}: {fix}"))
+    })
+}
+
 /// A report of this size, of some 30,000 images, is signed within 300 MB.
 const LARGEST_SIGNED: u64 = 160 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_is_too_large_to_be_signed_is_refused_with_what_to_do() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(LARGEST_SIGNED).expect("grows");
+        assert_eq!(read_to_sign(file.path()).expect("is read").len() as u64, LARGEST_SIGNED);
+        file.as_file().set_len(LARGEST_SIGNED + 1).expect("grows");
+        let refused = read_to_sign(file.path()).expect_err("is refused").to_string();
+        let expected = "has more than 167772160 bytes: make several reports, or one --without-evidence";
+        assert!(refused.ends_with(expected), "{refused}");
+    }
+}
