@@ -96,9 +96,11 @@ impl<W: Write> Lines<'_, W> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use proptest::prelude::*;
 
-    use super::super::contents::{Broken, Contents, HEAD};
+    use super::super::contents::{Broken, Contents, HEAD, MOST_FINDINGS};
     use super::*;
 
     fn written(names: &[String]) -> Vec<u8> {

@@ -77,7 +77,7 @@ pub(super) fn cosigned(head: &LogHead, witnesses: Option<&Witnesses>) -> Cosigne
     let Ok(note) = Note::parse(&head.note) else { return Cosigned::default() };
     let Ok(checkpoint) = Checkpoint::parse(&note.text) else { return Cosigned::default() };
     let policy = witnesses.map(|witnesses| &witnesses.policy);
-    let held = policy.map(|policy| policy.cosigned(&checkpoint, &note.signatures)).unwrap_or_default();
+    let good = policy.map(|policy| policy.cosigned(&checkpoint, &note.signatures)).unwrap_or_default();
     // Logs of the first version sign under their host, their trees have a number after it.
     let host = head.origin.split_once(" - ").map_or(head.origin.as_str(), |(host, _)| host);
     let (mut forged, mut not_checked) = (BTreeSet::new(), BTreeSet::new());
@@ -86,15 +86,15 @@ pub(super) fn cosigned(head: &LogHead, witnesses: Option<&Witnesses>) -> Cosigne
             (witness.verifier.name(), witness.verifier.key_id()) == (line.name.as_str(), line.key_id)
         });
         match known {
-            Some(witness) if held.contains(&witness.name.as_str()) => {}
+            Some(witness) if good.contains(&witness.name.as_str()) => {}
             Some(witness) => drop(forged.insert(witness.name.clone())),
             None if line.name == host || line.name == head.origin => {}
             None => drop(not_checked.insert(line.name.clone())),
         }
     }
     Cosigned {
-        is_enough: policy.map(|policy| policy.satisfied(&held)),
-        witnessed_by: held.into_iter().map(str::to_owned).collect(),
+        is_enough: policy.map(|policy| policy.satisfied(&good)),
+        witnessed_by: good.into_iter().map(str::to_owned).collect(),
         forged: forged.into_iter().collect(),
         not_checked: not_checked.into_iter().collect(),
     }
