@@ -216,6 +216,16 @@ pub fn seal_journal(file: &mut [u8], generation: u64) {
     }
 }
 
+/// Makes a report of these lines: with the digest of each, and the seal. Its form is written down in docs/reference-report.md.
+pub fn seal_report(lines: &[u8]) -> Vec<u8> {
+    let text = |hash: [u8; 32]| format!("\"{}\"", bulla_tlog::Hash(hash));
+    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+    let digests: Vec<_> = lines.split(|byte| *byte == b'\n').map(|line| text(sha256(&[line]))).collect();
+    let digests = format!("\"digests\":[{}],", digests.join(","));
+    let seal = format!("\"seal\":{}", text(sha256(&[digests.as_bytes()])));
+    [lines, format!("\n{digests}\n{seal}\n}}\n").as_bytes()].concat()
+}
+
 fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     parts.iter().for_each(|part| context.update(part));

@@ -11,7 +11,7 @@ use bulla_claims::attestation::PredicateType;
 use bulla_claims::entry::v1::kinds;
 use bulla_claims::revocation::{Revocation, Revoked};
 use bulla_claims::simple_signing::payload;
-use bulla_fuzz::{BLOCK, Directory, SIZE, block_on, log, protobuf, seal_journal, vector};
+use bulla_fuzz::{BLOCK, Directory, SIZE, block_on, log, protobuf, seal_journal, seal_report, vector};
 use bulla_ledger::fsck::{Options, check};
 use bulla_ledger::storage::Storage as _;
 use bulla_rekor::wire::v2::request::from_json;
@@ -30,6 +30,7 @@ fn main() {
     identities();
     registries();
     trust();
+    reports();
 }
 
 /// Files that say whom to believe and where to sign.
@@ -50,6 +51,54 @@ fn trust() {
         "rekorTlogConfig": { "selector": "EXACT", "count": 2 }, "tsaConfig": { "selector": "ALL" },
     });
     write("signing_config", "two-logs", config.to_string().as_bytes());
+}
+
+fn reports() {
+    let bundle = String::from_utf8(read(&crates().join("claims/tests/bundles/py-v1.json"))).expect("text");
+    let digest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let text = |value: &str| json!(value).to_string();
+    let coverage = r#"{"signed":true,"provenance":false,"sbom":false,"vex":null,"vulnerability_scan":false}"#;
+    let log = r#"{"log_id":"bG9n","log_index":"7","origin":"log.example","tree_size":9,"root_hash":"cm9vdA==","witnessed_by":["w"],"witnesses_enough":true,"forged":[],"not_checked":["s"]}"#;
+    let entry = |evidence: &str| {
+        format!(
+            r#"{{"uuid":"{}","timestamp":"2026-11-21T02:50:00Z","status":"valid","problem":null,"kind":"signature","predicate_type":null,"signer":{{"subject":"a","issuer":"b","key_sha256":"c"}},"logs":[{log}],"place":"referrer","evidence":{evidence}}}"#,
+            &digest[7..]
+        )
+    };
+    let row = |name: &str, entries: &str, last: &str| {
+        format!(
+            r#"{{"image_ref":"{name}","digest":"{digest}","total_entries":1,"valid_entries":1,"invalid_entries":0,"entries":[{entries}],"generated_at":"2026-11-21T03:00:00Z","status":"verified","reason":null,"coverage":{coverage},"unread":[{{"place":"p","problem":"q"}}],"listed_by":"api","uses":1,"used_by":["n/p/c"]{last}}}"#
+        )
+    };
+    let bundled = entry(&format!(r#"{{"bundle":{}}}"#, text(&bundle)));
+    let layered =
+        entry(r#"{"layer":{"media_type":"m","payload":{"base64":"AA=="},"annotations":{"a":"b"}}}"#);
+    let member = row("oci:d@sha256:1", &layered, r#","platform":"linux/amd64""#);
+    let index = format!(r#","index":"{{}}","members":[{member}],"members_left_out":2"#);
+    let head = [
+        "schema",
+        "generated_at",
+        "generator",
+        "about",
+        "sources",
+        "asked",
+        "trusted_root",
+        "totals",
+        "signers",
+        "logs",
+        "revocations",
+        "controls",
+    ];
+    let head = head.map(|name| match name {
+        "schema" => r#""schema":"bulla.report/v1","#.to_owned(),
+        name => format!(r#""{name}":{{"of":"{name}"}},"#),
+    });
+    let rows = format!("{},\n{}", row("oci:d:t", &bundled, ""), row("oci:d:u", &layered, &index));
+    let lines = format!("{{\n{}\n\"images\":[\n{rows}\n],\n", head.join("\n"));
+    write("report", "lines", lines.as_bytes());
+    write("report", "whole", &seal_report(lines.as_bytes()));
+    let none = format!("{{\n{}\n\"images\":[\n],\n", head.join("\n"));
+    write("report", "no-images", &seal_report(none.as_bytes()));
 }
 
 fn registries() {

@@ -5,6 +5,7 @@ mod common;
 mod layout;
 #[path = "../../claims/tests/made/mod.rs"]
 mod made;
+mod reported;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,29 +18,12 @@ use bulla_claims::simple_signing;
 use bulla_tlog::{Hash, sha256};
 use common::{answering, bulla, run};
 use layout::{Layout, MANIFEST, SIGN};
+use reported::{lie, made, recheck, report, resealed};
 use serde_json::{Value, json};
 
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 const SBOM: &str = "https://spdx.dev/Document";
 const VEX: &str = "https://openvex.dev/ns/v0.2.0";
-
-fn report(layout: &Layout, more: &[&str]) -> Command {
-    let mut command = bulla();
-    command
-        .current_dir(layout.path())
-        .args(["report", "--trusted-root", "root.json", "--key", "key.pub"])
-        .args(more);
-    command
-}
-
-fn recheck(layout: &Layout, file: &str, more: &[&str]) -> (i32, String, String) {
-    let mut command = bulla();
-    command
-        .current_dir(layout.path())
-        .args(["report", "verify", file, "--trusted-root", "root.json"])
-        .args(more);
-    run(&mut command)
-}
 
 /// One image with everything, one with nothing, one that a stranger signed, one that was signed as cosign used to.
 fn four() -> (Layout, [Hash; 4]) {
@@ -61,13 +45,6 @@ fn four() -> (Layout, [Hash; 4]) {
     let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
     layout.list(&manifest, &format!("sha256-{old}.sig"));
     (layout, hashes)
-}
-
-fn made(layout: &Layout, more: &[&str]) -> Value {
-    let (code, said, errors) =
-        run(report(layout, &["oci:images", "--offline", "--out", "report.json"]).args(more));
-    assert_eq!(code, 0, "{said}{errors}");
-    serde_json::from_slice(&fs::read(layout.file("report.json")).expect("is there")).expect("JSON")
 }
 
 #[test]
@@ -452,15 +429,6 @@ fn one_flipped_byte_is_found_wherever_it_is_and_named() {
     }
 }
 
-/// What somebody writes who knows how a report is made: with digests and a seal that fit.
-fn resealed(lines: &[String]) -> String {
-    let body = &lines[..lines.len() - 3];
-    let digests: Vec<_> = body.iter().map(|line| sha256(line.as_bytes()).to_string()).collect();
-    let digests = format!("\"digests\":{},", json!(digests));
-    let seal = format!("\"seal\":\"{}\"", sha256(digests.as_bytes()));
-    [&body.join("\n"), &digests, &seal, "}", ""].join("\n")
-}
-
 #[test]
 fn a_lie_whose_digests_fit_is_found_by_judging_again() {
     let (layout, _) = four();
@@ -528,13 +496,6 @@ fn a_lie_whose_digests_fit_is_found_by_judging_again() {
     let (code, said) = lie(&layout, &less);
     assert_eq!(code, 1);
     assert!(said.contains("FAILED      totals: totals."), "{said}");
-}
-
-/// What is said of a report of these lines, made whole again by whoever changed them; and the exit code.
-fn lie(layout: &Layout, lines: &[String]) -> (i32, String) {
-    fs::write(layout.file("lie.json"), resealed(lines)).expect("writes");
-    let (code, said, _) = recheck(layout, "lie.json", &["--skip-signature-unsafe"]);
-    (code, said)
 }
 
 #[test]
@@ -784,13 +745,6 @@ fn revocations_count_in_a_report_that_nobody_signed_too() {
     }
     let (code, _, errors) = recheck(&layout, "report.json", &[&unsigned[..], &["absent.json"]].concat());
     assert_eq!(code, 2, "{errors}");
-    let search = ["--skip-signature-unsafe", "--rekor-url", "http://127.0.0.1:1"];
-    let (code, _, errors) = recheck(&layout, "report.json", &search);
-    assert_eq!(code, 2, "{errors}");
-    assert!(
-        errors.contains("--rekor-url searches for revocations of the report's own signature"),
-        "{errors}"
-    );
 }
 
 #[test]

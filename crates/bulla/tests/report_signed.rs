@@ -2,12 +2,17 @@
 //! logged, and the proof that the log that was met has one history.
 
 mod common;
+mod layout;
+#[path = "../../claims/tests/made/mod.rs"]
+mod made;
+mod reported;
 mod stack;
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::{bulla, run};
+use layout::Layout;
 use serde_json::{Value, json};
 use stack::{Stack, done};
 
@@ -98,12 +103,19 @@ fn a_report_is_signed_logged_and_judged_again_without_network() {
     let text = fs::read_to_string(stack.path("report.json")).expect("is there");
     let proof = log["consistency"]["proof"][0].as_str().expect("has hashes");
     let other = bulla_tlog::sha256(b"other").to_base64();
-    let lie = resealed(&text.replace(proof, &other));
+    let lines: Vec<_> = text.replace(proof, &other).lines().map(str::to_owned).collect();
+    let lie = reported::resealed(&lines);
     fs::write(stack.path("lie.json"), lie).expect("writes");
     let mut command = report(&stack, &["verify", "lie.json", "--skip-signature-unsafe"]);
     let (code, said, _) = run(&mut command);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("consistency: the log gave a proof that does not hold"), "{said}");
+
+    // Every entry in it is looked up where it is said to be.
+    let searched = ["verify", "report.json", "--key", "signer.pub"];
+    let (code, said, errors) = run(report(&stack, &searched).arg("--rekor-url").arg(stack.url()));
+    assert_eq!(code, 0, "{said}{errors}");
+    assert!(said.contains(&format!("looked up   2 of 2 entries are in {}\n", stack.url())), "{said}");
 
     // Another client's question: is the bundle that of the file?
     let mut verified = bulla();
@@ -136,11 +148,40 @@ fn issuer(stack: &Stack) -> String {
     said["images"][0]["entries"][0]["signer"]["issuer"].as_str().expect("is claimed").to_owned()
 }
 
-fn resealed(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    let body = &lines[..lines.len() - 3];
-    let digests: Vec<_> = body.iter().map(|line| bulla_tlog::sha256(line.as_bytes()).to_string()).collect();
-    let digests = format!("\"digests\":{},", json!(digests));
-    let seal = format!("\"seal\":\"{}\"", bulla_tlog::sha256(digests.as_bytes()));
-    [&body.join("\n"), &digests, &seal, "}", ""].join("\n")
+/// A process's peak of memory in MiB, and what it came to.
+fn peak_of(command: &mut Command) -> (u64, i32, String) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("runs");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    // It waits for the log when it has all in memory, so what is read last is the peak.
+    while child.try_wait().expect("is asked").is_none() {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        peak = kib.map_or(peak, |kib| peak.max(kib >> 10));
+    }
+    let done = child.wait_with_output().expect("ended");
+    (peak, done.status.code().expect("exits"), String::from_utf8_lossy(&done.stderr).into_owned())
+}
+
+#[test]
+fn a_large_report_is_in_memory_once_while_it_is_signed() {
+    let stack = Stack::start();
+    let mut layout = Layout::new();
+    let padding = "x".repeat(7 << 19);
+    for number in 0..16 {
+        let hash = layout.unlisted(&number.to_string());
+        layout.refer(&hash, &json!({ "number": number, "padding": padding }));
+    }
+    layout.write_index();
+    let mut command = reported::report(
+        &layout,
+        &["oci:images", "--offline", "--jobs", "1", "--out", "report.json", "--sign"],
+    );
+    command.arg("--sign-key").arg(stack.path("signer.key")).args(["--sign-url", &stack.url()]);
+    let (peak, code, errors) = peak_of(command.env("XDG_STATE_HOME", layout.file("state")));
+    assert_eq!(code, 0, "{errors}");
+    let size = fs::metadata(layout.file("report.json")).expect("is there").len() >> 20;
+    assert!(size > 55, "{size} MiB");
+    assert!(peak < size + 75, "{peak} MiB for a report of {size} MiB");
 }

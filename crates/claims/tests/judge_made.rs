@@ -90,6 +90,36 @@ fn lesson_2_an_attestation_of_another_type_is_not_the_one_that_was_asked_for() {
     assert_eq!(judge(Content::Signature).0, "content");
 }
 
+#[test]
+fn a_promise_alone_is_no_proof_whatever_the_version_of_the_bundle() {
+    const OLDEST: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
+    let maker = Maker::new();
+    for media_type in [OLDEST, "application/vnd.dev.sigstore.bundle+json;version=0.2"] {
+        let mut bundle = maker.message(b"artifact");
+        bundle["mediaType"] = json!(media_type);
+        assert_eq!(failed(&judge(&maker, &bundle, b"artifact", Content::Signature)).0, "none", "proved");
+        let proof = bundle["verificationMaterial"]["tlogEntries"][0]["inclusionProof"].take();
+        let problem = "tlogEntries[0] has no inclusion proof with a checkpoint, one was expected";
+        let (check, said) = failed(&judge(&maker, &bundle, b"artifact", Content::Signature));
+        assert_eq!((check, said.as_str()), ("shape", problem), "{media_type}");
+        // A proof that is under no checkpoint is one of any tree that somebody thinks of.
+        let mut bare = proof.clone();
+        bare.as_object_mut().expect("an object").remove("checkpoint");
+        bundle["verificationMaterial"]["tlogEntries"][0]["inclusionProof"] = bare;
+        assert_ne!(
+            failed(&judge(&maker, &bundle, b"artifact", Content::Signature)).0,
+            "none",
+            "{media_type}"
+        );
+        // Who needs no log must not be fooled by half of one either.
+        let policy = Policy { log: Need::NotRequired, ..by_key(&maker, Content::Signature) };
+        let bytes = bundle.to_string();
+        let judged =
+            judge_bundle(bytes.as_bytes(), &Artifact::Bytes(b"artifact"), &root(&maker), &policy, NOW);
+        assert!(!judged.verified(), "{media_type}");
+    }
+}
+
 /// A layer as cosign made them, and the image that it is about.
 struct Old {
     maker: Maker,

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use bulla_claims::attestation::{self, COSIGN_SIGN, Statement, StatementType};
 use bulla_claims::judge::Need;
 use bulla_claims::simple_signing;
+use bytes::Bytes;
 use serde_json::{Value, json};
 use sigstore_types::Bundle;
 
@@ -145,7 +146,7 @@ impl Work {
 
     async fn file(&mut self, file: &Path, bundle: Option<&Path>) -> Result<(), Failure> {
         let name = file.display().to_string();
-        let bytes = read(&name, LARGEST_FILE).await?;
+        let bytes = Bytes::from(read(&name, LARGEST_FILE).await?);
         let out = beside(file, bundle, ".sigstore.json");
         let slot = self.signing.slot(&[b"sign file", &absolute(&out), &bytes])?;
         let is_it = |bundle: &Bundle, spki: &[u8]| is_message_of(bundle, spki, &bytes);
@@ -293,7 +294,7 @@ impl Work {
         let legacy = Legacy::of(subject, "sig")?;
         let mut done = Done { target, form: "sig", origin: None, index: None, stored: legacy.to_string() };
         let believed = |layer: &Descriptor, payload: &[u8]| {
-            let about = Content::Message(payload.to_vec());
+            let about = Content::Message(Bytes::copy_from_slice(payload));
             self.signing.believes_layer(layer, payload, &about, digest)
         };
         if let Some(spki) = self.signing.kept_key()
@@ -302,7 +303,7 @@ impl Work {
             self.done.push(done);
             return slot.done();
         }
-        let (signed, origin) = self.signing.sign(&slot, Content::Message(payload.clone())).await?;
+        let (signed, origin) = self.signing.sign(&slot, Content::Message(payload.clone().into())).await?;
         (done.origin, done.index) = (Some(origin), index_in(&signed.bundle));
         legacy.store(&signed, &payload).await.map_err(|failure| kept(&failure))?;
         self.done.push(done);

@@ -11,6 +11,7 @@ use bulla_tlog::sha256;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
+use super::witnesses::Witnesses;
 use crate::verification::{Asked, Form, Heads, Revocations, Revokers};
 
 /// The terms.
@@ -28,6 +29,8 @@ pub(crate) struct AskedFor {
     sct: Must,
     /// Who may have revoked what others signed.
     revoked_by: Revoking,
+    /// Whose cosignatures of checkpoints were verified. It decides about no image.
+    witness_policy: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -91,7 +94,7 @@ enum Must {
 
 impl AskedFor {
     /// Writes them down.
-    pub(crate) fn of(asked: &Asked) -> Self {
+    pub(crate) fn of(asked: &Asked, witnesses: Option<&Witnesses>) -> Self {
         let pattern =
             |pattern: &Pattern| BTreeMap::from([(pattern.form().to_owned(), pattern.text().to_owned())]);
         let key = |spki: &Vec<u8>| Key { sha256: sha256(spki).to_string(), spki: STANDARD.encode(spki) };
@@ -110,7 +113,16 @@ impl AskedFor {
                 keys: asked.revocations.revokers.keys.iter().map(key).collect(),
                 identities: asked.revocations.revokers.identities.iter().map(identity).collect(),
             },
+            witness_policy: witnesses.map(|witnesses| witnesses.text().to_owned()),
         }
+    }
+
+    /// Reads the witnesses again.
+    pub(super) fn witnesses(&self) -> Result<Option<Witnesses>, String> {
+        let read = |text: &String| {
+            Witnesses::parse(text.clone()).map_err(|problem| format!("asked.witness_policy: {problem}"))
+        };
+        self.witness_policy.as_ref().map(read).transpose()
     }
 
     /// Reads them again, with whom to believe and what was revoked, as if it were `now` (Unix seconds).
@@ -191,6 +203,10 @@ impl AskedFor {
             lines.push(format!("{revokers} others may revoke what they signed"));
         }
         lines.extend(without.map(|(_, text)| text.to_owned()));
+        if let Ok(Some(witnesses)) = self.witnesses() {
+            let names: Vec<_> = witnesses.names().collect();
+            lines.push(format!("cosignatures of checkpoints were verified, those by {}", names.join(", ")));
+        }
         lines
     }
 }

@@ -89,7 +89,10 @@ mod tests {
             to: head(2, &node_hash(&one, &two)),
             checkpoints: 2,
             contradiction: None,
-            witnesses: BTreeMap::new(),
+            witnessed_by: BTreeMap::new(),
+            witnessed_entries: None,
+            forged: BTreeMap::new(),
+            not_checked: BTreeMap::new(),
             consistency: Consistency {
                 status: PROVED.to_owned(),
                 proof: vec![proof.to_base64()],

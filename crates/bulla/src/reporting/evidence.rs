@@ -75,14 +75,16 @@ impl Evidence {
 }
 
 impl Blob {
-    fn of(bytes: &Bytes) -> Self {
+    /// What was fetched.
+    pub(super) fn of(bytes: &Bytes) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Text(text.to_owned()),
             Err(_) => Self::Bytes { base64: STANDARD.encode(bytes) },
         }
     }
 
-    fn bytes(&self) -> Result<Bytes, String> {
+    /// As it was fetched.
+    pub(super) fn bytes(&self) -> Result<Bytes, String> {
         match self {
             Self::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
             Self::Bytes { base64 } => {

@@ -1,5 +1,7 @@
 //! A report for a person at a terminal: what it comes to, and which images need somebody.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 
 use super::file::Spool;
@@ -28,6 +30,18 @@ pub(crate) fn human(summary: &Summary, spool: &mut Spool) -> io::Result<String> 
             totals.total_entries, totals.valid_entries, totals.invalid_entries
         ),
     );
+    let members = &totals.members;
+    if members.images > 0 {
+        let (verified, entries) = (members.verified, count_entries(members.total_entries));
+        line(
+            &mut text,
+            "members",
+            format_args!(
+                "{} of indexes, {verified} verified by themselves, {entries}; for information",
+                members.images
+            ),
+        );
+    }
     for (name, having) in totals.coverage.each() {
         line(&mut text, "coverage", format_args!("{name}: {}", share(having)));
     }
@@ -70,6 +84,11 @@ pub(super) fn count(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
+/// So many entries.
+fn count_entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+}
+
 /// What an image is called, and why it is not verified.
 fn why(row: &Row) -> String {
     printable(&format!("{}: {}", row.image_ref, row.reason.as_deref().unwrap_or_default()))
@@ -97,10 +116,27 @@ pub(super) fn health(log: &LogMet) -> String {
         (None, Some(problem)) => format!("consistency {}: {problem}", log.consistency.status),
         (None, None) => format!("consistency {}", log.consistency.status),
     };
-    let witnesses: Vec<_> = log.witnesses.keys().map(String::as_str).collect();
-    let witnesses = if witnesses.is_empty() { "nobody".to_owned() } else { witnesses.join(", ") };
-    let entries = if log.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", log.entries) };
-    printable(&format!("{name}: {entries}, {sizes}, {state}, cosigned by {witnesses}"))
+    let entries = count_entries(log.entries);
+    printable(&format!("{name}: {entries}, {sizes}, {state}, {}", watched(log)))
+}
+
+/// Who watches a log, as far as that is known.
+fn watched(log: &LogMet) -> String {
+    let names = |names: &BTreeMap<String, u64>| names.keys().cloned().collect::<Vec<_>>().join(", ");
+    let mut said = match log.witnessed_entries {
+        None => "no witnesses were named".to_owned(),
+        Some(entries) => {
+            let by = if log.witnessed_by.is_empty() { "nobody".to_owned() } else { names(&log.witnessed_by) };
+            format!("witnessed by {by}, by enough of them for {entries} of {}", log.entries)
+        }
+    };
+    if !log.forged.is_empty() {
+        let _infallible = write!(said, ", FORGED in the name of {}", names(&log.forged));
+    }
+    if !log.not_checked.is_empty() {
+        let _infallible = write!(said, ", not checked: {}", names(&log.not_checked));
+    }
+    said
 }
 
 const MOST_LINES: usize = 50;

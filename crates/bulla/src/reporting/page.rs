@@ -37,7 +37,7 @@ pub(crate) fn page(out: &mut impl Write, page: &Page<'_>, spool: &mut Spool) -> 
         "<section><h2>Images</h2><table class=\"images\"><thead><tr><th>Image</th><th>Verdict</th><th>Has</th><th>Signed by</th></tr></thead><tbody>"
             .to_owned(),
     ))?;
-    spool.rows(|row| write(image(&row)))?;
+    spool.rows(|row| write(image(&row, false)))?;
     write(
         html! { (PreEscaped("</tbody></table></section>")) (bottom(page)) (PreEscaped("</main></body></html>")) },
     )
@@ -86,6 +86,12 @@ fn top(page: &Page<'_>) -> Markup {
                 span class="yes" {} " verified " span class="no" {} " missing, or it does not hold "
                 span class="unknown" {} " undetermined"
             }
+            @if totals.members.images > 0 {
+                p { small {
+                    "An image for several platforms counts by what is about its index. Its members are shown beneath it for information: "
+                    (totals.members.images) " of them, " (totals.members.verified) " verified by themselves."
+                } }
+            }
         }
         section { h2 { "Signers over time" } (chart::signers(&page.summary.signers)) }
         section { h2 { "Asked for" }
@@ -97,7 +103,8 @@ fn top(page: &Page<'_>) -> Markup {
     }
 }
 
-fn image(row: &Row) -> Markup {
+/// An image, and its members beneath it.
+fn image(row: &Row, is_member: bool) -> Markup {
     let mut signers: Vec<_> = row
         .entries
         .iter()
@@ -113,8 +120,9 @@ fn image(row: &Row) -> Markup {
     signers.sort_unstable();
     signers.dedup();
     html! {
-        tr {
+        tr class=[is_member.then_some("member")] {
             td {
+                @if let (true, Some(platform)) = (is_member, &row.platform) { strong { (platform) } " " }
                 (row.image_ref)
                 @if let Some(digest) = &row.digest { br; code { (digest) } }
                 @if row.uses > 0 {
@@ -135,6 +143,10 @@ fn image(row: &Row) -> Markup {
                 }
             }
             td { @for signer in signers { div { (signer) } } }
+        }
+        @for member in &row.members { (image(member, true)) }
+        @if row.members_left_out > 0 {
+            tr class="member" { td colspan="4" { "and " (human::count(row.members_left_out as u64, "member")) " that were not looked at" } }
         }
     }
 }
@@ -169,7 +181,7 @@ fn bottom(page: &Page<'_>) -> Markup {
         section { h2 { "Logs" }
             ul { @for log in &page.summary.logs { li { (human::health(log)) } } }
             @if page.summary.logs.is_empty() { p { "No entry of a log was met." } }
-            p { small { "The names of witnesses are those on the checkpoints; their signatures were not verified." } }
+            p { small { "Witnessed is what was cosigned under the keys that were named for this report. Other names on checkpoints are not checked, and count as nobody's." } }
         }
         section { h2 { "Where this may serve as evidence" }
             p { "Pointers, and no claim: whether a control is met is for an auditor to say." }
@@ -201,7 +213,7 @@ main{max-width:60rem;margin:0 auto;padding:1.5rem}h1{font-size:1.6rem;margin:0}h
 table{border-collapse:collapse;width:100%;font-size:.86rem}th,td{border-bottom:1px solid var(--line);padding:.35rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}\
 th{background:var(--soft);overflow-wrap:normal}code{font:.85em ui-monospace,monospace}small{opacity:.8}.about{max-width:46rem}\
 .tiles{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1rem}.tile{border:1px solid var(--line);border-radius:.4rem;padding:.6rem 1rem;background:var(--soft)}\
-.tile strong{display:block;font-size:1.5rem}.verified{color:var(--yes)}.not-verified,.unsigned{color:var(--no)}.undetermined{color:var(--unknown)}\
+.member td{background:var(--soft)}.member td:first-child{padding-left:1.8rem}.tile strong{display:block;font-size:1.5rem}.verified{color:var(--yes)}.not-verified,.unsigned{color:var(--no)}.undetermined{color:var(--unknown)}\
 .has{color:var(--yes);white-space:nowrap}.maybe{color:var(--unknown);white-space:nowrap}\
 svg{width:100%;height:auto;font-size:13px}svg text{fill:var(--ink)}rect.yes,circle.signer{fill:var(--yes)}rect.no{fill:var(--bar)}rect.unknown{fill:var(--unknown)}\
 line.axis{stroke:var(--line)}line.signer{stroke:var(--yes);stroke-width:3}\

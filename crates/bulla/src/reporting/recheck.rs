@@ -1,7 +1,7 @@
 //! The judgement of a report by somebody who believes neither it nor its maker: every signature in it is judged again under
 //! the reader's own trusted root, and everything that the report says follows from them or is found out. No one is asked.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -12,10 +12,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::asked::{self, AskedFor, Revoked};
+use super::contents::{Broken, Contents, HEAD, MOST_FINDINGS};
 use super::controls::{ABOUT, pointers};
-use super::file::{Broken, Contents, HEAD, MOST_FINDINGS};
-use super::row::{Entry, Row};
+use super::lookup::{self, ListedEntry};
+use super::members;
+use super::row::{Entry, LoggedIn, Row};
 use super::stock::{Consistency, LogMet, Stock, Summary};
+use super::witnesses::Witnesses;
 use super::{SCHEMA, consistency};
 use crate::verification::{Asked, Revocations};
 
@@ -55,21 +58,48 @@ pub(crate) struct Recheck {
     pub(crate) notes: Vec<String>,
     /// What it comes to.
     pub(crate) summary: Option<Summary>,
+    /// Of each log what the witnesses saw whom the reader believes.
+    pub(crate) witnessed: BTreeMap<String, Witnessed>,
+    lists: bool,
+    /// The entries, if they were to be listed.
+    pub(crate) listed: Vec<ListedEntry>,
 }
 
-/// Judges a report again, as if it were the time that it says it was made, which must not be after `now` (Unix seconds).
+/// What witnesses saw of a log.
+#[derive(Default)]
+pub(crate) struct Witnessed {
+    /// Entries that are proved.
+    pub(crate) entries: u64,
+    /// Those whose checkpoint enough witnesses cosigned.
+    pub(crate) enough: u64,
+    /// By witness.
+    pub(crate) by: BTreeMap<String, u64>,
+}
+
+/// Who judges a report again, and what they know.
+pub(crate) struct Reader<'a> {
+    /// Whom they believe, and the bytes that say it.
+    pub(crate) root: (TrustedRoot, Vec<u8>),
+    /// What they know to be revoked.
+    pub(crate) revocations: &'a Revocations,
+    /// The witnesses that they believe.
+    pub(crate) witnesses: Option<&'a Witnesses>,
+    /// When a trusted clock saw the report's own signature.
+    pub(crate) signed: Option<Timestamp>,
+    /// Unix seconds.
+    pub(crate) now: u64,
+    /// Whether the entries are to be listed, for who looks them up.
+    pub(crate) lists: bool,
+}
+
+/// Judges a report again, as if it were the time that it says it was made, which must not be after now.
 ///
 /// Beside the revocations that the report carries along, those that the reader knows of count: what no clock saw counts as signed
-/// `now` towards them, for a report may say of any time that it was made then. It must not have been made long before `signed`,
-/// when a trusted clock saw its own signature.
-pub(crate) fn recheck(
-    contents: &Contents,
-    own: (TrustedRoot, Vec<u8>),
-    revocations: &Revocations,
-    signed: Option<Timestamp>,
-    now: u64,
-) -> io::Result<Recheck> {
-    let mut recheck = Recheck::default();
+/// now towards them, for a report may say of any time that it was made then. It must not have been made long before a trusted
+/// clock saw its own signature.
+pub(crate) fn recheck(contents: &Contents, reader: Reader<'_>) -> io::Result<Recheck> {
+    let Reader { root: own, revocations, witnesses: believed, signed, now, lists } = reader;
+    let mut recheck = Recheck { lists, ..Recheck::default() };
     let head = match contents.head()? {
         Ok(head) => head,
         Err(broken) => {
@@ -106,19 +136,23 @@ pub(crate) fn recheck(
         serde_json::from_value::<AskedFor>(member("asked").clone()).map_err(|error| error.to_string());
     let revoked = serde_json::from_value::<Vec<Revoked>>(member("revocations").clone());
     let revoked = revoked.map_err(|error| format!("revocations: {error}"));
-    let asked = asked.and_then(|asked| Ok((asked.lines(), asked.asked(own, &revoked?, made)?)));
-    let asked = match asked {
+    let asked = asked.and_then(|asked| {
+        let witnesses = asked.witnesses()?;
+        Ok((asked.lines(), witnesses, asked.asked(own, &revoked?, made)?))
+    });
+    let (witnesses, asked) = match asked {
         // What is said of the revocations follows from them.
-        Ok((_, asked)) if json!(asked::revocations(&asked)) != *member("revocations") => {
+        Ok((_, _, asked)) if json!(asked::revocations(&asked)) != *member("revocations") => {
             recheck.found("revocations", "are not what the signed statements in them say");
             return Ok(recheck);
         }
-        Ok((lines, asked)) => {
+        Ok((lines, witnesses, asked)) => {
             recheck.terms = lines;
-            if let Some(problem) = difference(member("asked"), &json!(AskedFor::of(&asked)), "asked") {
+            let again = json!(AskedFor::of(&asked, witnesses.as_ref()));
+            if let Some(problem) = difference(member("asked"), &again, "asked") {
                 recheck.found("asked", problem);
             }
-            asked
+            (witnesses, asked)
         }
         Err(problem) => {
             recheck.found("asked", problem);
@@ -126,7 +160,11 @@ pub(crate) fn recheck(
         }
     };
     let known = [(&asked.revocations, time(made)), (revocations, time(now))];
-    let terms = Terms { asked: &asked, known, now: made };
+    if witnesses.is_some() && believed.is_none() {
+        let note = "witnesses are those whose keys the report names; name those that you believe with --witness-policy";
+        recheck.notes.push(note.to_owned());
+    }
+    let terms = Terms { asked: &asked, witnesses: witnesses.as_ref(), believed, known, now: made };
     let mut stock = Stock::default();
     let mut waiting: Vec<(usize, Row)> = Vec::new();
     let mut bytes = 0;
@@ -209,7 +247,40 @@ impl Recheck {
             for problem in again.problems {
                 self.found(format!("images[{at}] ({})", again.row.image_ref), problem);
             }
+            for log in again.believed {
+                self.witnessed(&log);
+            }
+            if self.lists {
+                self.list(&format!("images[{at}]"), &again.row);
+            }
             stock.add(&again.row);
+        }
+    }
+
+    /// Counts what witnesses saw whom the reader believes.
+    fn witnessed(&mut self, log: &LoggedIn) {
+        let (Some(origin), Some(is_enough)) = (&log.origin, log.witnesses_enough) else { return };
+        if self.witnessed.len() >= MOST_FINDINGS && !self.witnessed.contains_key(origin) {
+            return;
+        }
+        let seen = self.witnessed.entry(origin.clone()).or_default();
+        seen.entries += 1;
+        seen.enough += u64::from(is_enough);
+        for name in &log.witnessed_by {
+            *seen.by.entry(name.clone()).or_default() += 1;
+        }
+    }
+
+    /// Lists the entries of an image, and of its members.
+    fn list(&mut self, member: &str, row: &Row) {
+        for (at, entry) in row.entries.iter().enumerate() {
+            let Some(uuid) = entry.uuid.as_deref().and_then(lookup::uuid) else { continue };
+            let member = format!("{member}.entries[{at}] ({})", row.image_ref);
+            let log_ids = entry.logs.iter().map(|log| log.log_id.clone()).collect();
+            self.listed.push(ListedEntry { uuid, member, log_ids });
+        }
+        for (at, row) in row.members.iter().enumerate() {
+            self.list(&format!("{member}.members[{at}]"), row);
         }
     }
 
@@ -261,6 +332,10 @@ impl Recheck {
 #[derive(Clone, Copy)]
 struct Terms<'a> {
     asked: &'a Asked,
+    /// The witnesses that the report names.
+    witnesses: Option<&'a Witnesses>,
+    /// Those that the reader believes.
+    believed: Option<&'a Witnesses>,
     /// Each with the time that counts for what no clock saw.
     known: [(&'a Revocations, Timestamp); 2],
     now: u64,
@@ -273,12 +348,21 @@ struct Again {
     /// Whether it is verified only by what is not carried along.
     unseen: bool,
     problems: Vec<String>,
+    /// What witnesses saw whom the reader believes.
+    believed: Vec<LoggedIn>,
 }
 
 /// The row as the evidence in it has it.
-fn judged_again(written: &Row, Terms { asked, known, now }: Terms<'_>) -> Again {
-    let mut again =
-        Again { row: written.clone(), judged: 0, without: 0, unseen: false, problems: Vec::new() };
+fn judged_again(written: &Row, terms: Terms<'_>) -> Again {
+    let Terms { asked, witnesses, believed, known, now } = terms;
+    let mut again = Again {
+        row: Row { members: Vec::new(), index: None, ..written.clone() },
+        judged: 0,
+        without: 0,
+        unseen: false,
+        problems: Vec::new(),
+        believed: Vec::new(),
+    };
     let named = written.image_ref.rsplit_once("@sha256:").map(|(_, hex)| format!("sha256:{hex}"));
     if let (Some(named), Some(digest)) = (named, &written.digest)
         && named != *digest
@@ -317,7 +401,10 @@ fn judged_again(written: &Row, Terms { asked, known, now }: Terms<'_>) -> Again 
         if let Some(problem) = &searched {
             found.revocations_unknown(problem);
         }
-        *entry = Entry::of(std::mem::take(&mut entry.place), &found, &form);
+        if let Some(believed) = believed {
+            again.believed.extend(Entry::of(String::new(), &found, Some(believed)).logs);
+        }
+        *entry = Entry::of(std::mem::take(&mut entry.place), &found, witnesses);
         entry.problem = searched.or(entry.problem.take());
         again.judged += 1;
         judged.push(Some(found));
@@ -327,16 +414,33 @@ fn judged_again(written: &Row, Terms { asked, known, now }: Terms<'_>) -> Again 
         again.unseen = again.row.verified_unseen(written, &judged, asked.need);
     } else {
         // Of an image that could not be read nothing is known but why.
-        let Row { image_ref, reason, generated_at, uses, used_by, .. } = written.clone();
+        let Row { image_ref, reason, generated_at, uses, used_by, platform, .. } = written.clone();
         let unknown = Row::unknown(image_ref, reason.unwrap_or_default(), &generated_at);
-        again.row = Row { uses, used_by, ..unknown };
+        again.row = Row { uses, used_by, platform, ..unknown };
     }
-    let mut written = written.clone();
+    if let Some(problem) = written.index.as_ref().and_then(|index| members::recheck(written, index).err()) {
+        again.problems.push(problem);
+    }
+    let mut written = Row { index: None, ..written.clone() };
+    for (at, member) in std::mem::take(&mut written.members).iter().enumerate() {
+        if !member.members.is_empty() || member.generated_at != written.generated_at {
+            again.problems.push(format!("members[{at}] is not as members are written"));
+        }
+        // A member of a member is none, so this goes no deeper.
+        let came = judged_again(&Row { members: Vec::new(), ..member.clone() }, terms);
+        again.problems.extend(came.problems.iter().map(|problem| format!("members[{at}].{problem}")));
+        again.judged += came.judged;
+        again.without += came.without;
+        again.believed.extend(came.believed);
+        again.row.members.push(came.row);
+    }
     written.entries.iter_mut().for_each(|entry| entry.evidence = None);
+    let members = std::mem::take(&mut again.row.members);
     if written != again.row {
         let values = [&written, &again.row].map(|row| serde_json::to_value(row).unwrap_or_default());
         again.problems.extend(difference(&values[0], &values[1], ""));
     }
+    again.row.members = members;
     again
 }
 

@@ -35,10 +35,33 @@ pub(crate) struct Totals {
     pub(crate) valid_entries: u64,
     /// Those that do not.
     pub(crate) invalid_entries: u64,
-    /// Images that have each thing.
+    /// Images that have each thing. An index has what is about itself; what its members have is no part of it.
     pub(crate) coverage: Coverage<Having>,
+    /// What the members of indexes come to, none of which is counted above.
+    pub(crate) members: MemberTotals,
     /// Signers that are not listed, because there are too many.
     pub(crate) signers_not_listed: u64,
+}
+
+/// How many members of indexes there are, and what they come to.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct MemberTotals {
+    /// Those that were looked at.
+    pub(crate) images: u64,
+    /// By what their signatures come to.
+    pub(crate) verified: u64,
+    /// Likewise.
+    pub(crate) not_verified: u64,
+    /// Likewise.
+    pub(crate) unsigned: u64,
+    /// Likewise.
+    pub(crate) undetermined: u64,
+    /// Signatures and statements about them.
+    pub(crate) total_entries: u64,
+    /// Those that hold.
+    pub(crate) valid_entries: u64,
+    /// Those that do not.
+    pub(crate) invalid_entries: u64,
 }
 
 /// Images that have something.
@@ -63,7 +86,7 @@ pub(crate) struct SignerSeen {
     pub(crate) key_sha256: Option<String>,
     /// Signatures and statements that hold.
     pub(crate) valid_entries: u64,
-    /// Images that have them.
+    /// Images that have them, members of indexes among them.
     pub(crate) images: u64,
     /// When the first was made, as logs and timestamp authorities saw it.
     pub(crate) first_seen: Option<Timestamp>,
@@ -88,8 +111,14 @@ pub(crate) struct LogMet {
     pub(crate) checkpoints: usize,
     /// Two trees of one size with different roots: the log says different things to different people.
     pub(crate) contradiction: Option<String>,
-    /// Who cosigned, and how many of the entries; their names, for their keys are not known here.
-    pub(crate) witnesses: BTreeMap<String, u64>,
+    /// Witnesses whose cosignatures hold, and under how many of the entries.
+    pub(crate) witnessed_by: BTreeMap<String, u64>,
+    /// Entries whose checkpoint enough witnesses cosigned. None if nobody named witnesses.
+    pub(crate) witnessed_entries: Option<u64>,
+    /// Witnesses in whose name there are cosignatures that do not hold, and under how many of the entries.
+    pub(crate) forged: BTreeMap<String, u64>,
+    /// Other names on checkpoints, which are no witnesses that anybody named.
+    pub(crate) not_checked: BTreeMap<String, u64>,
     /// Whether the largest tree continues the smallest; with the proof, which anybody can follow.
     #[serde(default)]
     pub(crate) consistency: Consistency,
@@ -142,7 +171,10 @@ struct Met {
     entries: u64,
     roots: BTreeMap<u64, String>,
     contradiction: Option<String>,
-    witnesses: BTreeMap<String, u64>,
+    witnessed_by: BTreeMap<String, u64>,
+    witnessed_entries: Option<u64>,
+    forged: BTreeMap<String, u64>,
+    not_checked: BTreeMap<String, u64>,
 }
 
 impl Stock {
@@ -166,6 +198,30 @@ impl Stock {
                 None => &mut having.undetermined,
             } += 1;
         }
+        self.inventory(row);
+        for member in &row.members {
+            self.member(member);
+        }
+    }
+
+    /// Counts a member of an index.
+    fn member(&mut self, row: &Row) {
+        let totals = &mut self.totals.members;
+        totals.images += 1;
+        *match row.status {
+            Status::Verified => &mut totals.verified,
+            Status::NotVerified => &mut totals.not_verified,
+            Status::Unsigned => &mut totals.unsigned,
+            Status::Undetermined => &mut totals.undetermined,
+        } += 1;
+        totals.total_entries += row.total_entries as u64;
+        totals.valid_entries += row.valid_entries as u64;
+        totals.invalid_entries += row.invalid_entries as u64;
+        self.inventory(row);
+    }
+
+    /// Who signed, and which logs have it.
+    fn inventory(&mut self, row: &Row) {
         let mut of_image = BTreeSet::new();
         for entry in &row.entries {
             entry.logs.iter().for_each(|log| self.met(log));
@@ -197,10 +253,19 @@ impl Stock {
     fn met(&mut self, log: &LoggedIn) {
         let met = self.logs.entry((log.log_id.clone(), log.origin.clone())).or_default();
         met.entries += 1;
-        for name in &log.cosigned_by {
-            if met.witnesses.len() < MOST_WITNESSES || met.witnesses.contains_key(name) {
-                *met.witnesses.entry(name.clone()).or_default() += 1;
+        for (names, counted) in [
+            (&log.witnessed_by, &mut met.witnessed_by),
+            (&log.forged, &mut met.forged),
+            (&log.not_checked, &mut met.not_checked),
+        ] {
+            for name in names {
+                if counted.len() < MOST_WITNESSES || counted.contains_key(name) {
+                    *counted.entry(name.clone()).or_default() += 1;
+                }
             }
+        }
+        if let Some(is_enough) = log.witnesses_enough {
+            *met.witnessed_entries.get_or_insert_default() += u64::from(is_enough);
         }
         let (Some(size), Some(root)) = (log.tree_size, &log.root_hash) else { return };
         match met.roots.get(&size) {
@@ -254,7 +319,10 @@ impl Stock {
                 to,
                 checkpoints: met.roots.len(),
                 contradiction: met.contradiction,
-                witnesses: met.witnesses,
+                witnessed_by: met.witnessed_by,
+                witnessed_entries: met.witnessed_entries,
+                forged: met.forged,
+                not_checked: met.not_checked,
                 consistency: Consistency { status: status.to_owned(), ..Consistency::default() },
             }
         });

@@ -1,4 +1,4 @@
-//! A report as a table for spreadsheets: CSV (RFC 4180), a row for each image.
+//! A report as a table for spreadsheets: CSV (RFC 4180), a row for each image, and for each member of an index.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use super::file::Spool;
 use super::row::{Row, Validity};
 use crate::text::printable;
 
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "image_ref",
     "digest",
     "status",
@@ -28,17 +28,27 @@ const COLUMNS: [&str; 18] = [
     "not_read",
     "uses",
     "generated_at",
+    "member_of",
+    "platform",
 ];
 
 /// Writes the table.
 pub(crate) fn table(out: &mut impl Write, spool: &mut Spool) -> io::Result<()> {
     let mut table = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out);
     table.write_record(COLUMNS)?;
-    spool.rows(|row| Ok(table.write_record(record(&row).iter().map(|cell| harmless(cell)))?))?;
+    spool.rows(|row| {
+        // An index, and its members beneath it.
+        for (row, index) in
+            [(&row, "")].into_iter().chain(row.members.iter().map(|member| (member, &*row.image_ref)))
+        {
+            table.write_record(record(row, index).iter().map(|cell| harmless(cell)))?;
+        }
+        Ok(())
+    })?;
     table.flush()
 }
 
-fn record(row: &Row) -> [String; COLUMNS.len()] {
+fn record(row: &Row, index: &str) -> [String; COLUMNS.len()] {
     let known = |has: &Option<bool>| match has {
         Some(true) => "yes",
         Some(false) => "no",
@@ -74,6 +84,8 @@ fn record(row: &Row) -> [String; COLUMNS.len()] {
         row.unread.len().to_string(),
         row.uses.to_string(),
         row.generated_at.clone(),
+        index.to_owned(),
+        row.platform.clone().unwrap_or_default(),
     ]
 }
 

@@ -9,6 +9,7 @@ use bulla_claims::judge::{
 use bulla_claims::keys::public_key_pem;
 use bulla_claims::pki::x509::{KeyType, PublicKey};
 use bulla_tlog::Hash;
+use bytes::Bytes;
 
 use super::Content;
 use crate::home::unix_now;
@@ -17,7 +18,7 @@ use crate::registry::Descriptor;
 /// What is signed.
 pub(crate) struct About {
     /// The bytes, where they are what is signed.
-    message: Option<Vec<u8>>,
+    message: Option<Bytes>,
     /// The hash that a statement is about.
     subject: Hash,
     content: judge::Content,

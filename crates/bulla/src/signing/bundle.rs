@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bulla_claims::attestation::{PAYLOAD_TYPE, Statement, encoding};
 use bulla_claims::{HashAlgorithm, Material};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sigstore_types::{
@@ -25,7 +26,7 @@ pub(crate) const ANY_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle";
 /// What is to be signed.
 pub(crate) enum Content {
     /// The bytes themselves: a file, or the payload of an image signature before bundles.
-    Message(Vec<u8>),
+    Message(Bytes),
     /// A statement, in an envelope.
     Statement(Vec<u8>),
 }

@@ -148,15 +148,15 @@ impl Args {
 impl Terms {
     /// The revocations, and whom to believe: of who judges what was signed on terms that others wrote down.
     pub(crate) async fn read_revocations(&self) -> Result<(TrustedRoot, Vec<u8>, Revocations), Failure> {
-        if self.revocations.rekor_url().is_some() {
-            return Err(Failure::usage(
-                "--rekor-url searches for revocations of the report's own signature, which is not judged: leave one of both out",
-            ));
-        }
         let (root, root_json, _) = self.trust.root(true).await?;
         let policy = self.policy(self.signers.keys(true).await?, self.signers.identities()?, Content::Any);
         let revocations = self.revocations.read(&policy, &root, true).await?;
         Ok((root, root_json, revocations))
+    }
+
+    /// The log that is asked.
+    pub(crate) fn rekor_url(&self) -> Option<&str> {
+        self.revocations.rekor_url()
     }
 
     fn policy(&self, keys: Vec<Vec<u8>>, identities: Vec<IdentityPattern>, content: Content) -> Policy {

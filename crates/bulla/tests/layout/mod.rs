@@ -74,9 +74,22 @@ impl Layout {
         hash
     }
 
-    fn add(&mut self, manifest: &Value, tag: &str) -> Hash {
+    /// A new image that only an index lists, and its entry there.
+    pub(crate) fn member(&self, name: &str, architecture: &str) -> (Hash, Value) {
+        let config = self.blob("application/vnd.oci.image.config.v1+json", b"{}");
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [],
+            "annotations": { "made.for": name, "architecture": architecture },
+        });
         let bytes = manifest.to_string();
         let mut entry = self.blob(MANIFEST, bytes.as_bytes());
+        entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+        (sha256(bytes.as_bytes()), entry)
+    }
+
+    fn add(&mut self, manifest: &Value, tag: &str) -> Hash {
+        let bytes = manifest.to_string();
+        let mut entry = self.blob(manifest["mediaType"].as_str().unwrap_or(MANIFEST), bytes.as_bytes());
         entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
         self.listed.push(entry);
         sha256(bytes.as_bytes())

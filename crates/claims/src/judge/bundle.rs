@@ -19,6 +19,7 @@ use super::check::{
     SHAPE, SIGNATURE, TIME,
 };
 use super::entry::{By, bound, head_of, logged_as, of_trusted_log};
+use super::shape::Shown;
 use super::{Artifact, Content, Judged, Need, Policy, Signed, TrustedRoot, shape};
 use crate::attestation::{COSIGN_SIGN, Statement};
 use crate::identity::Identity;
@@ -28,6 +29,8 @@ use crate::identity::Identity;
 ///
 /// The crate beneath looks at the machine's clock too, for the same purpose and for keys of logs that are not valid yet: a
 /// `now` behind that clock is as strict as it says, one ahead of it is not.
+///
+/// Each entry of a log must be proved to be in it, whatever the version of the format: a promise alone is not enough.
 pub fn judge_bundle(
     bundle: &[u8],
     artifact: &Artifact<'_>,
@@ -35,7 +38,19 @@ pub fn judge_bundle(
     policy: &Policy,
     now: u64,
 ) -> Judged {
-    let bundle = match shape::read(bundle, policy.log) {
+    judge_shown(bundle, artifact, root, policy, now, Shown::Proof)
+}
+
+/// The same for who says what shows that a log has an entry.
+pub(super) fn judge_shown(
+    bundle: &[u8],
+    artifact: &Artifact<'_>,
+    root: &TrustedRoot,
+    policy: &Policy,
+    now: u64,
+    shown: Shown,
+) -> Judged {
+    let bundle = match shape::read(bundle, policy.log, shown) {
         Ok(bundle) => bundle,
         Err(problem) => {
             let mut checks = Checks::default();

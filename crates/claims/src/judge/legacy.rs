@@ -12,9 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use bulla_tlog::Hash;
 use serde_json::{Value, json};
 
+use super::bundle::judge_shown;
 use super::check::{ARTIFACT, Checks, Outcome, SHAPE};
-use super::shape::is_self_signed;
-use super::{Artifact, Judged, Policy, TrustedRoot, judge_bundle};
+use super::shape::{Shown, is_self_signed};
+use super::{Artifact, Judged, Policy, TrustedRoot};
 use crate::entry::describe;
 use crate::json;
 use crate::pki::pem;
@@ -36,16 +37,19 @@ pub struct Layer<'a> {
     pub annotations: &'a BTreeMap<String, String>,
 }
 
-/// Judges one layer for the image whose manifest has that SHA-256. What else is as with [`judge_bundle`].
+/// Judges one layer for the image whose manifest has that SHA-256. What else is as with
+/// [`judge_bundle`](super::judge_bundle), but that a promise of the log is enough: a layer has no place for its proof.
 pub fn judge_layer(layer: Layer<'_>, image: &Hash, root: &TrustedRoot, policy: &Policy, now: u64) -> Judged {
     let bundle = match as_bundle(layer) {
         Ok(bundle) => bundle.to_string(),
         Err(problem) => return refused(problem),
     };
+    let judge =
+        |artifact: &Artifact<'_>| judge_shown(bundle.as_bytes(), artifact, root, policy, now, Shown::Promise);
     if layer.media_type == DSSE {
-        return judge_bundle(bundle.as_bytes(), &Artifact::Sha256(*image), root, policy, now);
+        return judge(&Artifact::Sha256(*image));
     }
-    let judged = judge_bundle(bundle.as_bytes(), &Artifact::Bytes(layer.payload), root, policy, now);
+    let judged = judge(&Artifact::Bytes(layer.payload));
     claimed(judged, layer.payload, image)
 }
 

@@ -164,7 +164,7 @@ fn anybody() -> Vec<IdentityPattern> {
 
 /// What a bundle says that it is about.
 fn claimed(bundle: &[u8]) -> Option<Hash> {
-    let bundle = shape::read(bundle, Need::NotRequired).ok()?;
+    let bundle = shape::read(bundle, Need::NotRequired, shape::Shown::Proof).ok()?;
     let SignatureContent::DsseEnvelope(envelope) = &bundle.content else { return None };
     let statement = Statement::parse(&envelope.payload_type, envelope.payload.as_bytes()).ok()?;
     Hash::from_hex(statement.subjects.first()?.digest.get("sha256")?)

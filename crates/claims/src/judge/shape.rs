@@ -21,8 +21,17 @@ const MAX_CHAIN: usize = 10;
 /// More hashes than an inclusion proof in a tree of 2^63 leaves has.
 const MAX_PROOF: usize = 64;
 
+/// What shows that a log has an entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// A proof under a checkpoint.
+    Proof,
+    /// That, or the log's promise alone: where signatures were kept before bundles there is no place for a proof.
+    Promise,
+}
+
 /// Reads a bundle.
-pub(super) fn read(bytes: &[u8], log: Need) -> Result<Bundle, String> {
+pub(super) fn read(bytes: &[u8], log: Need, shown: Shown) -> Result<Bundle, String> {
     if bytes.len() > MAX_BUNDLE {
         return Err(format!("bundle is {} bytes, at most {MAX_BUNDLE} were expected", bytes.len()));
     }
@@ -30,7 +39,7 @@ pub(super) fn read(bytes: &[u8], log: Need) -> Result<Bundle, String> {
     drop_nulls(&mut value);
     bounds(&value)?;
     let bundle: Bundle = serde_json::from_value(value).map_err(|error| format!("bundle: {error}"))?;
-    versions(&bundle, log)?;
+    versions(&bundle, log, shown)?;
     repeated(&bundle)?;
     certificates(&bundle)?;
     hinted(&bundle)?;
@@ -74,16 +83,16 @@ fn at_most(value: &Value, name: &str, most: usize) -> Result<(), String> {
     if len > most { Err(format!("{name} has {len} members, at most {most} were expected")) } else { Ok(()) }
 }
 
-fn versions(bundle: &Bundle, log: Need) -> Result<(), String> {
+fn versions(bundle: &Bundle, log: Need, shown: Shown) -> Result<(), String> {
     let entries = &bundle.verification_material.tlog_entries;
     if log == Need::Required && entries.is_empty() {
         return Err("bundle has no entry of a log, one was expected".to_owned());
     }
     for (n, entry) in entries.iter().enumerate() {
         let has_proof = entry.inclusion_proof.as_ref().is_some_and(|proof| !proof.checkpoint.is_empty());
-        // In the first version a proof without checkpoint proves nothing, and the promise is what counts.
-        let needs_proof =
-            bundle.media_type != MediaType::Bundle0_1 || entry.kind_version == KindVersion::HashedRekordV002;
+        // The first version of the format takes a promise for enough. We do not: a log that only promised may never have
+        // had the entry, and nobody who watches it would see that.
+        let needs_proof = shown == Shown::Proof || entry.kind_version == KindVersion::HashedRekordV002;
         if needs_proof && !has_proof {
             return Err(format!(
                 "tlogEntries[{n}] has no inclusion proof with a checkpoint, one was expected"

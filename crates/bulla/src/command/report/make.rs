@@ -1,51 +1,38 @@
-//! `bulla report`: what many images have of signatures and statements, for who must show it to others. `bulla report verify`:
-//! the same, judged again by those others.
+//! `bulla report`: the images are judged, and what came of it is written in each form that was asked for, signed, and told to
+//! the pipeline.
 
 use std::io::{self, BufWriter, Write as _, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bulla_claims::judge::{Content, Verdict, verdict};
+use bulla_claims::judge::Content;
 use clap::Parser as _;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::sign::beside;
-use super::verify::of_file;
-use super::{Failure, Output, say, unless_gone};
+use crate::command::sign::{absolute, beside};
+use crate::command::{Failure, unless_gone};
 use crate::home::unix_now;
 use crate::known::replace;
 use crate::registry::Args as RegistryArgs;
 use crate::reporting::{
-    self, AskedFor, Contents, Finding, Having, Keep, NamedArgs, Page, Recheck, Row, SCHEMA, Spool, Status,
-    Stock, Summary,
+    self, AskedFor, Grounds, Having, Keep, NamedArgs, Page, Row, SCHEMA, Spool, Status, Stock, Summary,
+    WitnessArgs,
 };
 use crate::signing;
-use crate::text::{line, printable};
-use crate::verification::{Asked, Terms};
+use crate::target::read_small;
+use crate::verification::Terms;
 
+// Which images, on which terms, and what is written.
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    make: Make,
-}
-
-#[derive(clap::Subcommand)]
-enum Command {
-    /// Judge a report again, without a network: its signature, every signature in it, and all that it says
-    Verify(Box<Verify>),
-}
-
-#[derive(clap::Args)]
-struct Make {
+#[group(skip)]
+pub(super) struct Args {
     #[command(flatten)]
     named: NamedArgs,
     #[command(flatten)]
     terms: Terms,
+    #[command(flatten)]
+    witnesses: WitnessArgs,
     /// Open no connection: image layouts only
     #[arg(long)]
     offline: bool,
@@ -129,35 +116,7 @@ enum FailOn {
     Contradiction,
 }
 
-#[derive(clap::Args)]
-struct Verify {
-    /// Report, as JSON
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// Bundle with the signature of the report [default: FILE.sigstore.json]
-    #[arg(long, value_name = "FILE")]
-    bundle: Option<PathBuf>,
-    #[command(flatten)]
-    terms: Terms,
-    /// Judge what is in a report that nobody signed; that it is whole, and whose it is, is not known then
-    #[arg(long)]
-    skip_signature_unsafe: bool,
-    /// Open no connection, as it is unless --rekor-url names a log to search for revocations of the report's own signature
-    #[arg(long)]
-    offline: bool,
-    /// What the answer looks like
-    #[arg(long, value_enum, default_value_t = Output::Human)]
-    output: Output,
-}
-
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    match args.command {
-        Some(Command::Verify(args)) => verify(&args).await,
-        None => make(&args.make).await,
-    }
-}
-
-async fn make(args: &Make) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     let forms = args
         .out
         .iter()
@@ -167,11 +126,11 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
     if args.signature.sign && signed.is_none() {
         return Err(Failure::usage("--sign signs the JSON report: name its file with --out FILE.json"));
     }
-    let asked = Arc::new(args.terms.read(Content::Any, args.offline).await?);
+    let witnesses = args.witnesses.read()?;
+    let asked = args.terms.read(Content::Any, args.offline).await?;
     asked.notes.iter().for_each(|note| tracing::warn!("{note}"));
     let client = if args.offline { None } else { Some(args.registry.client().map_err(Failure::usage)?) };
     let named = reporting::named(&args.named, client.as_ref()).await?;
-    let now = unix_now();
     let is_json = forms.iter().any(|(_, form)| *form == Form::Json) || args.output == Some(Form::Json);
     let keep = if is_json && !args.without_evidence { Keep::Evidence } else { Keep::Findings };
     let unwritable =
@@ -185,12 +144,13 @@ async fn make(args: &Make) -> Result<ExitCode, Failure> {
         generated_at.clone_from(&row.generated_at);
         spool.add(&row).map_err(unwritable)
     };
-    reporting::survey(named, &asked, args.jobs.into(), now, keep, sink).await?;
+    let grounds = Arc::new(Grounds { asked, witnesses, now: unix_now(), keep });
+    reporting::survey(named, &grounds, args.jobs.into(), sink).await?;
     let mut summary = stock.summary();
     if !args.offline {
-        reporting::prove(&mut summary.logs, &asked.root).await;
+        reporting::prove(&mut summary.logs, &grounds.asked.root).await;
     }
-    let report = Report { generated_at, sources: args.named.sources(), asked: &asked, summary: &summary };
+    let report = Report { generated_at, sources: args.named.sources(), grounds: &grounds, summary: &summary };
     let mut evidence = None;
     // The evidence first: what is made of it names it.
     for (file, form) in forms
@@ -256,7 +216,7 @@ fn has_place(file: &Path) -> Result<(), Failure> {
 struct Report<'a> {
     generated_at: String,
     sources: Vec<String>,
-    asked: &'a Asked,
+    grounds: &'a Grounds,
     summary: &'a Summary,
 }
 
@@ -277,9 +237,9 @@ impl Report<'_> {
                 let page = Page {
                     generated_at: &self.generated_at,
                     sources: &self.sources,
-                    terms: &AskedFor::of(self.asked).lines(),
+                    terms: &self.asked_for().lines(),
                     summary: self.summary,
-                    revocations: &reporting::revocations(self.asked),
+                    revocations: &reporting::revocations(&self.grounds.asked),
                     controls: &reporting::pointers(self.summary),
                     evidence,
                 };
@@ -288,9 +248,13 @@ impl Report<'_> {
         }
     }
 
+    fn asked_for(&self) -> AskedFor {
+        AskedFor::of(&self.grounds.asked, self.grounds.witnesses.as_ref())
+    }
+
     /// What stands before the images.
     fn head(&self) -> [(&'static str, Value); reporting::HEAD.len()] {
-        let root = String::from_utf8_lossy(&self.asked.root_json);
+        let root = String::from_utf8_lossy(&self.grounds.asked.root_json);
         let hash = bulla_tlog::sha256(root.as_bytes()).to_string();
         let Summary { totals, signers, logs } = self.summary;
         let members = [
@@ -299,12 +263,12 @@ impl Report<'_> {
             json!({ "name": "bulla", "version": env!("CARGO_PKG_VERSION") }),
             json!(reporting::ABOUT),
             json!(self.sources),
-            json!(AskedFor::of(self.asked)),
+            json!(self.asked_for()),
             json!({ "sha256": hash, "json": root }),
             json!(totals),
             json!(signers),
             json!(logs),
-            json!(reporting::revocations(self.asked)),
+            json!(reporting::revocations(&self.grounds.asked)),
             json!(reporting::pointers(self.summary)),
         ];
         let mut members = members.into_iter();
@@ -387,159 +351,39 @@ async fn sign(file: &Path, args: &Signature, trusted_root: Option<&Path>) -> Res
         SigningWords::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim_end()))?;
     let mut signing = words.signing.open(signing::Prefer::Newest).await?;
     let failed = |file: &Path, error: io::Error| Failure::unavailable(format!("{}: {error}", file.display()));
-    let bytes = std::fs::read(file).map_err(|error| failed(file, error))?;
+    let bytes = read_to_sign(file)?;
     let bundle = beside(file, None, ".sigstore.json");
-    let slot = signing.slot(&[b"report", &super::sign::absolute(&bundle), &bytes])?;
-    let (signed, _) = signing.sign(&slot, signing::Content::Message(bytes)).await?;
+    let slot = signing.slot(&[b"report", &absolute(&bundle), &bulla_tlog::sha256(&bytes).0])?;
+    let (signed, _) = signing.sign(&slot, signing::Content::Message(bytes.into())).await?;
     // A bundle that is there is that of the report before this one.
     replace(&bundle, format!("{}\n", signed.json()?).as_bytes()).map_err(|error| failed(&bundle, error))?;
     slot.done()?;
     Ok(bundle)
 }
 
-async fn verify(args: &Verify) -> Result<ExitCode, Failure> {
-    let failed = |error: io::Error| Failure::usage(format!("{}: {error}", args.file.display()));
-    let mut checked = Checked::default();
-    let (own, revocations) = if args.skip_signature_unsafe {
-        let (root, root_json, revocations) = args.terms.read_revocations().await?;
-        ((root, root_json), revocations)
-    } else {
-        // Nobody is asked for a key.
-        let asked = args.terms.read(Content::Signature, true).await?;
-        checked.signature(args, &asked).await?;
-        ((asked.root, asked.root_json), asked.revocations)
-    };
-    match Contents::open(&args.file).map_err(failed)? {
-        Err(broken) => checked.findings.extend(broken.into_iter().map(Finding::from)),
-        Ok(contents) => {
-            let again = reporting::recheck(&contents, own, &revocations, checked.signed_at, unix_now())
-                .map_err(failed)?;
-            checked.findings.extend(again.findings.iter().cloned());
-            checked.again = Some(again);
-        }
-    }
-    say(&match args.output {
-        Output::Human => checked.human(&args.file),
-        Output::Json => checked.machine(&args.file),
-    });
-    match checked.findings.first() {
-        None => Ok(ExitCode::SUCCESS),
-        Some(Finding { member, problem }) => {
-            Err(Failure::check(format!("{}: not verified: {member}: {problem}", args.file.display())))
-        }
-    }
+/// A report as it is signed. Keys of some kinds sign messages and not digests, so the whole of it is in memory, once.
+fn read_to_sign(file: &Path) -> Result<Vec<u8>, Failure> {
+    read_small(file, LARGEST_SIGNED).map_err(|failure| {
+        let fix = "make several reports, or one --without-evidence";
+        Failure::with_code(failure.code(), format!("{failure}: {fix}"))
+    })
 }
 
-/// What is known of a report.
-#[derive(Default)]
-struct Checked {
-    signed_by: Option<String>,
-    /// When the first trusted clock saw that.
-    signed_at: Option<Timestamp>,
-    findings: Vec<Finding>,
-    again: Option<Recheck>,
-}
+/// A report of this size, of some 30,000 images, is signed within 300 MB.
+const LARGEST_SIGNED: u64 = 160 << 20;
 
-impl Checked {
-    async fn signature(&mut self, args: &Verify, asked: &Asked) -> Result<(), Failure> {
-        let bundle = beside(&args.file, args.bundle.as_deref(), ".sigstore.json");
-        if !bundle.exists() {
-            let fix = "sign reports with --sign, or judge what is in this one with --skip-signature-unsafe";
-            return Err(Failure::usage(format!(
-                "{}: there is no signature of the report: {fix}",
-                bundle.display()
-            )));
-        }
-        let (mut found, _) = of_file(Some(&bundle), &args.file, asked)?;
-        asked.revocations.weigh(&mut found, None, &asked.policy, &asked.root).await;
-        let judged = found.candidates.iter().map(|candidate| &candidate.judged);
-        let verified = judged.clone().find(|judged| judged.verified());
-        self.signed_at = verified.and_then(|judged| judged.times.iter().min().copied());
-        let signed = verified.and_then(|judged| judged.signed.as_ref());
-        self.signed_by = signed.map(|signed| match &signed.identity {
-            Some(identity) => identity.to_string(),
-            None => format!("the key of sha256 {}", bulla_tlog::sha256(&signed.spki)),
-        });
-        if verdict(&asked.requires, judged.clone(), found.unread.len()) != Verdict::Verified {
-            let mut judged = judged;
-            let failed = judged.find_map(|judged| judged.failed());
-            let problem = failed.map_or_else(
-                || "is not by enough of those who must have signed".to_owned(),
-                |check| match &check.outcome {
-                    bulla_claims::judge::Outcome::Failed(problem) => format!("{}: {problem}", check.name),
-                    _ => check.name.to_owned(),
-                },
-            );
-            self.findings.push(Finding { member: "signature".to_owned(), problem });
-        }
-        Ok(())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn verdict(&self) -> &'static str {
-        if self.findings.is_empty() { "verified" } else { "not-verified" }
-    }
-
-    fn human(&self, file: &Path) -> String {
-        let mut text = String::new();
-        line(&mut text, self.verdict(), file.display());
-        let nobody = "nobody who was asked for";
-        line(&mut text, "signed by", printable(self.signed_by.as_deref().unwrap_or(nobody)));
-        if let Some(again) = &self.again {
-            line(&mut text, "made", printable(&again.generated_at));
-            let (images, judged) = (again.images, again.judged);
-            line(
-                &mut text,
-                "judged",
-                format_args!(
-                    "{judged} signatures and statements of {images} images again, under your trusted root"
-                ),
-            );
-            if again.without_evidence > 0 {
-                line(
-                    &mut text,
-                    "not judged",
-                    format_args!("{}, the report does not carry them along", again.without_evidence),
-                );
-            }
-            again.terms.iter().for_each(|term| line(&mut text, "accepted", printable(term)));
-            if let Some(Summary { totals, .. }) = &again.summary {
-                let counts = [
-                    (totals.verified, Status::Verified),
-                    (totals.not_verified, Status::NotVerified),
-                    (totals.unsigned, Status::Unsigned),
-                    (totals.undetermined, Status::Undetermined),
-                ];
-                let counts: Vec<_> =
-                    counts.iter().map(|(count, status)| format!("{count} {}", status.name())).collect();
-                line(&mut text, "says", counts.join(", "));
-            }
-            again.notes.iter().for_each(|note| line(&mut text, "note", printable(note)));
-        }
-        for Finding { member, problem } in &self.findings {
-            line(&mut text, "FAILED", printable(&format!("{member}: {problem}")));
-        }
-        text
-    }
-
-    fn machine(&self, file: &Path) -> String {
-        let again = self.again.as_ref();
-        let findings = self
-            .findings
-            .iter()
-            .map(|Finding { member, problem }| json!({ "member": member, "problem": problem }));
-        let document = json!({
-            "schema": "bulla.report-verify/v1",
-            "verdict": self.verdict(),
-            "report": file.display().to_string(),
-            "signed_by": self.signed_by,
-            "findings": findings.collect::<Vec<_>>(),
-            "generated_at": again.map(|again| &again.generated_at),
-            "images": again.map(|again| again.images),
-            "judged_entries": again.map(|again| again.judged),
-            "entries_without_evidence": again.map(|again| again.without_evidence),
-            "terms": again.map(|again| &again.terms),
-            "notes": again.map(|again| &again.notes),
-        });
-        format!("{document:#}\n")
+    #[test]
+    fn a_report_that_is_too_large_to_be_signed_is_refused_with_what_to_do() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(LARGEST_SIGNED).expect("grows");
+        assert_eq!(read_to_sign(file.path()).expect("is read").len() as u64, LARGEST_SIGNED);
+        file.as_file().set_len(LARGEST_SIGNED + 1).expect("grows");
+        let refused = read_to_sign(file.path()).expect_err("is refused").to_string();
+        let expected = "has more than 167772160 bytes: make several reports, or one --without-evidence";
+        assert!(refused.ends_with(expected), "{refused}");
     }
 }
