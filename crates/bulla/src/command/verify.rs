@@ -96,7 +96,7 @@ async fn answered(
             Err(failure) => return Err(failure),
         }
     };
-    let unproved = asked.heads.weigh(&mut found, &asked.root).await?;
+    let unproved = asked.heads.weigh(&mut found, &asked.root, &asked.logs).await?;
     let about = digest.as_deref().and_then(|digest| Hash::from_hex(digest.strip_prefix("sha256:")?));
     let unseen = asked.revocations.weigh(&mut found, about, &asked.policy, &asked.root).await;
     let judged = found.candidates.iter().map(|candidate| &candidate.judged);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 use super::witnesses::Witnesses;
-use crate::verification::{Asked, Form, Heads, Revocations, Revokers};
+use crate::verification::{Asked, Form, Heads, Logs, Revocations, Revokers};
 
 /// The terms.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -163,6 +163,7 @@ impl AskedFor {
         let revocations = Revocations::judge(bundles, revokers, &policy, &root, now)
             .map_err(|problem| format!("revocations: {problem}"))?;
         let (heads, notes, policies) = (Heads::default(), Vec::new(), Vec::new());
+        let logs = Logs { offline: true, url: None };
         Ok(Asked {
             policy,
             requires,
@@ -171,6 +172,7 @@ impl AskedFor {
             root_json,
             revocations,
             heads,
+            logs,
             notes,
             policies,
         })

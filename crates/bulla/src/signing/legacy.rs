@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla_claims::attestation::Statement;
+use bulla_claims::judge::LAYER_PROOF;
 use bulla_claims::keys::pem;
 use bulla_claims::simple_signing::{self, SimpleSigning};
 use bytes::Bytes;
@@ -215,6 +216,10 @@ fn annotations(signed: &Signed, signature: String) -> BTreeMap<String, String> {
             },
         });
         add(PROMISE, bundle.to_string());
+        // Cosign has no place for it, and passes over what it does not know.
+        if let Some(proof) = &entry.inclusion_proof {
+            add(LAYER_PROOF, json!(proof).to_string());
+        }
     }
     if let Some(timestamp) = signed.timestamp() {
         let timestamp = json!({ "SignedRFC3161Timestamp": STANDARD.encode(timestamp) });

@@ -143,15 +143,7 @@ pub(crate) fn described(
     kind: KindVersion,
     log_id: Hash,
 ) -> Result<TransparencyLogEntry, sigstore_types::Error> {
-    let proof = &entry.verification.inclusion_proof;
-    let hashes = proof.hashes.iter().map(|hash| Sha256Hash::from(hash.0)).collect();
-    let proof = InclusionProof::new(
-        LogIndex::new(proof.log_index)?,
-        proof.root_hash.0.into(),
-        proof.tree_size,
-        hashes,
-        CheckpointData::new(proof.checkpoint.as_str())?,
-    );
+    let proof = proof(entry)?;
     let promise = SignedTimestamp::new(entry.verification.signed_entry_timestamp.clone());
     let time =
         i64::try_from(entry.integrated_time).ok().and_then(|time| jiff::Timestamp::from_second(time).ok());
@@ -166,6 +158,23 @@ pub(crate) fn described(
         .with_integrated_time(time.unwrap_or_default())
         .with_inclusion_promise(InclusionPromise::new(promise))
         .with_inclusion_proof(proof))
+}
+
+fn proof(entry: &Entry) -> Result<InclusionProof, sigstore_types::Error> {
+    let proof = &entry.verification.inclusion_proof;
+    Ok(InclusionProof::new(
+        LogIndex::new(proof.log_index)?,
+        proof.root_hash.0.into(),
+        proof.tree_size,
+        proof.hashes.iter().map(|hash| Sha256Hash::from(hash.0)).collect(),
+        CheckpointData::new(proof.checkpoint.as_str())?,
+    ))
+}
+
+/// The proof of an entry as bundles spell it, and as layers of before bundles carry it.
+pub(crate) fn inclusion_proof(entry: &Entry) -> Result<String, String> {
+    let proof = proof(entry).map_err(|error| error.to_string())?;
+    serde_json::to_string(&proof).map_err(|error| error.to_string())
 }
 
 async fn v2(

@@ -36,7 +36,7 @@ pub(crate) use about::About;
 pub(crate) use bundle::{Content, Signed, is_message_of, statement_in, statement_of};
 pub(crate) use image::Subject;
 pub(crate) use legacy::Legacy;
-pub(crate) use log::described;
+pub(crate) use log::{described, inclusion_proof};
 pub(crate) use pending::Slot;
 pub(crate) use services::Prefer;
 pub(crate) use target::{Target, find};

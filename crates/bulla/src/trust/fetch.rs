@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bulla_web::{chain, is_loopback};
+use bulla_web::is_loopback;
 use bytes::Bytes;
 use futures_util::stream::iter;
 use reqwest::{Client, StatusCode};

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::explain::Explain;
 use super::heads::{self, Heads};
+use super::proofs::Logs;
 use super::revocations::{self, Revocations};
 use crate::command::Failure;
 use crate::keys::{Passwords, verification_key};
@@ -119,6 +120,7 @@ pub(crate) struct Asked {
     pub(crate) root_json: Vec<u8>,
     pub(crate) revocations: Revocations,
     pub(crate) heads: Heads,
+    pub(crate) logs: Logs,
     /// What should be known of all this.
     pub(crate) notes: Vec<String>,
     /// What attestations must say beside being verified.
@@ -129,7 +131,7 @@ impl Args {
     /// Reads keys, patterns and the trusted root.
     pub(crate) async fn read(&self, content: Content) -> Result<Asked, Failure> {
         let mut asked = self.terms.read(content, self.offline).await?;
-        asked.heads = self.heads.read(&asked.root, self.offline, self.terms.revocations.rekor_url())?;
+        asked.heads = self.heads.read(&asked.root)?;
         Ok(asked)
     }
 
@@ -184,8 +186,9 @@ impl Terms {
         let policy = self.policy(keys, identities, content);
         let revocations = self.revocations.read(&policy, &root, offline).await?;
         let heads = Heads::default();
-        let notes = note.into_iter().collect();
-        Ok(Asked { policy, requires, need, root, root_json, revocations, heads, notes, policies: Vec::new() })
+        let (notes, policies) = (note.into_iter().collect(), Vec::new());
+        let logs = Logs { offline, url: self.rekor_url().map(str::to_owned) };
+        Ok(Asked { policy, requires, need, root, root_json, revocations, heads, logs, notes, policies })
     }
 }
 

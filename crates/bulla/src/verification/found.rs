@@ -130,12 +130,14 @@ impl Found {
                         found.unread.push(Unread { place, problem });
                         break;
                     }
-                    let judged = apply(&asked.policies, form.judge(&hash, asked, now), now);
+                    let judged = form.judge(&hash, asked, now);
                     found.candidates.push(Candidate { place, judged, form });
                 }
                 Err(error) => found.unread(place, &error),
             }
         }
+        drop(fetched);
+        found.prove(&hash, asked, now).await;
         found
     }
 
@@ -163,7 +165,7 @@ impl Form {
 
     /// Judges it for the image of that SHA-256.
     pub(crate) fn judge(&self, image: &Hash, asked: &Asked, now: u64) -> Judged {
-        match self {
+        let judged = match self {
             Self::Bundle(bytes) => {
                 judge_bundle(bytes, &Artifact::Sha256(*image), &asked.root, &asked.policy, now)
             }
@@ -174,7 +176,8 @@ impl Form {
                 &asked.policy,
                 now,
             ),
-        }
+        };
+        apply(&asked.policies, judged, now)
     }
 }
 

@@ -11,6 +11,7 @@ use bulla_tlog::policy::Policy;
 
 use super::continuity::{Continuity, Log, continuity};
 use super::found::{Candidate, Found, Unread};
+use super::proofs::Logs;
 use crate::command::Failure;
 use crate::remembered::Remembered;
 use crate::target::read_small;
@@ -32,8 +33,6 @@ pub(super) struct Args {
 pub(crate) struct Heads {
     given: Option<(String, LogHead)>,
     policy: Option<Policy>,
-    offline: bool,
-    url: Option<String>,
 }
 
 /// What came of comparing one signature's heads with all that is known.
@@ -48,12 +47,7 @@ struct Compared {
 }
 
 impl Args {
-    pub(super) fn read(
-        &self,
-        root: &TrustedRoot,
-        offline: bool,
-        url: Option<&str>,
-    ) -> Result<Heads, Failure> {
+    pub(super) fn read(&self, root: &TrustedRoot) -> Result<Heads, Failure> {
         let text =
             |file: &Path| Ok::<_, Failure>(String::from_utf8_lossy(&read_small(file, LARGEST)?).into_owned());
         let refused = |file: &Path, problem: &dyn std::fmt::Display| {
@@ -73,21 +67,26 @@ impl Args {
         if let (Some(policy), Some((file, head))) = (&policy, &given) {
             cosigned(policy, head).map_err(|problem| Failure::check(format!("{file}: {problem}")))?;
         }
-        Ok(Heads { given, policy, offline, url: url.map(str::to_owned) })
+        Ok(Heads { given, policy })
     }
 }
 
 impl Heads {
     /// Compares the heads of every signature that is verified, and remembers them. What could not be proved is returned, for
     /// people to read.
-    pub(crate) async fn weigh(&self, found: &mut Found, root: &TrustedRoot) -> Result<Vec<String>, Failure> {
+    pub(crate) async fn weigh(
+        &self,
+        found: &mut Found,
+        root: &TrustedRoot,
+        logs: &Logs,
+    ) -> Result<Vec<String>, Failure> {
         let mut notes = Vec::new();
         if found.candidates.iter().all(|candidate| !candidate.judged.verified()) {
             return Ok(notes);
         }
         let mut remembered = Remembered::read()?;
         for Candidate { place, judged, .. } in &mut found.candidates {
-            let compared = self.compared(judged, &mut remembered, root).await?;
+            let compared = self.compared(judged, &mut remembered, root, logs).await?;
             let Compared { evidence, broken, unproved, unknown } = compared;
             let outcome = match (broken, unknown, unproved) {
                 (Some(problem), ..) => Outcome::Failed(problem),
@@ -116,6 +115,7 @@ impl Heads {
         judged: &Judged,
         remembered: &mut Remembered,
         root: &TrustedRoot,
+        logs: &Logs,
     ) -> Result<Compared, Failure> {
         let mut compared = Compared::default();
         if !judged.verified() {
@@ -129,8 +129,7 @@ impl Heads {
                     Err(problem) => compared.broken = Some(problem),
                 }
             }
-            let url = self.url.as_deref().or_else(|| root.log_url(&head.log_id)).filter(|_| !self.offline);
-            let log = Log { url };
+            let log = Log { url: logs.url(root, &head.log_id) };
             if let Some((file, given)) = &self.given
                 && is_of_the_same_tree(head, given)
             {

@@ -64,7 +64,7 @@ impl Signed {
         let signature = by.key.sign(&payload).expect("signs");
         let body = made::body(&sha256(&payload), &signature, &by.pem());
         let mut layer = blob(&self.client, &self.repository, simple_signing::MEDIA_TYPE, &payload).await;
-        layer["annotations"] = json!(by.annotations(&signature, &body));
+        layer["annotations"] = json!(by.proved_annotations(&signature, &body));
         let config = blob(&self.client, &self.repository, OCI_EMPTY, EMPTY).await;
         let image = manifest(
             &json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer] }),

@@ -74,16 +74,30 @@ impl Image {
 
     /// Signatures of before bundles: the same one so many times.
     pub(crate) fn tag(&mut self, times: usize) {
+        self.layers(times, Maker::proved_annotations);
+    }
+
+    /// A signature as cosign keeps it, without the proof of its entry. Returns the entry.
+    pub(crate) fn tag_promised(&mut self) -> String {
+        self.layers(1, Maker::annotations)
+    }
+
+    fn layers(
+        &mut self,
+        times: usize,
+        annotations: fn(&Maker, &[u8], &str) -> BTreeMap<String, String>,
+    ) -> String {
         let payload = simple_signing::payload("r", &format!("sha256:{}", self.digest), &BTreeMap::new())
             .expect("is one");
         let signature = self.maker.key.sign(&payload).expect("signs");
         let body = made::body(&sha256(&payload), &signature, &self.maker.pem());
         let mut layer = self.blob(simple_signing::MEDIA_TYPE, &payload);
-        layer["annotations"] = json!(self.maker.annotations(&signature, &body));
+        layer["annotations"] = json!(annotations(&self.maker, &signature, &body));
         let config = self.blob("application/vnd.oci.image.config.v1+json", b"{}");
         let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": vec![layer; times] });
         let tag = format!("sha256-{}.sig", self.digest);
         self.list(&manifest, &tag);
+        body
     }
 
     pub(crate) fn command(&self, verb: &str, subject: &str) -> Command {

@@ -175,6 +175,11 @@ impl Judged {
         self.put(Check { name: CONSISTENCY, outcome, evidence });
     }
 
+    /// Notes that an entry is not in the tree, or that this is not known.
+    pub fn weigh_inclusion(&mut self, outcome: Outcome) {
+        self.put(Check { name: INCLUSION, outcome, evidence: Vec::new() });
+    }
+
     /// Puts what came of one of the checks that are made after the others. A signature that is not verified stays as it was.
     pub(super) fn put(&mut self, check: Check) {
         if self.verified()

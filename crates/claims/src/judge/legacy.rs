@@ -23,6 +23,9 @@ use crate::simple_signing::{self, SimpleSigning};
 
 /// The media type of a layer that is an attestation.
 const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+/// The annotation of a layer with the proof that its log has its entry, spelled as in bundles. It is ours: cosign writes none,
+/// and passes over what it does not know.
+pub const LAYER_PROOF: &str = "bulla/inclusion-proof";
 /// The longest annotation, in bytes.
 const MAX_ANNOTATION: usize = 1 << 20;
 
@@ -38,7 +41,7 @@ pub struct Layer<'a> {
 }
 
 /// Judges one layer for the image whose manifest has that SHA-256. What else is as with
-/// [`judge_bundle`](super::judge_bundle), but that a promise of the log is enough: a layer has no place for its proof.
+/// [`judge_bundle`](super::judge_bundle), but that a promise of the log is enough where there is no [`LAYER_PROOF`].
 pub fn judge_layer(layer: Layer<'_>, image: &Hash, root: &TrustedRoot, policy: &Policy, now: u64) -> Judged {
     let bundle = match as_bundle(layer) {
         Ok(bundle) => bundle.to_string(),
@@ -104,7 +107,8 @@ fn as_bundle(layer: Layer<'_>) -> Result<Value, String> {
             ("x509CertificateChain", json!({ "certificates": chain.collect::<Vec<_>>() }))
         }
     };
-    let entries = said("dev.sigstore.cosign/bundle")?.map(entry).transpose()?;
+    let proof = said(LAYER_PROOF)?;
+    let entries = said("dev.sigstore.cosign/bundle")?.map(|promise| entry(promise, proof)).transpose()?;
     // Of an attestation the timestamp is over the envelope, not over its signature, and says nothing that is asked here.
     let timestamp = said("dev.sigstore.cosign/rfc3161timestamp")?.filter(|_| layer.media_type != DSSE);
     let timestamps = timestamp.map(|text| {
@@ -123,8 +127,10 @@ fn as_bundle(layer: Layer<'_>) -> Result<Value, String> {
 }
 
 /// What the log answered, as an entry of a bundle. Kind and version are what the body says, and are judged with it.
-fn entry(annotation: &str) -> Result<Value, String> {
-    let said = json::read(annotation.as_bytes(), "bundle").map_err(|error| error.to_string())?;
+fn entry(promise: &str, proof: Option<&str>) -> Result<Value, String> {
+    let read = |text: &str, name: &str| json::read(text.as_bytes(), name).map_err(|error| error.to_string());
+    let said = read(promise, "bundle")?;
+    let proof = proof.map(|proof| read(proof, LAYER_PROOF)).transpose()?;
     let payload = &said["Payload"];
     let body = payload["body"].as_str().and_then(|body| STANDARD.decode(body).ok());
     let body = body.ok_or("bundle.Payload.body is not base64")?;
@@ -143,6 +149,7 @@ fn entry(annotation: &str) -> Result<Value, String> {
         "kindVersion": { "kind": facts.kind, "version": facts.version },
         "integratedTime": number("integratedTime")?,
         "inclusionPromise": { "signedEntryTimestamp": said["SignedEntryTimestamp"] },
+        "inclusionProof": proof,
         "canonicalizedBody": STANDARD.encode(body),
     }))
 }

@@ -19,7 +19,7 @@ use bulla_tlog::{Hash, sha256};
 
 pub use bundle::judge_bundle;
 pub use check::{Check, Judged, LogHead, Outcome, Signed};
-pub use legacy::{Layer, judge_layer};
+pub use legacy::{LAYER_PROOF, Layer, judge_layer};
 pub use revoked::{NoRevocation, Revocations, SignedRevocation};
 pub use shape::MAX_BUNDLE;
 pub use trust::{MAX_TRUSTED_ROOT, TrustError, TrustedRoot};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla_claims::SigningKey;
+use bulla_claims::judge::LAYER_PROOF;
 use bulla_claims::keys::public_key_pem;
 use bulla_tlog::note::{Note, Signature};
 use bulla_tlog::{Checkpoint, Hash, leaf_hash, sha256};
@@ -82,8 +83,16 @@ impl Maker {
         ])
     }
 
+    /// The annotations of a layer as we write them, with the proof.
+    pub(crate) fn proved_annotations(&self, signature: &[u8], body: &str) -> BTreeMap<String, String> {
+        let mut annotations = self.annotations(signature, body);
+        let proof = self.entry("hashedrekord", body)["inclusionProof"].to_string();
+        annotations.insert(LAYER_PROOF.to_owned(), proof);
+        annotations
+    }
+
     /// An entry of a bundle, proved to be the log's only one.
-    fn entry(&self, kind: &str, body: &str) -> Value {
+    pub(crate) fn entry(&self, kind: &str, body: &str) -> Value {
         let root = leaf_hash(body.as_bytes());
         let head = Checkpoint { origin: "log.example - 1".to_owned(), size: 1, root, extensions: Vec::new() };
         let text = head.text();
