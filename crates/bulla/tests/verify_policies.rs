@@ -58,6 +58,20 @@ fn a_denial_is_a_check_with_the_policy_as_evidence() {
     assert_eq!(signature["predicate"], Value::Null, "what is denied is not handed on");
 }
 
+/// The engine itself warns of keywords that it does not know in the old dialect.
+#[test]
+fn the_new_dialect_is_read_without_a_word() {
+    let image = scanned(0);
+    let write = |text: &str| fs::write(image.dir.path().join("new.rego"), text).expect("writes");
+    write("package signature\nallow if input.predicate.high == 0\n");
+    let (code, said, errors) = asked(&image, &["--policy", "new.rego"]);
+    assert_eq!((code, errors.as_str()), (0, ""), "{said}");
+    write("package signature\nallow if input.predicate.high ==\n");
+    let (code, _, errors) = asked(&image, &["--policy", "new.rego"]);
+    assert!(code == 2 && errors.starts_with("bulla: policy new.rego: "), "{errors}");
+    assert!(errors.lines().count() == 1 && !errors.contains('\u{fffd}'), "{errors}");
+}
+
 #[test]
 fn one_good_statement_is_enough() {
     let image = scanned(2);
