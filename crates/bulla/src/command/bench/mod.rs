@@ -61,6 +61,15 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// Measure the machine alone: raw signature checks, and flushes of its disk
+    Limits {
+        /// Directory on the disk to measure one fdatasync on
+        #[arg(long, value_name = "DIR")]
+        disk: Option<PathBuf>,
+        /// How results are printed
+        #[arg(long, value_enum, default_value_t = Output::Human)]
+        output: Output,
+    },
     /// Read one object again and again, or entries at random
     Read {
         #[command(flatten)]
@@ -124,6 +133,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             against(&common, &target, &requests, authorities::timestamp_limit).await?;
         }
         What::Fill(args) => fill::run(args).await?,
+        What::Limits { disk, output } => report::print_limits(output, &machine::limits(disk.as_deref())?),
         What::Read { common, path, entries_below, digests_below } => {
             let target = Target::parse(&common.url)?;
             let entries = entries_below.map(|size| (size, prepare::By::Index));

@@ -73,6 +73,24 @@ pub(super) fn print(output: Output, runs: &[Run], limits: Limit<'_>, requests: &
     }
 }
 
+/// Prints what the machine can do at best.
+pub(super) fn print_limits(output: Output, limits: &Limits) {
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(limits).unwrap_or_default()),
+        Output::Human => human_limits(limits),
+    }
+}
+
+fn human_limits(limits: &Limits) {
+    println!(
+        "limits      one P-256 check {:.1} us of CPU; {:.0} checks/s on all cores",
+        limits.verify_cpu_us, limits.verify_per_second
+    );
+    if let Some((p50, p99)) = limits.fdatasync_p50_us.zip(limits.fdatasync_p99_us) {
+        println!("            one fdatasync p50 {p50:.0} us, p99 {p99:.0} us");
+    }
+}
+
 fn figures(run: &Run, limit: Limit<'_>, requests: &Requests) -> Figures {
     let (limits, signatures) = match limit {
         Limit::None => (None, None),
@@ -123,13 +141,7 @@ fn human(report: &Report<'_>) {
         println!("limit       the signatures of one {cpu_us:.1} us of CPU; {per_second:.0}/s on all cores");
     }
     if let Limit::Entries(limits) = report.limits {
-        println!(
-            "limits      one P-256 check {:.1} us of CPU; {:.0} checks/s on all cores",
-            limits.verify_cpu_us, limits.verify_per_second
-        );
-        if let Some((p50, p99)) = limits.fdatasync_p50_us.zip(limits.fdatasync_p99_us) {
-            println!("            one fdatasync p50 {p50:.0} us, p99 {p99:.0} us");
-        }
+        human_limits(limits);
         println!("entries     {} bytes each, {} a request", report.entry_bytes, report.entries_a_request);
     }
     for run in &report.runs {
