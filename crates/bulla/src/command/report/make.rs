@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use crate::command::sign::{absolute, beside};
 use crate::command::{Failure, unless_gone};
 use crate::home::unix_now;
-use crate::known::replace;
 use crate::registry::Args as RegistryArgs;
 use crate::reporting::{
     self, AskedFor, Grounds, Having, Keep, NamedArgs, Page, Row, SCHEMA, Spool, Status, Stock, Summary,
@@ -22,6 +21,7 @@ use crate::reporting::{
 use crate::signing;
 use crate::target::read_small;
 use crate::verification::Terms;
+use crate::whole_file::{self, Old, Readers};
 
 // Which images, on which terms, and what is written.
 #[derive(clap::Args)]
@@ -350,13 +350,14 @@ async fn sign(file: &Path, args: &Signature, trusted_root: Option<&Path>) -> Res
     let words =
         SigningWords::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim_end()))?;
     let mut signing = words.signing.open(signing::Prefer::Newest).await?;
-    let failed = |file: &Path, error: io::Error| Failure::unavailable(format!("{}: {error}", file.display()));
     let bytes = read_to_sign(file)?;
     let bundle = beside(file, None, ".sigstore.json");
     let slot = signing.slot(&[b"report", &absolute(&bundle), &bulla_tlog::sha256(&bytes).0])?;
     let (signed, _) = signing.sign(&slot, signing::Content::Message(bytes.into())).await?;
     // A bundle that is there is that of the report before this one.
-    replace(&bundle, format!("{}\n", signed.json()?).as_bytes()).map_err(|error| failed(&bundle, error))?;
+    let text = format!("{}\n", signed.json()?);
+    let written = whole_file::put(&bundle, text.as_bytes(), Readers::Anybody, Old::Replaced);
+    written.map_err(|error| Failure::file(&bundle, &error))?;
     slot.done()?;
     Ok(bundle)
 }
