@@ -86,15 +86,21 @@ impl Maker {
     /// The annotations of a layer as we write them, with the proof.
     pub(crate) fn proved_annotations(&self, signature: &[u8], body: &str) -> BTreeMap<String, String> {
         let mut annotations = self.annotations(signature, body);
-        let proof = self.entry("hashedrekord", body)["inclusionProof"].to_string();
+        // Another tree than that of bundles: in each of them an entry is the only one.
+        let proof = self.entry_in(2, "hashedrekord", body)["inclusionProof"].to_string();
         annotations.insert(LAYER_PROOF.to_owned(), proof);
         annotations
     }
 
     /// An entry of a bundle, proved to be the log's only one.
     pub(crate) fn entry(&self, kind: &str, body: &str) -> Value {
+        self.entry_in(1, kind, body)
+    }
+
+    fn entry_in(&self, tree: u64, kind: &str, body: &str) -> Value {
         let root = leaf_hash(body.as_bytes());
-        let head = Checkpoint { origin: "log.example - 1".to_owned(), size: 1, root, extensions: Vec::new() };
+        let origin = format!("log.example - {tree}");
+        let head = Checkpoint { origin, size: 1, root, extensions: Vec::new() };
         let text = head.text();
         let bytes = self.log.sign(text.as_bytes()).expect("signs");
         let id = self.log_id().0;
