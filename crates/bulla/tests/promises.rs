@@ -23,8 +23,13 @@ struct Promised {
 
 impl Promised {
     fn new() -> Self {
+        Self::times(1)
+    }
+
+    /// With so many copies of the signature.
+    fn times(times: usize) -> Self {
         let (mut image, log) = (Image::new(), FakeLog::empty());
-        let body = image.tag_promised();
+        let body = image.tag_promised(times);
         let root = image.dir.path().join("root.json");
         let text = fs::read_to_string(&root).expect("reads").replace("https://log.example", &log.url);
         fs::write(root, text).expect("writes");
@@ -107,6 +112,18 @@ fn a_log_that_is_not_heard_leaves_it_undetermined() {
         assert_eq!(code, 3, "{status}: {said}{errors}");
         assert!(errors.contains("only promised") && errors.contains("--offline"), "{errors}");
     }
+}
+
+/// Whoever may push can copy a signature a thousand times.
+#[test]
+fn a_log_is_asked_once_for_copies_and_not_again_if_it_is_not_heard() {
+    let promised = Promised::times(20);
+    promised.has(&promised.entry());
+    assert_eq!(promised.verify(&[]).0, 0);
+    assert_eq!(promised.log.asked().len(), 1);
+    promised.answers(500, &json!({}));
+    assert_eq!(promised.verify(&[]).0, 3);
+    assert!(promised.log.asked().len() <= 2, "once, and once more");
 }
 
 /// What a report says of it can be checked without the log.

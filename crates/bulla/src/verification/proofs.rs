@@ -1,6 +1,7 @@
 //! The proofs that layers of before bundles have no place for. Where a log may be asked it is, and its answer becomes a part of
 //! the layer, as it is of those that `bulla sign` writes: so a layer is judged as a bundle is, and its proof is carried along.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bulla_claims::identity::LoggedAs;
@@ -30,8 +31,10 @@ impl Logs {
 
 impl Found {
     /// Has the entries of layers proved that a log only promised. What a log does not answer is not known, what it does not
-    /// have is not signed as it says.
+    /// have is not signed as it says. Of copies of a layer one is asked for, and a log that was not heard is not asked again.
     pub(super) async fn prove(&mut self, image: &Hash, asked: &Asked, now: u64) {
+        let mut proofs: BTreeMap<[u8; 32], Option<String>> = BTreeMap::new();
+        let mut silent: BTreeMap<String, String> = BTreeMap::new();
         for Candidate { place, judged, form } in &mut self.candidates {
             let Form::Layer { annotations, .. } = form else { continue };
             let entry = judged.signed.as_ref().and_then(|signed| signed.entry);
@@ -40,7 +43,16 @@ impl Found {
                 continue;
             };
             let Some(url) = asked.logs.url(&asked.root, &entry.log_id.0) else { continue };
-            match proof(url, &entry).await {
+            let answer = match (proofs.get(&entry.leaf_hash.0), silent.get(url)) {
+                (Some(known), _) => Ok(known.clone()),
+                (None, Some(problem)) => Err(problem.clone()),
+                (None, None) => proof(url, &entry).await,
+            };
+            match &answer {
+                Ok(known) => drop(proofs.insert(entry.leaf_hash.0, known.clone())),
+                Err(problem) => drop(silent.insert(url.to_owned(), problem.clone())),
+            }
+            match answer {
                 Ok(Some(proof)) => {
                     annotations.insert(LAYER_PROOF.to_owned(), proof);
                     *judged = form.judge(image, asked, now);

@@ -78,8 +78,8 @@ impl Image {
     }
 
     /// A signature as cosign keeps it, without the proof of its entry. Returns the entry.
-    pub(crate) fn tag_promised(&mut self) -> String {
-        self.layers(1, Maker::annotations)
+    pub(crate) fn tag_promised(&mut self, times: usize) -> String {
+        self.layers(times, Maker::annotations)
     }
 
     fn layers(
