@@ -178,7 +178,15 @@ impl<L: Leaves> Growth<'_, L> {
                         tracing::info!("search index grows again");
                     }
                     (failing, retry) = (false, FIRST_RETRY);
-                    if !self.wait(async { published.changed().await.is_ok() }) {
+                    let mut complete = self.shared.complete.subscribe();
+                    let work = async {
+                        tokio::select! {
+                            more = published.changed() => more.is_ok(),
+                            // A reader met damage.
+                            less = complete.wait_for(|complete| *complete < size) => less.is_ok(),
+                        }
+                    };
+                    if !self.wait(work) {
                         break;
                     }
                 }

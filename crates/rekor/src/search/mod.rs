@@ -274,12 +274,13 @@ impl Shared {
                 (None, None) => true,
                 _ => false,
             };
-            same.then(|| std::mem::take(state))
+            // Out of the way before anybody sees that there is none: the next store has the same directory.
+            same.then(|| (std::mem::take(state), store.map(|store| store.set_aside())))
         });
-        if given_up.is_some() {
+        if let Some((_state, aside)) = given_up {
             tracing::warn!("search index {why}; it is grown again from the log");
-            if let Some(store) = store {
-                store.remove();
+            if let Some(aside) = aside {
+                store::remove(&aside);
             }
         }
     }

@@ -46,6 +46,8 @@ const CURSOR_LEN: usize = 23;
 /// Blocks read. Where blocks are is kept besides, about a byte for eight rows.
 const CACHE_BYTES: u64 = 4 << 20;
 const BLOCK_BYTES: u32 = 8 << 10;
+/// The extension of a generation that was given up.
+const ASIDE: &str = "aside";
 /// With this many unmerged runs adding waits for the compactor.
 const MAX_RUNS: usize = 16;
 
@@ -56,8 +58,14 @@ impl Store {
         fs::create_dir_all(dir).map_err(|error| failed(&error))?;
         let mut generations = Vec::new();
         for entry in fs::read_dir(dir).map_err(|error| failed(&error))? {
-            let name = entry.map_err(|error| failed(&error))?.file_name();
-            generations.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+            let entry = entry.map_err(|error| failed(&error))?;
+            match entry.file_name().to_str().map(str::parse::<u32>) {
+                Some(Ok(generation)) => generations.push(generation),
+                _ if entry.path().extension().is_some_and(|extension| extension == ASIDE) => {
+                    remove(&entry.path());
+                }
+                _ => {}
+            }
         }
         generations.sort_unstable();
         let newest = generations.pop();
@@ -151,9 +159,15 @@ impl Store {
         Ok(Rows { rows })
     }
 
-    /// Removes the rows from the disk. Who still reads them may be told that they are damaged, and nothing worse.
-    pub(crate) fn remove(&self) {
-        remove(&self.dir);
+    /// Takes the rows out of the way of those that follow; returns where they are, for whoever removes them. Who still
+    /// reads them may be told that they are damaged, and nothing worse.
+    pub(crate) fn set_aside(&self) -> PathBuf {
+        let aside = self.dir.with_extension(ASIDE);
+        match fs::rename(&self.dir, &aside) {
+            Ok(()) => aside,
+            // Somebody has removed them, or will after the next start.
+            Err(_) => self.dir.clone(),
+        }
     }
 
     fn compactor_lives(&self) -> bool {
@@ -267,7 +281,7 @@ fn has_entries(dir: &Path) -> bool {
 }
 
 /// Removes a directory as far as it goes; what is left is met again at the next start.
-fn remove(dir: &Path) {
+pub(super) fn remove(dir: &Path) {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(dir = %dir.display(), %error, "old rows of the search index cannot be removed");

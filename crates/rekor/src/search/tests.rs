@@ -456,33 +456,59 @@ fn damage_to_any_file_is_noticed_and_mended() {
     }
 }
 
+fn damage_tables(dir: &Path, part: impl Fn(usize) -> Range<usize>) {
+    let is_table = |path: &PathBuf| path.parent().is_some_and(|dir| dir.ends_with("tables"));
+    for table in files(dir).into_iter().filter(is_table) {
+        let mut bytes = fs::read(&table).expect("is read");
+        let part = part(bytes.len());
+        bytes[part].fill(0xaa);
+        fs::write(&table, bytes).expect("is written");
+    }
+}
+
+fn ask_for_each(search: &Search, size: u64) {
+    for i in 0..size {
+        let answer = search.find(&Query::any([word(&i.to_string())]), Start::At(0), 10).expect("answers");
+        assert_eq!(answer.leaves, if i < answer.complete { vec![i] } else { Vec::new() });
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_met_while_following_is_mended_by_the_follower() {
     let (dir, log) = (tempfile::tempdir().expect("a directory"), Log::counted(700));
     let search = open(dir.path(), SMALL);
     tokio::task::block_in_place(|| grow(&search, &log));
     drop(search);
-    let tables: Vec<PathBuf> = files(dir.path())
-        .into_iter()
-        .filter(|path| path.parent().is_some_and(|dir| dir.ends_with("tables")))
-        .collect();
-    for table in tables {
-        let mut bytes = fs::read(&table).expect("is read");
-        bytes[100..140].fill(0xaa);
-        fs::write(&table, bytes).expect("is written");
-    }
+    damage_tables(dir.path(), |_| 100..140);
     let search = open(dir.path(), SMALL);
     let (stop, stopping) = watch::channel(false);
     let follower = search.follow(log.clone(), 2, stopping);
-    for i in 0..700 {
-        let answer = search.find(&Query::any([word(&i.to_string())]), Start::At(0), 10).expect("answers");
-        assert_eq!(answer.leaves, if i < answer.complete { vec![i] } else { Vec::new() });
-    }
+    ask_for_each(&search, 700);
     log.publish([counted(700)]);
     assert_eq!(search.wait_for(701, LONG).await, 701);
     assert_counted(&search, 701);
     stop.send(true).expect("is heard");
     follower.await.expect("ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_met_when_the_follower_was_done_is_mended_though_nothing_more_comes() {
+    let (dir, log) = (tempfile::tempdir().expect("a directory"), Log::counted(5000));
+    let search = open(dir.path(), SMALL);
+    let (stop, stopping) = watch::channel(false);
+    let follower = search.follow(log.clone(), 2, stopping);
+    assert_eq!(search.wait_for(5000, LONG).await, 5000);
+    damage_tables(dir.path(), |len| len / 4..len / 2);
+    let complete = search.shared.complete.subscribe();
+    ask_for_each(&search, 5000);
+    assert!(complete.has_changed().expect("lives"), "the damage was not met");
+    assert_eq!(search.wait_for(5000, LONG).await, 5000);
+    assert_counted(&search, 5000);
+    stop.send(true).expect("is heard");
+    follower.await.expect("ends");
+    drop(search);
+    assert_eq!(fs::read_dir(dir.path()).expect("is listed").count(), 1, "what was damaged is gone");
+    assert_counted(&open(dir.path(), SMALL), 4992);
 }
 
 #[test]
