@@ -22,6 +22,7 @@ use lsm_tree::compaction::Leveled;
 use lsm_tree::config::PinningPolicy;
 use lsm_tree::{AbstractTree, AnyTree, Cache, SequenceNumberCounter};
 
+use crate::engine;
 use crate::log::catch_up;
 use crate::reader::Tree;
 use crate::storage::StorageError;
@@ -96,6 +97,7 @@ impl Disk {
     }
 
     fn open(dir: &Path) -> Result<Disk, StorageError> {
+        engine::check_files(dir).map_err(|error| StorageError::io(dir.display(), &error))?;
         let versions = SequenceNumberCounter::default();
         let always = PinningPolicy::all(true);
         let never = PinningPolicy::all(false);

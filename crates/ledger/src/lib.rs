@@ -8,6 +8,7 @@
 
 mod beside;
 pub mod cosigners;
+pub mod engine;
 pub mod fsck;
 pub mod history;
 mod index;

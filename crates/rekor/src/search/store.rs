@@ -11,6 +11,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bulla_ledger::engine;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::config::{BlockSizePolicy, FilterPolicy, PinningPolicy};
 use lsm_tree::{AbstractTree, AnyTree, Cache, Guard, SeqNo, SequenceNumberCounter, Slice};
@@ -86,6 +87,7 @@ impl Store {
 
     /// A generation has a directory of its own: rows that were given up cannot come between those that follow.
     fn open_generation(dir: &Path, leaves_per_span: usize) -> Result<(Store, Cursor), SearchError> {
+        engine::check_files(dir).map_err(|error| classed(&error.into()))?;
         let versions = SequenceNumberCounter::default();
         // Blocks of filters would be of no use: a lookup is a scan of all rows of a term.
         let tree = guarded(|| {
