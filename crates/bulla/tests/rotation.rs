@@ -385,8 +385,9 @@ fn a_certificate_log_follows_another() {
     assert_eq!(served.stop().0, Some(0));
     // What is lost is asked for.
     fs::rename(data.join("ct-3"), data.join("../away")).expect("moves");
-    let (code, _, errors) =
-        run(bulla().args(["up", "--dev", "--http", "127.0.0.1:0", "--grpc", "off", "--data"]).arg(&data));
+    let (code, _, errors) = run(bulla()
+        .args(["up", "--dev", "--http", "127.0.0.1:0", "--grpc", "off", "--metrics", "off", "--data"])
+        .arg(&data));
     assert!(code == 2 && errors.contains("ct-3 is missing, and clients believe what was there"), "{errors}");
 }
 
