@@ -167,7 +167,7 @@ impl Store {
         let aside = self.dir.with_extension(ASIDE);
         match fs::rename(&self.dir, &aside) {
             Ok(()) => aside,
-            // Somebody has removed them, or will after the next start.
+            // Something was set aside before and is not gone yet: then they are removed where they are.
             Err(_) => self.dir.clone(),
         }
     }
