@@ -381,6 +381,15 @@ impl Log {
         Ok(sequenced)
     }
 
+    /// Waits until it is known what became of every leaf that was handed over before: each is published, or will never be.
+    /// Also of those whose adding was answered with [`AddError::Unavailable`], or was waited for by nobody any more. It is
+    /// refused as adding is.
+    pub async fn barrier(&self) -> Result<(), AddError> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_over(Order::Barrier(reply))?;
+        answer.await.unwrap_or(Err(AddError::Stopping))
+    }
+
     /// Hands leaves to the writer, who answers each; with the place that each has for its index, if they have one.
     fn order(&self, leaves: Vec<Addition>, index_at: Option<usize>) -> Result<Vec<Answer>, AddError> {
         for Addition { leaf, aside } in &leaves {
@@ -401,6 +410,18 @@ impl Log {
         if bytes > MAX_ORDER {
             return Err(AddError::LongOrder { bytes });
         }
+        let mut answers = Vec::with_capacity(leaves.len());
+        let requests = leaves.into_iter().map(|added| {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            let state = index_at.map_or_else(|| LeafState::Final(leaf_hash(&added.leaf)), LeafState::IndexAt);
+            Request { added, state, reply }
+        });
+        self.hand_over(Order::Add(requests.collect()))?;
+        Ok(answers)
+    }
+
+    fn hand_over(&self, order: Order) -> Result<(), AddError> {
         if self.shared.stopping.load(Ordering::Acquire) {
             return Err(if self.shared.frozen.load(Ordering::Acquire) {
                 AddError::Frozen
@@ -409,18 +430,10 @@ impl Log {
             });
         }
         let orders = self.shared.orders.as_ref().ok_or(AddError::Frozen)?;
-        let mut answers = Vec::with_capacity(leaves.len());
-        let requests = leaves.into_iter().map(|added| {
-            let (reply, answer) = oneshot::channel();
-            answers.push(answer);
-            let state = index_at.map_or_else(|| LeafState::Final(leaf_hash(&added.leaf)), LeafState::IndexAt);
-            Request { added, state, reply }
-        });
-        orders.try_send(Order::Add(requests.collect())).map_err(|error| match error {
+        orders.try_send(order).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AddError::Full,
             mpsc::error::TrySendError::Closed(_) => AddError::Stopping,
-        })?;
-        Ok(answers)
+        })
     }
 
     /// The read side.

@@ -16,7 +16,7 @@ use crate::cosigners::Cosigners;
 use crate::keeper;
 use crate::log::Health;
 use crate::reader::{Reader, Tree};
-use crate::sequencer::{AddError, Sequenced, Waiter};
+use crate::sequencer::{AddError, Barrier, Sequenced, Waiter};
 use crate::storage::Storage;
 use crate::tail::Tail;
 
@@ -44,6 +44,7 @@ impl Published {
 pub(crate) struct Committed {
     pub(crate) tail: Tail,
     pub(crate) waiters: Vec<Waiter>,
+    pub(crate) barriers: Vec<Barrier>,
 }
 
 /// Why a head could not be published now.
@@ -116,14 +117,15 @@ impl Publisher {
                 Some(wait) => tokio::time::timeout(wait, committed.recv()).await,
                 None => Ok(committed.recv().await),
             };
-            let mut waiters = Vec::new();
+            let (mut waiters, mut barriers) = (Vec::new(), Vec::new());
             let mut ended = false;
             match received {
                 Ok(Some(first)) => {
                     let mut next = Some(first);
-                    while let Some(Committed { tail, waiters: more }) = next {
-                        newest = Some(tail);
-                        waiters.extend(more);
+                    while let Some(more) = next {
+                        newest = Some(more.tail);
+                        waiters.extend(more.waiters);
+                        barriers.extend(more.barriers);
                         next = committed.try_recv().ok();
                     }
                 }
@@ -136,13 +138,16 @@ impl Publisher {
             }
             if let Some(tail) = newest.take() {
                 match self.publish(&tail).await {
-                    Ok(()) => self.answer(waiters),
+                    Ok(()) => self.answer(waiters, barriers),
                     Err(error) => {
                         tracing::error!(%error, size = tail.size(), "checkpoint not published");
                         self.health.publish_failed(&error.to_string());
                         let refusal = AddError::Unavailable(error.to_string());
                         for waiter in waiters {
                             let _gone = waiter.reply.send(Err(refusal.clone()));
+                        }
+                        for barrier in barriers {
+                            let _gone = barrier.send(Err(refusal.clone()));
                         }
                         newest = Some(tail);
                     }
@@ -183,11 +188,14 @@ impl Publisher {
         Ok(published)
     }
 
-    fn answer(&self, waiters: Vec<Waiter>) {
+    fn answer(&self, waiters: Vec<Waiter>, barriers: Vec<Barrier>) {
         let published = self.reader.published();
         for Waiter { index, duplicate, reply } in waiters {
             // A client that went away needs no answer; its leaf is in the log all the same.
             let _gone = reply.send(Ok(Sequenced { index, duplicate, published: published.clone() }));
+        }
+        for barrier in barriers {
+            let _gone = barrier.send(Ok(()));
         }
     }
 }

@@ -86,9 +86,14 @@ pub enum AddError {
 pub(crate) enum Order {
     /// Leaves that are committed together.
     Add(Vec<Request>),
+    /// Say when it is known what became of all that was accepted before this.
+    Barrier(Barrier),
     /// Finish what was accepted before this, then end.
     Stop,
 }
+
+/// Who waits until what was accepted before is published, or is known never to be.
+pub(crate) type Barrier = oneshot::Sender<Result<(), AddError>>;
 
 /// A leaf on its way into the tree.
 pub(crate) struct Request {
@@ -177,7 +182,7 @@ impl Writer {
             // Entries that are being admitted go first: a task of no work has its turn once a thread of the runtime
             // has done what it had before, so the flush is shared. Where a core is idle it has its turn at once.
             let _ended = self.runtime.block_on(self.runtime.spawn(tokio::task::yield_now()));
-            let mut requests = Vec::new();
+            let (mut requests, mut barriers) = (Vec::new(), Vec::new());
             let mut bytes = 0;
             let mut next = Some(first);
             while let Some(order) = next {
@@ -186,6 +191,7 @@ impl Writer {
                         bytes += added.iter().map(Request::bytes).sum::<usize>();
                         requests.extend(added);
                     }
+                    Order::Barrier(barrier) => barriers.push(barrier),
                     Order::Stop => {
                         stopping = true;
                         orders.close();
@@ -194,23 +200,26 @@ impl Writer {
                 let room = requests.len() < self.max_batch && bytes < MAX_BATCH_BYTES;
                 next = if room { orders.try_recv().ok() } else { None };
             }
-            self.process(requests);
+            self.process(requests, barriers);
         }
         // A closed channel still holds what was accepted before.
         while let Ok(order) = orders.try_recv() {
-            if let Order::Add(requests) = order {
-                self.process(requests);
+            match order {
+                Order::Add(requests) => self.process(requests, Vec::new()),
+                Order::Barrier(barrier) => self.process(Vec::new(), vec![barrier]),
+                Order::Stop => {}
             }
         }
     }
 
-    fn process(&mut self, requests: Vec<Request>) {
-        if requests.is_empty() {
+    fn process(&mut self, requests: Vec<Request>, barriers: Vec<Barrier>) {
+        if requests.is_empty() && barriers.is_empty() {
             return;
         }
         if let Err(error) = self.resolve_doubt() {
             self.health.commit_failed(&error);
             refuse(requests.into_iter().map(|request| request.reply), &error);
+            refuse(barriers, &error);
             return;
         }
         self.forget_indexed();
@@ -238,12 +247,13 @@ impl Writer {
                     (error, _) => error,
                 };
                 refuse(batch.waiters.into_iter().map(|waiter| waiter.reply), &error);
+                refuse(barriers, &error);
                 return;
             }
             self.adopt(tail.clone(), unindexed);
         }
         // The publisher outlives the writer; if it is gone, so are all who wait.
-        let _closed = self.publisher.blocking_send(Committed { tail, waiters: batch.waiters });
+        let _closed = self.publisher.blocking_send(Committed { tail, waiters: batch.waiters, barriers });
     }
 
     /// Splits the requests into new leaves and those that are in the tree, or earlier in this batch. A leaf with its index
@@ -373,10 +383,7 @@ fn numbered(leaf: Bytes, at: usize, index: u64) -> Result<Bytes, AddError> {
     Ok(leaf.into())
 }
 
-fn refuse(
-    replies: impl IntoIterator<Item = oneshot::Sender<Result<Sequenced, AddError>>>,
-    error: &StorageError,
-) {
+fn refuse<T>(replies: impl IntoIterator<Item = oneshot::Sender<Result<T, AddError>>>, error: &StorageError) {
     let refusal = match error {
         StorageError::Full => AddError::Full,
         other => AddError::Unavailable(other.to_string()),

@@ -163,6 +163,55 @@ async fn freezing_is_tried_again_after_every_fault() {
     panic!("{failed} attempts failed, {unpublished} with unpublished entries");
 }
 
+/// After a barrier nothing appears that was added before it, whatever its adder was told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_barrier_ends_every_doubt() {
+    // Whether the fault strikes the commit hangs on who is faster, so it strikes until it did.
+    for _ in 0..100 {
+        let mut doubted = false;
+        for effect in [Effect::Lost, Effect::Kept] {
+            for number in 0.. {
+                let Some(barrier) = barrier_with(number, effect).await else { continue };
+                doubted |= barrier.doubted;
+                if !barrier.struck {
+                    break;
+                }
+            }
+        }
+        if doubted {
+            return;
+        }
+    }
+    panic!("no entry was in the log whose adder was told that it may not be");
+}
+
+/// What became of a barrier that a fault was planned for.
+struct Barrier {
+    /// The entry before it is in the log, and its adder was told of a failure.
+    doubted: bool,
+    /// There was a call of that number.
+    struck: bool,
+}
+
+/// Adds to a log whose storage fails once, waits at a barrier, and adds again; none if the log could not even start.
+async fn barrier_with(number: u64, effect: Effect) -> Option<Barrier> {
+    let faulty = Arc::new(Faulty::new(Arc::new(Memory::new(20_000)), Plan::Once(number, effect)));
+    let log = start(faulty.clone()).await.ok()?;
+    let added = log.add(Bytes::from_static(b"first")).await.is_ok();
+    if log.barrier().await.is_err() {
+        log.barrier().await.expect("the fault strikes once");
+    }
+    let size = log.reader().published().size;
+    assert!(size == 1 || !added, "call {number}, {effect:?}");
+    let second = Bytes::from_static(b"second");
+    let index = match log.add(second.clone()).await {
+        Ok(Sequenced { index, .. }) => index,
+        Err(_) => log.add(second).await.expect("the fault strikes once").index,
+    };
+    assert_eq!(index, size, "call {number}, {effect:?}");
+    Some(Barrier { doubted: !added && size == 1, struck: faulty.calls() > number })
+}
+
 /// What became of an end that a fault was planned for.
 struct Freeze {
     /// The first attempt failed.

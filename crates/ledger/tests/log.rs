@@ -3,7 +3,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::encoding::AsDer as _;
@@ -14,13 +14,14 @@ use bulla_ledger::storage::file::{FileStorage, Format};
 use bulla_ledger::storage::memory::Memory;
 use bulla_ledger::{AddError, Addition, IndexAt, Log, MAX_ASIDE, MAX_ORDER, Options};
 use bulla_tlog::checkpoint::Checkpoint;
-use bulla_tlog::note::{Note, SignError, Verifier};
+use bulla_tlog::note::{Ed25519Signer, Note, SignError, Signer, Verifier};
 use bulla_tlog::rfc6962::TreeHeadSigner;
 use bulla_tlog::{TileId, right_edge};
 use bytes::Bytes;
 use common::{
     ORIGIN, addition, check_acknowledged, check_beside, check_prefix, key, numbered, options, start,
 };
+use futures_util::FutureExt as _;
 
 fn leaf(number: usize) -> Bytes {
     Bytes::from(format!("leaf {number} {}", "x".repeat(number % 700)))
@@ -359,6 +360,60 @@ async fn full_queue_pushes_back() {
     assert_eq!(refused as u64 + added, 2000);
     assert_eq!(log.reader().published().size, added);
     assert!(refused > 0, "a queue of 4 does not hold 2000");
+}
+
+#[tokio::test]
+async fn a_barrier_waits_for_what_nobody_waits_for() {
+    let log = start(Arc::new(Memory::default())).await.expect("starts");
+    log.barrier().await.expect("there is nothing to wait for");
+    for size in 1..=20 {
+        let answer = log.add(leaf(size)).now_or_never();
+        assert!(answer.is_none(), "on one thread nobody has published it yet");
+        log.barrier().await.expect("waits");
+        assert_eq!(log.reader().published().size, size as u64);
+    }
+    log.freeze(7).await.expect("freezes");
+    assert_eq!(log.barrier().await, Err(AddError::Frozen));
+}
+
+#[tokio::test]
+async fn a_barrier_holds_until_the_head_is_signed() {
+    let healthy = Arc::new(AtomicBool::new(true));
+    let mut options = options(IndexAt::Memory);
+    options.signer = Arc::new(Moody { key: key(), healthy: healthy.clone() });
+    let log = Log::start(Arc::new(Memory::default()), options).await.expect("starts");
+    healthy.store(false, Ordering::SeqCst);
+    let unsigned =
+        AddError::Unavailable("the checkpoint cannot be signed: cannot sign: the key sleeps".to_owned());
+    assert_eq!(log.add(leaf(0)).await.err(), Some(unsigned.clone()));
+    assert_eq!(log.barrier().await, Err(unsigned));
+    healthy.store(true, Ordering::SeqCst);
+    log.barrier().await.expect("the key is awake");
+    assert_eq!(log.reader().published().size, 1);
+}
+
+/// A key that does not always sign.
+struct Moody {
+    key: Ed25519Signer,
+    healthy: Arc<AtomicBool>,
+}
+
+impl Signer for Moody {
+    fn name(&self) -> &str {
+        self.key.name()
+    }
+
+    fn key_id(&self) -> [u8; 4] {
+        self.key.key_id()
+    }
+
+    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
+        if self.healthy.load(Ordering::SeqCst) {
+            self.key.sign(text)
+        } else {
+            Err(SignError::new("the key sleeps"))
+        }
+    }
 }
 
 #[tokio::test]
