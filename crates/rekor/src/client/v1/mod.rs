@@ -8,6 +8,7 @@ mod verify;
 
 use std::time::Duration;
 
+use bulla_tlog::Hash;
 use bulla_web::{CONNECT, USER_AGENT, chain, is_loopback};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{Method, StatusCode};
@@ -24,6 +25,7 @@ pub use propose::{
 pub use verify::{Head, LogKey, Unsound};
 
 use super::exchange::{self, BodyError};
+use crate::wire::v1::once::{ENTRY_ONCE, Once};
 
 /// How a client asks.
 #[derive(Clone, Debug)]
@@ -103,6 +105,34 @@ pub enum Created {
     },
     /// An equal one is in the log.
     Exists {
+        /// The path where it can be read.
+        location: String,
+        /// Its name.
+        id: EntryId,
+    },
+}
+
+/// What became of an entry that was proposed under a condition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CreatedOnce {
+    /// It was added.
+    New {
+        /// The entry.
+        entry: Box<Entry>,
+        /// The path where it can be read.
+        location: String,
+        /// Whether the server says that it minded the condition; one that does not know it adds the entry all the same.
+        honoured: bool,
+    },
+    /// An equal one is in the log. That may be this very one: a request whose answer was lost is sent again.
+    Exists {
+        /// The path where it can be read.
+        location: String,
+        /// Its name.
+        id: EntryId,
+    },
+    /// One is found by the digest, so nothing was added. If an equal one was added to a tree that has ended since, it is that.
+    Other {
         /// The path where it can be read.
         location: String,
         /// Its name.
@@ -202,26 +232,51 @@ impl RekorV1 {
 
     /// Proposes an entry.
     pub async fn create(&self, proposed: &RawValue) -> Result<Created, ClientError> {
-        let body = proposed.get().to_owned();
-        let request = Request { body: Some(body), ..Request::get("/api/v1/log/entries", 16 * MIB) };
+        let request = Request::entry(proposed, None);
         let (head, body) = self.send(&request).await?;
+        self.created(&request, head, &body)
+    }
+
+    /// Proposes an entry that is to be added only if the search finds no entry by the digest whose index across all trees is
+    /// `since` or more. Of all who ask so of a server that minds it, at most one is answered with [`CreatedOnce::New`].
+    pub async fn create_once(
+        &self,
+        proposed: &RawValue,
+        digest: &Hash,
+        since: u64,
+    ) -> Result<CreatedOnce, ClientError> {
+        let request = Request::entry(proposed, Some(Once { digest: *digest, since }));
+        let (head, body) = self.send(&request).await?;
+        if head.status == StatusCode::PRECONDITION_FAILED {
+            let id = self.located(&request, &head)?;
+            return Ok(CreatedOnce::Other { location: head.location, id });
+        }
+        let honoured = head.once == request.once;
+        Ok(match self.created(&request, head, &body)? {
+            Created::New { entry, location } => CreatedOnce::New { entry, location, honoured },
+            Created::Exists { location, id } => CreatedOnce::Exists { location, id },
+        })
+    }
+
+    fn created(&self, request: &Request, head: Answered, body: &[u8]) -> Result<Created, ClientError> {
+        let id = self.located(request, &head);
+        if head.status == StatusCode::CONFLICT {
+            return Ok(Created::Exists { id: id?, location: head.location });
+        }
+        let entry: Entry = self.parse(request, body)?;
+        if id != Ok(entry.id) {
+            let problem = format!("Location is {:?}, the entry is {}", head.location, entry.id);
+            return Err(self.wrong(request, problem));
+        }
+        Ok(Created::New { entry: Box::new(entry), location: head.location })
+    }
+
+    /// The name of the entry that an answer leads to.
+    fn located(&self, request: &Request, head: &Answered) -> Result<EntryId, ClientError> {
         let id = head.location.rsplit('/').next().unwrap_or_default();
         let id = id.split('?').next().unwrap_or_default();
-        let id = EntryId::parse(id);
-        if head.status == StatusCode::CONFLICT {
-            let id =
-                id.map_err(|problem| self.wrong(&request, format!("Location of the entry has {problem}")))?;
-            return Ok(Created::Exists { location: head.location, id });
-        }
-        let entry: Entry = self.parse(&request, &body)?;
-        let location = if id == Ok(entry.id) {
-            head.location
-        } else {
-            return Err(
-                self.wrong(&request, format!("Location is {:?}, the entry is {}", head.location, entry.id))
-            );
-        };
-        Ok(Created::New { entry: Box::new(entry), location })
+        EntryId::parse(id)
+            .map_err(|problem| self.wrong(request, format!("Location of the entry has {problem}")))
     }
 
     /// Proposes each version of an entry in turn, until one is not refused as wrong; `refused` hears of those that were.
@@ -334,6 +389,9 @@ impl RekorV1 {
         if let Some(body) = &request.body {
             sent = sent.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
+        if let Some(once) = &request.once {
+            sent = sent.header(ENTRY_ONCE, once.to_string());
+        }
         let response = match sent.send().await {
             Ok(response) => response,
             Err(error) => return Ok(Attempt::Again { cause: chain(&error), asked: None }),
@@ -346,6 +404,7 @@ impl RekorV1 {
             return Ok(Attempt::Again { cause: format!("answered {status}: {said}"), asked });
         }
         let expected = match (&request.body, request.route) {
+            (Some(_), ENTRIES) if request.once.is_some() && status == StatusCode::PRECONDITION_FAILED => true,
             (Some(_), ENTRIES) => status == StatusCode::CREATED || status == StatusCode::CONFLICT,
             _ => status == StatusCode::OK,
         };
@@ -357,8 +416,10 @@ impl RekorV1 {
             let (method, route) = (request.method(), request.route);
             return Err(ClientError::Refused { method, route, status, message });
         }
-        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        let head = Answered { status, location: location.unwrap_or_default().to_owned() };
+        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let location = text(LOCATION).unwrap_or_default().to_owned();
+        let once = text(ENTRY_ONCE).and_then(|text| text.parse().ok());
+        let head = Answered { status, location, once };
         match exchange::read_body(response, request.largest).await {
             Ok(body) => Ok(Attempt::Final(head, body)),
             Err(BodyError::Broken(cause)) => Ok(Attempt::Again { cause, asked: None }),
@@ -380,6 +441,7 @@ enum Attempt {
 struct Answered {
     status: StatusCode,
     location: String,
+    once: Option<Once>,
 }
 
 /// One request of the API.
@@ -388,13 +450,20 @@ struct Request {
     id: Option<EntryId>,
     query: Vec<(&'static str, String)>,
     body: Option<String>,
+    once: Option<Once>,
     accept: &'static str,
     largest: usize,
 }
 
 impl Request {
     fn get(route: &'static str, largest: usize) -> Self {
-        Self { route, id: None, query: Vec::new(), body: None, accept: "application/json", largest }
+        let (query, accept) = (Vec::new(), "application/json");
+        Self { route, id: None, query, body: None, once: None, accept, largest }
+    }
+
+    /// A proposed entry, perhaps under a condition.
+    fn entry(proposed: &RawValue, once: Option<Once>) -> Self {
+        Self { body: Some(proposed.get().to_owned()), once, ..Self::get(ENTRIES, 16 * MIB) }
     }
 
     fn post(route: &'static str, body: &impl Serialize, largest: usize) -> Self {
