@@ -16,6 +16,7 @@ use crate::api::body::Room;
 use crate::api::meter::Meter;
 use crate::api::request_id::RequestIds;
 use crate::api::v1::about::Build;
+use crate::api::v1::once::Lanes;
 use crate::guard::Guard;
 use crate::idempotency::Idempotency;
 use crate::shard::Shards;
@@ -34,6 +35,7 @@ pub struct Door {
     pub(crate) searching: Turns,
     pub(crate) judging: Turns,
     pub(crate) room: Room,
+    pub(crate) lanes: Lanes,
 }
 
 /// Work that takes more than a moment, off the threads that serve connections: as much at a time as there are cores.
@@ -179,6 +181,7 @@ impl Door {
             searching: Turns::new(),
             judging: Turns::new(),
             room: Room::new(),
+            lanes: Lanes::new(),
         }
     }
 

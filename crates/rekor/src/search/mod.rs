@@ -15,6 +15,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use bulla_claims::DescribeError;
 use tokio::sync::watch;
 
 pub use follow::Leaves;
@@ -136,6 +137,13 @@ impl Search {
         let (writer, told_of_unread) = (Mutex::new(()), AtomicBool::new(false));
         let shared = Shared { dir, shape, read_terms, state, complete, writer, told_of_unread };
         Search { shared: Arc::new(shared) }
+    }
+
+    /// What a leaf would be found by, and what is kept beside it.
+    pub fn terms(&self, leaf: &[u8], aside: &[u8]) -> Result<Vec<Term>, DescribeError> {
+        let mut terms = Vec::new();
+        (self.shared.read_terms)()(leaf, aside, &mut terms)?;
+        Ok(terms)
     }
 
     /// Every leaf below this index can be found. After damage it may be less than before.

@@ -1,6 +1,8 @@
-//! Both doors over a log in memory: scripts a reviewer can read, replays of what real clients sent, and the gRPC service.
+//! Both doors over a log in memory: scripts a reviewer can read, replays of what real clients sent, entries under a
+//! condition, and the gRPC service.
 
 mod grpc;
+mod once;
 mod public_log;
 mod script;
 

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use super::entries::{self, addition, location};
 use super::refusal::Refusal;
-use super::{json, received};
+use super::{json, once, received};
 use crate::door::Door;
 use crate::idempotency::{Answer, MAX_KEY, Turn};
 use crate::shard::Placed;
@@ -49,6 +49,7 @@ pub(crate) async fn batch(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<Answer, Refusal> {
+    once::refuse(headers)?;
     let Some((key, kept)) = idempotency_key(headers)?.zip(door.idempotency.as_ref()) else {
         return carry_out(door, api, body, None).await;
     };

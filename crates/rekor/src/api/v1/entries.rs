@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
 
+use super::once::Asked;
 use super::refusal::Refusal;
 use super::{json, received};
 use crate::api::query::parameter;
@@ -33,11 +34,17 @@ pub(super) fn location(id: &EntryId) -> String {
 
 /// `POST /api/v1/log/entries`.
 pub(super) async fn create(door: Arc<Door>, request: Request) -> Result<Response, Refusal> {
+    let once = Asked::read(request.headers());
     let body = received(&door, request).await?;
+    let once = once?;
     let Admitted { body, named, attestation } = judged(&door, body.clone()).await?;
     let addition = addition(body, &named);
     let leaf = addition.leaf.clone();
     let (sequenced, placed) = {
+        let _turn = match &once {
+            Some(once) => Some(once.turn(&door, &addition).await?),
+            None => None,
+        };
         let (_active, placed) = door.shards.writing().await;
         (placed.log().add(addition).await?, placed)
     };
@@ -56,6 +63,9 @@ pub(super) async fn create(door: Arc<Door>, request: Request) -> Result<Response
     // Bare, since clients look their entry up by the header's text.
     headers.insert(ETAG, ascii(id.to_string()));
     headers.insert(LOCATION, ascii(location(&id)));
+    if let Some(once) = once {
+        once.note_on(headers);
+    }
     Ok(response)
 }
 

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bulla_claims::traces::Door as Through;
+use bulla_ledger::Addition;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -170,19 +171,22 @@ struct Horizon {
     shards: VecDeque<(Arc<Placed>, u64)>,
     /// The virtual tree size up to which that is complete.
     complete: u64,
+    /// Entries of the last of them that are published and not known.
+    missing: u64,
 }
 
 impl Horizon {
     /// Waits for the indexes to have what is published now; speaks of what they have then.
     async fn of(door: &Door) -> Result<Self, Refusal> {
-        let mut horizon = Self { shards: VecDeque::new(), complete: 0 };
+        let mut horizon = Self { shards: VecDeque::new(), complete: 0, missing: 0 };
         for placed in door.shards.all().iter() {
             let size = placed.log().reader().published().size;
             let known = index_of(placed)?.wait_for(size, door.settings.v1.search_patience).await.min(size);
             horizon.complete = placed.base() + known;
             horizon.shards.push_back((placed.clone(), known));
-            if known < size {
-                tracing::warn!(tree = %placed.tree(), known, size, "search answers without the newest entries");
+            horizon.missing = size - known;
+            if horizon.missing > 0 {
+                tracing::warn!(tree = %placed.tree(), known, size, "search is without the newest entries");
                 break;
             }
         }
@@ -216,6 +220,62 @@ fn index_of(placed: &Placed) -> Result<&Search, Refusal> {
     placed.search().ok_or(Refusal::NotEnabled("Search Index"))
 }
 
+/// Whether an entry would be found by one of these terms, once it is added.
+pub(super) async fn finds(door: &Door, addition: &Addition, terms: [Term; 2]) -> Result<bool, Refusal> {
+    let Addition { leaf, aside } = addition.clone();
+    ask(door, &door.shards.active(), move |search| {
+        // A leaf that cannot be read is found by nothing.
+        Ok(search.terms(&leaf, &aside).is_ok_and(|found| found.iter().any(|term| terms.contains(term))))
+    })
+    .await
+}
+
+/// The first entry from a virtual index on that has one of these terms, and its virtual index. Nothing that is published now
+/// is passed over.
+pub(super) async fn first(
+    door: &Door,
+    terms: [Term; 2],
+    since: u64,
+) -> Result<Option<(EntryId, u64)>, Refusal> {
+    let mut attempt = 1;
+    loop {
+        let horizon = Horizon::of(door).await?;
+        if horizon.missing > 0 {
+            let Horizon { complete, missing, .. } = horizon;
+            let cause = format!("the search index has {complete} entries, {missing} more are published");
+            return Err(Refusal::Unavailable { cause });
+        }
+        match first_within(door, &horizon, terms, since).await {
+            Err(Refusal::Unavailable { .. }) if attempt < ATTEMPTS => attempt += 1,
+            answer => return answer,
+        }
+    }
+}
+
+async fn first_within(
+    door: &Door,
+    horizon: &Horizon,
+    terms: [Term; 2],
+    since: u64,
+) -> Result<Option<(EntryId, u64)>, Refusal> {
+    for (placed, known) in &horizon.shards {
+        let from = since.saturating_sub(placed.base());
+        if from >= *known {
+            continue;
+        }
+        let query = Query::any(terms).within(from..*known);
+        let Found { leaves, complete } =
+            ask(door, placed, move |search| search.find(&query, Start::At(from), 1)).await?;
+        forgotten(complete, *known)?;
+        let Some(index) = leaves.first() else { continue };
+        let leaf = placed.log().reader().leaf_hash(*index).await?;
+        let missing = || Refusal::Corrupt { cause: format!("indexed entry {index} is not in the log") };
+        let id = EntryId { tree: placed.tree(), leaf: leaf.ok_or_else(missing)? };
+        return Ok(Some((id, placed.base() + index)));
+    }
+    Ok(None)
+}
+
 /// Answers a page of entries.
 async fn search(door: &Door, asked: Asked) -> Result<Response, Refusal> {
     let mut attempt = 1;
@@ -228,7 +288,7 @@ async fn search(door: &Door, asked: Asked) -> Result<Response, Refusal> {
 }
 
 async fn page(door: &Door, asked: &Asked) -> Result<Response, Refusal> {
-    let Horizon { shards, complete } = Horizon::of(door).await?;
+    let Horizon { shards, complete, .. } = Horizon::of(door).await?;
     let mut skip = (asked.page - 1).saturating_mul(asked.page_size);
     // One more than fits tells whether there is another page.
     let wanted = asked.page_size as usize + 1;
@@ -294,7 +354,7 @@ pub(super) async fn lookup(door: Arc<Door>, request: Request) -> Result<Response
     let mut attempt = 1;
     // The first part before anything is answered, so that most failures have a status.
     let (complete, first, ids) = loop {
-        let Horizon { shards, complete } = Horizon::of(&door).await?;
+        let Horizon { shards, complete, .. } = Horizon::of(&door).await?;
         let shards = if terms.is_empty() { VecDeque::new() } else { shards };
         let mut ids = Ids { door: door.clone(), groups: groups.clone(), shards, from: 0, begun: false };
         match ids.next().await {

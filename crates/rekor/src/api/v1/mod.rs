@@ -5,6 +5,7 @@ pub(crate) mod batch;
 mod entries;
 mod index;
 mod log;
+pub(crate) mod once;
 pub(crate) mod refusal;
 mod retrieve;
 
@@ -116,7 +117,7 @@ async fn preflight() -> Response {
             (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, HEAD"),
             (
                 ACCESS_CONTROL_ALLOW_HEADERS,
-                "Accept, Authorization, Content-Type, X-Requested-With, Idempotency-Key",
+                "Accept, Authorization, Content-Type, X-Requested-With, Idempotency-Key, Entry-Once",
             ),
             (ACCESS_CONTROL_MAX_AGE, "86400"),
         ],
@@ -173,7 +174,7 @@ where
 }
 
 /// Headers a page of another origin may read.
-const EXPOSED: &str = "ETag, Location, Retry-After, X-Request-Id, X-Complete-Tree-Size, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset";
+const EXPOSED: &str = "ETag, Location, Retry-After, X-Request-Id, X-Complete-Tree-Size, Entry-Once, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset";
 
 static NEVER_CACHED: [(HeaderName, &str); 4] = [
     (CACHE_CONTROL, "no-cache, no-store, no-transform, must-revalidate, private, max-age=0"),

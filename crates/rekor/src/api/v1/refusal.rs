@@ -12,6 +12,7 @@ use crate::door::Door;
 use crate::guard::Denied;
 use crate::wire::v1::entry::quoted;
 use crate::wire::v1::id::EntryId;
+use crate::wire::v1::once::Once;
 use crate::wire::v1::request::{RequestError, TreeError};
 
 /// Why a request got no answer, and whose fault it was.
@@ -34,6 +35,12 @@ pub(crate) enum Refusal {
     Argument(String),
     #[error("an equivalent entry already exists in the transparency log with UUID {0}")]
     Duplicate(EntryId),
+    /// The condition of the request does not hold.
+    #[error(
+        "an entry with {} from index {} on already exists in the transparency log: index {index}, UUID {id}",
+        once.term(), once.since
+    )]
+    Once { once: Once, index: u64, id: EntryId },
     #[error("Request Entity Too Large. Limit set to {limit}")]
     TooLarge { limit: usize },
     #[error("request body was not received within {seconds} s")]
@@ -88,6 +95,7 @@ impl Refusal {
             Self::Denied(denied) => same(denied.row().0, denied.row().2),
             Self::Kind { .. } => same(StatusCode::UNPROCESSABLE_ENTITY, "type"),
             Self::Duplicate(_) => same(StatusCode::CONFLICT, "duplicate"),
+            Self::Once { .. } => same(StatusCode::PRECONDITION_FAILED, "once"),
             Self::TooLarge { .. } => same(StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             Self::Slow { .. } => same(StatusCode::REQUEST_TIMEOUT, "slow"),
             Self::Broken(_) => same(StatusCode::BAD_REQUEST, "broken"),
@@ -145,7 +153,7 @@ impl Refusal {
             }
         };
         match self {
-            Self::Duplicate(id) => insert(LOCATION, super::entries::location(id)),
+            Self::Duplicate(id) | Self::Once { id, .. } => insert(LOCATION, super::entries::location(id)),
             Self::Method { allowed, .. } => insert(ALLOW, (*allowed).to_owned()),
             Self::Full | Self::Stopping | Self::Unavailable { .. } | Self::Running => {
                 insert(RETRY_AFTER, door.settings.retry_after_seconds.to_string());
