@@ -11,6 +11,7 @@ mod known;
 mod logging;
 mod materials;
 mod named;
+mod proxy;
 #[allow(
     dead_code,
     unused_imports,
@@ -25,6 +26,7 @@ mod sarif;
 mod server;
 mod service;
 mod signing;
+mod tags;
 mod target;
 mod text;
 mod trust;

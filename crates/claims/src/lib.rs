@@ -15,6 +15,7 @@ pub mod policy;
 pub mod revocation;
 pub mod signing;
 pub mod simple_signing;
+pub mod tag;
 pub mod traces;
 
 pub use entry::{

@@ -15,6 +15,7 @@ mod inspect;
 mod instances;
 mod key;
 mod log;
+mod proxy;
 mod reindex;
 mod report;
 mod revoke;
@@ -22,6 +23,7 @@ mod rotate;
 mod serve;
 mod shard;
 mod sign;
+mod tag;
 mod trust;
 mod up;
 mod verify;
@@ -59,6 +61,8 @@ pub(crate) enum Service {
     Reindex(reindex::Args),
     /// Run a witness that cosigns the checkpoints of logs it has followed
     Witness(witness::Args),
+    /// Run a registry front that records which digest each tag pointed to, and refuses a tag that moved
+    Proxy(Box<proxy::Args>),
 }
 
 /// What asks, signs and checks, and takes no options from a service's file. What can be said to one of them is not read before it
@@ -94,6 +98,9 @@ pub(crate) enum Tool {
     Fsck(fsck::Args),
     /// Show tiles, bundles, entries, checkpoints and proofs to a person
     Inspect(inspect::Args),
+    /// Show and check what was recorded of tags of images, and allow one to move
+    #[command(subcommand)]
+    Tag(tag::Command),
     /// Show what the name of an image stands for, in a registry or a directory
     #[command(subcommand)]
     Image(image::Command),
@@ -126,6 +133,7 @@ impl Service {
             Self::Shard(args) => shard::run(args).await,
             Self::Reindex(args) => reindex::run(args).await,
             Self::Witness(args) => witness::run(args).await,
+            Self::Proxy(args) => proxy::run(*args).await,
         }
     }
 }
@@ -145,6 +153,7 @@ impl Tool {
             Self::Log(command) => log::run(command).await,
             Self::Fsck(args) => fsck::run(args).await,
             Self::Inspect(args) => inspect::run(args).await,
+            Self::Tag(command) => tag::run(command).await,
             Self::Image(command) => image::run(command).await,
             Self::Bench(args) => bench::run(args).await,
         }

@@ -23,19 +23,18 @@ pub(crate) struct Args {
 impl Args {
     /// The client that these options describe, with the credentials of whoever runs the program.
     pub(crate) fn client(&self) -> Result<Client, String> {
-        let authorities = match &self.registry_ca {
-            None => Authorities::default(),
-            Some(path) => {
-                let named = |problem: String| format!("--registry-ca {}: {problem}", path.display());
-                let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
-                Authorities::from_pem(&pem).map_err(named)?
-            }
-        };
         Client::new(Options {
             allow_http: self.allow_http_registry,
-            authorities,
+            authorities: self.authorities()?,
             credentials: Credentials::from_environment(|name| std::env::var_os(name)),
             ..Options::default()
         })
+    }
+    /// Who vouches for registries besides whom the system believes.
+    pub(crate) fn authorities(&self) -> Result<Authorities, String> {
+        let Some(path) = &self.registry_ca else { return Ok(Authorities::default()) };
+        let named = |problem: String| format!("--registry-ca {}: {problem}", path.display());
+        let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+        Authorities::from_pem(&pem).map_err(named)
     }
 }

@@ -20,7 +20,7 @@ use super::manifest::{Descriptor, LARGEST_MANIFEST, Manifest};
 use super::reference::{Name, Repository};
 use super::referrers::Modes;
 use super::tokens::Action;
-use super::transport::{Ask, At, Options, Transport};
+use super::transport::{Ask, At, Manner, Options, Transport};
 
 /// Speaks with any number of registries; copies share what was learned about them.
 #[derive(Clone)]
@@ -118,6 +118,7 @@ impl Client {
                 headers: accept(MANIFESTS),
                 body: Bytes::new(),
                 largest: 0,
+                manner: Manner::default(),
             };
             let response = self.send(&ask).await?;
             if response.status() != StatusCode::OK {
@@ -241,7 +242,8 @@ impl Client {
         largest: u64,
     ) -> Result<Response, Problem> {
         let (action, method, body) = (Action::Pull, Method::GET, Bytes::new());
-        self.send(&Ask { repository, action, method, at, headers, body, largest }).await
+        let manner = Manner::default();
+        self.send(&Ask { repository, action, method, at, headers, body, largest, manner }).await
     }
 
     pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Response, Problem> {

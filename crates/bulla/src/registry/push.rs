@@ -15,7 +15,7 @@ use super::manifest::{Content, Descriptor, LARGEST_MANIFEST, MOST_ENTRIES, Manif
 use super::reference::{Name, Repository};
 use super::referrers::{Listed, referrers_name};
 use super::tokens::Action;
-use super::transport::{self, Ask, At};
+use super::transport::{self, Ask, At, Manner};
 
 /// What came of a manifest that was pushed.
 #[derive(Debug)]
@@ -100,6 +100,7 @@ impl Client {
             headers,
             body: manifest.bytes.clone(),
             largest: manifest.bytes.len() as u64,
+            manner: Manner::default(),
         };
         let response = self.send(&ask).await?;
         if response.status() != StatusCode::CREATED {
@@ -158,7 +159,8 @@ impl Client {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         }
         let largest = body.len() as u64;
-        self.send(&Ask { repository, action: Action::Push, method, at, headers, body, largest }).await
+        let (action, manner) = (Action::Push, Manner::default());
+        self.send(&Ask { repository, action, method, at, headers, body, largest, manner }).await
     }
 }
 

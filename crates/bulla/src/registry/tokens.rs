@@ -16,6 +16,7 @@ use super::answer;
 use super::challenge::Challenge;
 use super::credentials::Credential;
 use super::error::Problem;
+use super::reach::Reach;
 use super::reference::Repository;
 use super::transport;
 
@@ -95,6 +96,8 @@ pub(super) struct Asked<'a> {
     pub(super) credential: Option<Credential>,
     /// Whether tokens may travel over plain HTTP to other machines.
     pub(super) allow_http: bool,
+    /// Where token servers may be.
+    pub(super) reach: &'a Reach,
     pub(super) timeout: Duration,
 }
 
@@ -218,6 +221,7 @@ fn token_url(realm: &str, asked: &Asked<'_>) -> Result<Url, Problem> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid("has a user in it"));
     }
+    asked.reach.check(&url).map_err(|problem| invalid(&format!("is not asked: {problem}")))?;
     Ok(url)
 }
 
@@ -256,10 +260,10 @@ mod tests {
     fn a_registry_elsewhere_names_no_token_server_here() {
         let repository = Repository::parse("registry.example/a").expect("a name");
         let url = |realm: &str, allow_http| {
-            let (action, timeout) = (Action::Pull, Duration::ZERO);
+            let (action, timeout, reach) = (Action::Pull, Duration::ZERO, &Reach::Anywhere);
             token_url(
                 realm,
-                &Asked { repository: &repository, action, credential: None, allow_http, timeout },
+                &Asked { repository: &repository, action, credential: None, allow_http, reach, timeout },
             )
         };
         assert!(url("https://auth.example/token", false).is_ok());

@@ -18,6 +18,7 @@ use super::answer::{is_for_now, retry_after};
 use super::challenge;
 use super::credentials::{CredentialError, Credentials};
 use super::error::Problem;
+use super::reach::Reach;
 use super::reference::{Host, Repository};
 use super::tokens::{self, Action, Asked, Tokens};
 
@@ -34,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) timeout: Duration,
     /// How long one request may wait altogether before it is tried again.
     pub(crate) patience: Duration,
+    /// Which hosts may be spoken with at all.
+    pub(crate) reach: Reach,
 }
 
 impl Default for Options {
@@ -44,6 +47,7 @@ impl Default for Options {
             credentials: Credentials::anonymous(),
             timeout: Duration::from_secs(30),
             patience: Duration::from_secs(10),
+            reach: Reach::Anywhere,
         }
     }
 }
@@ -58,6 +62,37 @@ pub(super) struct Ask<'a> {
     pub(super) body: Bytes,
     /// How many bytes may travel, which is what it is given time for.
     pub(super) largest: u64,
+    /// As whom, and how far.
+    pub(super) manner: Manner,
+}
+
+/// As whom a registry is asked, and what happens when it sends us elsewhere.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    /// As whom.
+    pub(crate) whose: Whose,
+    /// What happens then.
+    pub(crate) redirects: Redirects,
+}
+
+/// As whom a registry is asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Whose {
+    /// As ourselves, if the registry wants to know.
+    #[default]
+    Ours,
+    /// As somebody else, by what they gave us to show. A challenge is theirs to answer.
+    Theirs(Option<HeaderValue>),
+}
+
+/// What happens when a registry sends us elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Redirects {
+    /// We go there.
+    #[default]
+    Followed,
+    /// What it says is handed on, unless it sends us to itself.
+    Passed,
 }
 
 /// Where it is asked.
@@ -97,9 +132,8 @@ impl Transport {
     pub(super) fn new(options: Options) -> Result<Self, String> {
         let client = bulla_web::client_believing(&options.authorities)
             .connect_timeout(CONNECT)
-            .read_timeout(options.timeout)
-            .build()
-            .map_err(|error| chain(&error))?;
+            .read_timeout(options.timeout);
+        let client = options.reach.limit(client).build().map_err(|error| chain(&error))?;
         Ok(Self {
             client,
             options,
@@ -111,8 +145,10 @@ impl Transport {
 
     /// Asks, answers a challenge once, and asks again what a busy registry put off; any other answer is the caller's.
     pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Response, Problem> {
-        let mut shown = locked(&self.tokens).known(ask.repository, ask.action, Instant::now());
-        let mut answered = false;
+        let (mut shown, mut answered) = match &ask.manner.whose {
+            Whose::Ours => (locked(&self.tokens).known(ask.repository, ask.action, Instant::now()), false),
+            Whose::Theirs(shown) => (shown.clone(), true),
+        };
         let mut waits = Waits { planned: WAITS.iter(), left: self.options.patience };
         loop {
             let (response, at_home) = match self.exchange(ask, shown.as_ref()).await {
@@ -171,6 +207,7 @@ impl Transport {
             action: ask.action,
             credential,
             allow_http: self.options.allow_http,
+            reach: &self.options.reach,
             timeout: self.options.timeout,
         };
         let answer = tokens::answer(&self.client, challenge, asked).await?;
@@ -230,6 +267,7 @@ impl Transport {
     ) -> Result<(Response, bool), Failed> {
         let (mut url, mut at_home) = (first.clone(), home);
         for _ in 0..=MOST_REDIRECTS {
+            self.options.reach.check(&url).map_err(|problem| failed(Problem::Rejected(problem)))?;
             let time = Duration::from_secs(ask.largest / SLOWEST);
             let mut request = self
                 .client
@@ -246,6 +284,10 @@ impl Transport {
             let Some(target) = redirect(ask, &response) else { return Ok((response, at_home)) };
             url = step(&url, target?).map_err(|problem| failed(Problem::Invalid(problem)))?;
             at_home &= url.origin() == first.origin();
+            if ask.manner.redirects == Redirects::Passed && !at_home {
+                self.options.reach.check(&url).map_err(|problem| failed(Problem::Rejected(problem)))?;
+                return Ok((response, at_home));
+            }
         }
         let problem = format!("it redirects more than {MOST_REDIRECTS} times");
         Err(failed(Problem::Unavailable(problem)))

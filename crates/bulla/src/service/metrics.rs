@@ -40,6 +40,26 @@ pub(crate) fn routes(handle: PrometheusHandle, health: Arc<Health>) -> Router {
     Router::new().route("/metrics", get(render.clone())).route("/", get(render))
 }
 
+/// Serves the metrics of a service that has no log of its own.
+pub(crate) fn alone(handle: PrometheusHandle) -> Router {
+    let render = move || {
+        let handle = handle.clone();
+        async move {
+            sample_process();
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+        }
+    };
+    Router::new().route("/metrics", get(render))
+}
+
+/// Folds what was counted, every so often.
+pub(crate) async fn fold(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        handle.run_upkeep();
+    }
+}
+
 /// Looks at the log and folds what was counted, every so often: memory must not depend on somebody scraping, nor health
 /// on somebody asking.
 pub(crate) async fn keep(handle: PrometheusHandle, health: Arc<Health>) {
@@ -128,6 +148,27 @@ fn describe() {
         "bulla_authority_expires_seconds",
         Unit::Seconds,
         "Time until the first certificate of an authority ends, by authority"
+    );
+    describe_counter!(
+        "bulla_proxy_requests_total",
+        "Requests to the tag proxy, by what was asked for and status"
+    );
+    describe_histogram!(
+        "bulla_proxy_request_seconds",
+        Unit::Seconds,
+        "Time from request to the head of the answer, by what was asked for"
+    );
+    describe_counter!("bulla_proxy_refused_total", "Requests that the tag proxy refused, by reason");
+    describe_counter!(
+        "bulla_proxy_events_total",
+        "What happened to tags: first seen, approved, moved, refused, alarm"
+    );
+    describe_counter!("bulla_proxy_alarms_total", "Records or contents that are not believed, by which");
+    describe_counter!("bulla_proxy_stale_total", "Known tags served while their registry gave no answer");
+    describe_counter!("bulla_proxy_log_unreached_total", "Pulls for which the log could not be asked");
+    describe_counter!(
+        "bulla_proxy_unkept_total",
+        "Records that are in the log and could not be kept on the disk"
     );
     describe_counter!("bulla_commit_failures_total", "Batches that could not be made durable");
     describe_gauge!("bulla_tree_size", "Entries under the published checkpoint");

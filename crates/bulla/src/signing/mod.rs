@@ -26,10 +26,18 @@ mod signing_config;
 mod target;
 mod trusted_log;
 
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bulla_authority::client::tsa::{TsaClient, TsaClientError};
-use bulla_claims::judge::Need;
+use bulla_claims::attestation::{PAYLOAD_TYPE, encoding};
+use bulla_claims::judge::{Need, TrustedRoot};
+use bulla_claims::keys::{pem, public_key_pem};
 use bulla_tlog::{Hash, sha256};
 use jiff::Timestamp;
+use serde_json::json;
 use sigstore_types::Bundle;
 
 pub(crate) use about::About;
@@ -49,13 +57,21 @@ use services::Services;
 use signer::Signer;
 
 // Where to sign, and who signs.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
     #[command(flatten)]
     signer: signer::Args,
     #[command(flatten)]
     services: services::Args,
+}
+
+/// A signed statement before it is logged.
+pub(crate) struct Envelope {
+    /// DSSE, as JSON.
+    pub(crate) text: Vec<u8>,
+    /// By whose key or certificate it holds, PEM.
+    pub(crate) key: Vec<u8>,
 }
 
 /// Everything that signing needs.
@@ -80,6 +96,27 @@ impl Args {
         let signer = self.signer.signer(&services).await?;
         Ok(Signing { services, signer })
     }
+
+    /// Signing with a key in a file, at a server that says whom to believe.
+    pub(crate) fn of(key: &Path, url: &str) -> Self {
+        Self { signer: signer::Args::of(key), services: services::Args::of(url) }
+    }
+
+    /// Whether a key is named: else a token must be found.
+    pub(crate) fn names_nobody(&self) -> bool {
+        self.signer.names_nobody()
+    }
+
+    /// The same, with a key in a file.
+    pub(crate) fn with_key(self, key: &Path) -> Self {
+        Self { signer: signer::Args::of(key), ..self }
+    }
+
+    /// Whom to believe, as it is said now.
+    pub(crate) async fn root(&self) -> Result<Arc<TrustedRoot>, Failure> {
+        let services = self.services.services(Timestamp::now(), Prefer::Searchable).await?;
+        services.root.ok_or_else(|| Failure::usage("--trusted-root is missing: nobody is believed"))
+    }
 }
 
 impl Signing {
@@ -91,6 +128,30 @@ impl Signing {
     /// How the log is spoken with, if there is one.
     pub(crate) fn api(&self) -> Option<Api> {
         self.log().map(|log| log.api)
+    }
+
+    /// Whom to believe, if anybody.
+    pub(crate) fn root(&self) -> Option<Arc<TrustedRoot>> {
+        self.services.root.clone()
+    }
+
+    /// Signs a statement, with that as the key ID of the signature. Only for logs of v1.
+    pub(crate) async fn envelope(&mut self, statement: &[u8], key_id: &str) -> Result<Envelope, Failure> {
+        let identity = self.signer.identity().await?;
+        for log in &self.services.logs {
+            log::suits(log, identity.spki(), true)?;
+        }
+        let signature = identity.sign(&encoding(PAYLOAD_TYPE, statement)).await?;
+        let envelope = json!({
+            "payloadType": PAYLOAD_TYPE,
+            "payload": STANDARD.encode(statement),
+            "signatures": [{ "keyid": key_id, "sig": STANDARD.encode(signature) }],
+        });
+        let key = match identity.certificates.first() {
+            Some(certificate) => pem("CERTIFICATE", certificate),
+            None => public_key_pem(identity.spki()),
+        };
+        Ok(Envelope { text: envelope.to_string().into_bytes(), key: key.into_bytes() })
     }
 
     /// How many logs each signature is in.

@@ -3,6 +3,7 @@
 //! `bulla up` hands both out.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bulla_claims::judge::TrustedRoot;
@@ -16,7 +17,7 @@ use crate::materials::read;
 use crate::trust::{self, Network, Pinned, Purpose, Whom};
 
 // Options that say where to sign.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
     /// Address of a `bulla up`, which says where to sign and whom to believe [default: `http://localhost:3000`, unless
@@ -73,10 +74,26 @@ pub(crate) struct Services {
     /// The logs that all get it, spoken with alike; none if nothing is to be logged.
     pub(crate) logs: Vec<Log>,
     /// Whom to believe: what is made here must be verified by it.
-    pub(crate) root: Option<TrustedRoot>,
+    pub(crate) root: Option<Arc<TrustedRoot>>,
 }
 
 impl Args {
+    /// At a server that says everything.
+    pub(super) fn of(url: &str) -> Self {
+        Self {
+            url: Some(url.to_owned()),
+            instance: None,
+            signing_config: None,
+            trusted_root: None,
+            fulcio_url: None,
+            rekor_url: None,
+            timestamp_server_url: None,
+            oidc_issuer: None,
+            log_api: Some(Api::V1),
+            tlog_upload: true,
+        }
+    }
+
     /// Reads what there is to read, from files or from the server; `now` is when services and keys must be valid.
     pub(crate) async fn services(&self, now: Timestamp, prefer: Prefer) -> Result<Services, Failure> {
         let instance = self.instance()?;
@@ -129,7 +146,7 @@ impl Args {
             services.logs = urls.into_iter().map(|url| Log::new(url, api, trusted.clone())).collect();
         }
         let root = TrustedRoot::parse(&bytes).map_err(|error| Failure::usage(format!("{name}: {error}")))?;
-        services.root = Some(root);
+        services.root = Some(Arc::new(root));
         Ok(services)
     }
 

@@ -23,7 +23,7 @@ use crate::keys::{Passwords, signing_key};
 use crate::text::hex;
 
 // Options that say who signs.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
     /// Private key: a file (PEM, also as cosign writes it), `env://NAME`, or the URI of a key in a token or cloud; without it an
@@ -90,6 +90,22 @@ pub(crate) struct Identity {
 }
 
 impl Args {
+    /// A key in a file.
+    pub(super) fn of(key: &Path) -> Self {
+        Self {
+            key: Some(key.display().to_string()),
+            key_password_file: None,
+            identity_token: None,
+            oidc_flow: None,
+            oidc_client_id: "sigstore".to_owned(),
+        }
+    }
+
+    /// Whether neither a key nor a token is named.
+    pub(super) fn names_nobody(&self) -> bool {
+        self.key.is_none() && self.identity_token.is_none() && self.oidc_flow.is_none()
+    }
+
     /// Opens the key, or finds the token; a person may be asked.
     pub(crate) async fn signer(&self, services: &Services) -> Result<Signer, Failure> {
         if let Some(reference) = &self.key {

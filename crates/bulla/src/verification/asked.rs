@@ -192,6 +192,30 @@ impl Terms {
     }
 }
 
+impl Asked {
+    /// What is asked where no command line says it: neither revocations nor heads are known, and any log may be asked for proofs.
+    pub(crate) fn plain(
+        policy: Policy,
+        requires: Requires,
+        need: usize,
+        root: TrustedRoot,
+        root_json: Vec<u8>,
+    ) -> Self {
+        Self {
+            revocations: Revocations::none(&policy),
+            policy,
+            requires,
+            need,
+            root,
+            root_json,
+            heads: Heads::default(),
+            logs: Logs::default(),
+            notes: Vec::new(),
+            policies: Vec::new(),
+        }
+    }
+}
+
 impl Trust {
     /// The file that says whom to believe, if one was named.
     pub(crate) fn file(&self) -> Option<&Path> {

@@ -95,7 +95,7 @@ impl Args {
         })?;
         let log = self.rekor_url.as_ref().map(|url| {
             let options = Options { timeout: PATIENCE, retries: 1, ..Options::default() };
-            Ok((url.clone(), RekorV1::new(url, &options).map_err(failure)?))
+            Ok::<_, Failure>((url.clone(), RekorV1::new(url, &options).map_err(failure)?))
         });
         Ok(Revocations { log: log.transpose()?, ..read })
     }
@@ -119,6 +119,19 @@ impl Revocations {
         let named = revokers.keys.iter().map(|key| Who::Key(sha256(key)));
         let named = named.chain(revokers.identities.iter().cloned().map(Who::Identity)).collect();
         Ok(Self { signed, named, keys, sct: policy.sct, log: None, revokers, bundles })
+    }
+
+    /// None that anybody knows of.
+    pub(crate) fn none(policy: &Policy) -> Self {
+        Self {
+            signed: Vec::new(),
+            named: Vec::new(),
+            keys: policy.keys.clone(),
+            sct: policy.sct,
+            log: None,
+            revokers: Revokers::default(),
+            bundles: Vec::new(),
+        }
     }
 
     /// Weighs every signature that is verified. What could not be asked makes it unknown, never good.

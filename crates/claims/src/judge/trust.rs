@@ -37,6 +37,11 @@ pub struct TrustError {
 }
 
 impl TrustedRoot {
+    /// The public keys of the logs, DER `SubjectPublicKeyInfo`.
+    pub fn log_keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.logs.values().map(Vec::as_slice)
+    }
+
     /// Reads a trusted root of at most [`MAX_TRUSTED_ROOT`] bytes. Members that are there twice, keys that cannot be read, and
     /// logs without the time from which their keys hold are refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, TrustError> {

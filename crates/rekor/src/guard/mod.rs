@@ -90,6 +90,24 @@ impl Default for Guard {
     }
 }
 
+/// How often one address may have something done, where other things than writes are counted.
+pub struct Allowance {
+    rate: Rate,
+    began: Instant,
+}
+
+impl Allowance {
+    /// So often in a minute, and as often at once after a quiet one.
+    pub fn new(per_minute: NonZeroU32) -> Self {
+        Self { rate: Rate::new(per_minute), began: Instant::now() }
+    }
+
+    /// Takes one, or says after how many seconds there will be one.
+    pub fn take(&self, address: IpAddr) -> Option<u64> {
+        self.rate.take(address, self.began.elapsed()).1
+    }
+}
+
 /// What was decided about a write.
 pub(crate) struct Admission {
     standing: Option<Standing>,

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bulla_tlog::Hash;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 
 /// How an entry is named: the leaf hash, before it the tree when it is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +75,34 @@ pub struct Entry {
     pub verification: Verification,
     /// The signed content, when the server keeps it.
     pub attestation: Option<Vec<u8>>,
+}
+
+impl Entry {
+    /// The entry in the form in which a server answers it, to be kept and read again.
+    pub fn to_json(&self) -> String {
+        let proof = &self.verification.inclusion_proof;
+        let hashes: Vec<_> = proof.hashes.iter().map(ToString::to_string).collect();
+        let mut entry = json!({
+            "body": self.body_base64,
+            "integratedTime": self.integrated_time,
+            "logID": self.log_id,
+            "logIndex": self.log_index,
+            "verification": {
+                "inclusionProof": {
+                    "checkpoint": proof.checkpoint,
+                    "hashes": hashes,
+                    "logIndex": proof.log_index,
+                    "rootHash": proof.root_hash.to_string(),
+                    "treeSize": proof.tree_size,
+                },
+                "signedEntryTimestamp": STANDARD.encode(&self.verification.signed_entry_timestamp),
+            },
+        });
+        if let Some(attestation) = &self.attestation {
+            entry["attestation"] = json!({ "data": STANDARD.encode(attestation) });
+        }
+        json!({ self.id.to_string(): entry }).to_string()
+    }
 }
 
 /// What proves that an entry is in the log.
@@ -270,6 +299,16 @@ mod tests {
             (&"é".repeat(32), "a character that is no hexadecimal digit"),
         ] {
             assert_eq!(EntryId::parse(wrong), Err(said.to_owned()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let captured = include_str!("../../../tests/captured_v1/entry.json");
+        let entry: Entry = serde_json::from_str(captured).expect("an entry");
+        for attestation in [None, Some(b"signed".to_vec())] {
+            let entry = Entry { attestation, ..entry.clone() };
+            assert_eq!(serde_json::from_str::<Entry>(&entry.to_json()).expect("is read"), entry);
         }
     }
 

@@ -1,0 +1,100 @@
+//! `bulla proxy`: a registry front that records which digest each tag pointed to, and refuses a tag that moved.
+
+use std::fs::DirBuilder;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bulla_rekor::guard::Network;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{Failure, say};
+use crate::proxy::{self, Opened};
+use crate::registry::Args as RegistryArgs;
+use crate::service::{http, metrics};
+use crate::{signing, text};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directory that holds the proxy's key and what it knows of tags; made, with a key, when it is not there
+    #[arg(long, value_name = "DIR", default_value = "bulla-proxy")]
+    data: PathBuf,
+    /// Address for clients; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5050")]
+    listen: SocketAddr,
+    /// Address for Prometheus metrics [default: none]
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
+    /// Connections open at a time
+    #[arg(long, value_name = "N", default_value = "4096")]
+    max_connections: NonZeroUsize,
+    /// How long a client may take to send a header, and a connection may say nothing
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = text::duration)]
+    header_timeout: Duration,
+    /// Proxy in front of this one whose X-Forwarded-For or Forwarded is believed, an address or a network; can be repeated
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    trusted_proxy: Vec<Network>,
+    #[command(flatten)]
+    proxy: proxy::Args,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    signing: signing::Args,
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let failed = |error| Failure::unavailable(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&args.data);
+    made.map_err(|error| Failure::file(&args.data, &error))?;
+    let counted = metrics::start()?;
+    let (signing, public) = if args.signing.names_nobody() {
+        let key = proxy::own_key(&args.data)?;
+        (args.signing.with_key(&key), Some(args.data.join("proxy.pub")))
+    } else {
+        (args.signing, None)
+    };
+    let opened = Opened {
+        dir: &args.data,
+        signing,
+        registry: &args.registry,
+        trusted_proxies: args.trusted_proxy.clone(),
+    };
+    let front = proxy::open(&args.proxy, opened).await?;
+    let (listener, at) = http::bind("--listen", args.listen).await?;
+    let limits =
+        http::Limits { connections: args.max_connections.get(), header_timeout: args.header_timeout };
+    let (stop, stopping) = watch::channel(false);
+    if let Some(address) = args.metrics {
+        let (listener, _) = http::bind("--metrics", address).await?;
+        tokio::spawn(http::serve(listener, metrics::alone(counted.clone()), limits, stopping.clone()));
+    }
+    tokio::spawn(metrics::fold(counted));
+    let recorder =
+        public.map_or_else(String::new, |public| format!("  records are signed by {}\n", public.display()));
+    let log = &front.keeper.log_url;
+    say(&format!(
+        "bulla proxy\n  HTTP      http://{at}\n  log       {log}\n{recorder}\n\
+         Pull through it:\n\n  docker pull {at}/alpine:3.20\n\n"
+    ));
+    let mut serving = tokio::spawn(http::serve(listener, proxy::routes(front), limits, stopping));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = &mut serving => return Err(Failure::unavailable("the listener ended by itself")),
+    }
+    tracing::info!("stopping: answering what was asked");
+    // An error would mean that nobody listens any more, and that is what is wanted.
+    let _nobody = stop.send(true);
+    if tokio::time::timeout(STOP_WITHIN, serving).await.is_err() {
+        tracing::warn!("open connections were cut off");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+const STOP_WITHIN: Duration = Duration::from_secs(10);
