@@ -5,7 +5,7 @@ use bulla_claims::Material;
 use bulla_claims::attestation::{PAYLOAD_TYPE, Statement, WantedType};
 use bulla_claims::describe;
 use bulla_claims::judge::{Artifact, Content, Need, Policy, Signed, TrustedRoot, judge_bundle};
-use bulla_claims::tag::{APPROVAL, Approval, Logged, RECORD, Record, Said, TagName, carried, carrying};
+use bulla_claims::tag::{APPROVAL, Approval, Logged, RECORD, Record, Said, TagName, carried};
 use bulla_rekor::client::v1::Entry;
 use bulla_tlog::{Hash, sha256};
 use sigstore_types::{
@@ -122,8 +122,8 @@ fn bundle(entry: &Entry, payload: &[u8], signature: &[u8], material: &Material) 
     let mut material = VerificationMaterial::new(content);
     let entry = described(entry, KindVersion::IntotoV002, log_id).map_err(|error| error.to_string())?;
     material.tlog_entries.push(entry);
-    let signature =
-        DsseSignature::new(SignatureBytes::new(signature.to_vec()), KeyId::new(carrying(payload)));
+    // The key ID is no part of what is signed, and has said what it had to say.
+    let signature = DsseSignature::new(SignatureBytes::new(signature.to_vec()), KeyId::default());
     let envelope = DsseEnvelope::new(PAYLOAD_TYPE, PayloadBytes::new(payload.to_vec()), signature);
     let bundle = Bundle::new(MediaType::Bundle0_3, material, SignatureContent::DsseEnvelope(envelope));
     bundle.to_json().map(String::into_bytes).map_err(|error| error.to_string())
