@@ -4,7 +4,7 @@ use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::{Failure, say};
 use crate::proxy::{self, Opened};
 use crate::registry::Args as RegistryArgs;
 use crate::service::{http, metrics};
+use crate::target::read_small;
 use crate::{signing, text};
 
 #[derive(clap::Args)]
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// Proxy in front of this one whose X-Forwarded-For or Forwarded is believed, an address or a network; can be repeated
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     trusted_proxy: Vec<Network>,
+    /// File with the token that the log wants of those who write
+    #[arg(long, value_name = "FILE")]
+    log_token_file: Option<PathBuf>,
     #[command(flatten)]
     proxy: proxy::Args,
     #[command(flatten)]
@@ -64,6 +68,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         signing,
         registry: &args.registry,
         trusted_proxies: args.trusted_proxy.clone(),
+        token: args.log_token_file.as_deref().map(read_token).transpose()?,
+        public_url: None,
     };
     let front = proxy::open(&args.proxy, opened).await?;
     let (listener, at) = http::bind("--listen", args.listen).await?;
@@ -97,4 +103,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn read_token(path: &Path) -> Result<String, Failure> {
+    let text = String::from_utf8_lossy(&read_small(path, LARGEST_TOKEN)?).trim().to_owned();
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err(Failure::usage(format!("--log-token-file {}: one token was expected", path.display())));
+    }
+    Ok(text)
+}
+
+const LARGEST_TOKEN: u64 = 4 << 10;
 const STOP_WITHIN: Duration = Duration::from_secs(10);

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use bulla_authority::api;
 use bulla_claims::entry::v1::AlgorithmPolicy;
 use bulla_claims::{Algorithm, AlgorithmSet, DsseRule, LabelRule, Rules};
 use bulla_ledger::cosigners::Cosigners;
+use bulla_rekor::guard::Guard;
 use bulla_rekor::{Build, Door, Duplicates, Idempotency, Settings, Shelf, Shelves, V1Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -28,10 +28,11 @@ use crate::service::authorities::members::Members;
 use crate::service::authorities::{self, Authorities, Listeners, Place, Served};
 use crate::service::front::{Front, Places};
 use crate::service::health::{self, Expected, Health};
+use crate::service::http::At;
 use crate::service::orders::Orders;
 use crate::service::running::{Following, How, Running};
 use crate::service::trust::{self, Documents};
-use crate::service::{guard, http, metrics, witnesses};
+use crate::service::{guard, http, metrics, tags, witnesses};
 use crate::text;
 
 #[derive(clap::Args)]
@@ -48,6 +49,8 @@ pub(crate) struct Args {
     running: Upkeep,
     #[command(flatten)]
     witnesses: witnesses::Args,
+    #[command(flatten)]
+    tags: tags::Args,
     #[command(flatten)]
     trust: trust::Args,
     #[command(flatten)]
@@ -81,27 +84,6 @@ struct Listen {
     /// How long a client may take to send a request's body
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = text::duration)]
     body_timeout: Duration,
-}
-
-/// A listener that may be off.
-#[derive(Clone, Copy)]
-enum At {
-    Off,
-    Addr(SocketAddr),
-}
-
-impl FromStr for At {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            addr => addr
-                .parse()
-                .map(Self::Addr)
-                .map_err(|_| "an address such as 127.0.0.1:3001, or off, was expected".to_owned()),
-        }
-    }
 }
 
 #[derive(clap::Args)]
@@ -210,7 +192,7 @@ struct Upkeep {
 pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let (rules, v1_algorithms) = (args.entries.rules(), args.entries.v1_algorithms()?);
-    let (guard, kinds) = (Arc::new(args.guard.open()?), args.guard.kinds()?);
+    let (mut guard, kinds) = (args.guard.open()?, args.guard.kinds()?);
     let cosigners = witnesses::open(&args.witnesses)?;
     let home = Home::find(&args.home, Absent::Create)?;
     let is_new = home.is_new();
@@ -218,6 +200,7 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let grpc = args.listen.grpc.bind("--grpc").await?;
     let metrics_listener = args.listen.metrics.bind("--metrics").await?;
     let own = args.authorities.bind().await?;
+    let proxy = args.tags.begin(home.dir(), &mut guard).await?;
 
     raise_file_limit();
     let counted = metrics::start()?;
@@ -239,7 +222,7 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     };
     let health = Arc::new(Health::new(running.shards().clone(), expected));
     let mut settings = args.entries.settings(rules, args.listen.body_timeout);
-    settings.guard = guard;
+    settings.guard = Arc::new(Guard::new(guard));
     settings.v1.rules.kinds = kinds;
     settings.v1.rules.algorithms = v1_algorithms;
     let shelves = args.entries.shelves(&data);
@@ -251,13 +234,14 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
 
     let identity = running.identity();
     let v1_log_id = bulla_tlog::sha256(&identity.v1_spki);
-    let front = Front { verifier: identity.verifier, url, tree: identity.tree, v1_log_id };
+    let front = Front { verifier: identity.verifier, url: url.clone(), tree: identity.tree, v1_log_id };
     let places = Places {
         data: std::path::absolute(&data).unwrap_or_else(|_| data.clone()),
         shard: running.place(identity.tree),
         http: http_at,
         grpc: grpc.as_ref().map(|(_, at)| *at),
         metrics: metrics_listener.as_ref().map(|(_, at)| *at),
+        proxy: proxy.as_ref().map(|proxy| proxy.at),
     };
     let size = running.shards().active().base() + running.active().status().size;
     let mut greeting = front.greeting(&args.state(running.active().status().frozen, is_new, size), &places);
@@ -290,11 +274,25 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
         serving.spawn(http::serve(listener, router, limits, stopping.clone()));
     }
     background.spawn(metrics::keep(counted, health));
-
-    say(&greeting);
-    tracing::info!(http = %http_at, size, "serving");
-    let asked_by = signals.next().await;
-    tracing::info!(signal = asked_by, "stopping: answering what was accepted");
+    // It asks the log, which answers by now.
+    let trusted_proxies = args.guard.trusted_proxies();
+    let proxied = match proxy {
+        Some(coming) => args.tags.open(coming, http_at, &url, trusted_proxies).await.map(Some),
+        None => Ok(None),
+    };
+    let failed = match proxied {
+        Ok(proxied) => {
+            if let Some((listener, router)) = proxied {
+                serving.spawn(http::serve(listener, router, limits, stopping.clone()));
+            }
+            say(&greeting);
+            tracing::info!(http = %http_at, size, "serving");
+            let asked_by = signals.next().await;
+            tracing::info!(signal = asked_by, "stopping: answering what was accepted");
+            None
+        }
+        Err(failure) => Some(failure),
+    };
     // An error would mean that nobody listens any more, and that is what is wanted.
     let _nobody = stop.send(true);
     tokio::select! {
@@ -305,7 +303,7 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     authorities.stop().await?;
     running.stop().await.map_err(|error| Failure::unavailable(format!("the log did not settle: {error}")))?;
     tracing::info!(size = running.active().status().size, "stopped");
-    Ok(ExitCode::SUCCESS)
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 /// Whoever listens for others should not send them to themselves.
@@ -441,15 +439,6 @@ async fn finish(mut serving: JoinSet<()>, within: Duration) {
     let all = async { while serving.join_next().await.is_some() {} };
     if tokio::time::timeout(within, all).await.is_err() {
         tracing::warn!("open connections were cut off after --stop-timeout");
-    }
-}
-
-impl At {
-    async fn bind(self, option: &str) -> Result<Option<(TcpListener, SocketAddr)>, Failure> {
-        match self {
-            Self::Off => Ok(None),
-            Self::Addr(addr) => http::bind(option, addr).await.map(Some),
-        }
     }
 }
 

@@ -317,8 +317,12 @@ impl Keeper {
         let digest = sha256_of(&manifest.digest)?;
         // Records that the log took without saying whether another came first, and need not show yet.
         let mut ours: Vec<(Logged, Entry)> = Vec::new();
+        let mut seen = None;
         for _ in 0..ATTEMPTS {
-            let look = self.look(tag, known, &ours).await?;
+            let look = match seen.take() {
+                Some(look) => look,
+                None => self.look(tag, known, &ours).await?,
+            };
             let current = look.history.current().map(|(index, record)| (index, record.clone()));
             let (previous, approval) = match &current {
                 Some((index, record)) if record.digest == digest => {
@@ -348,9 +352,10 @@ impl Keeper {
             };
             let statement =
                 record.statement().map_err(|refusal| TagLogError::Refused(refusal.to_string()))?;
-            let entry = match self.log.add(&self.propose, tag, &statement, look.since).await? {
+            let (entry, is_next) = match self.log.add(&self.propose, tag, &statement, look.since).await? {
                 Added::Other => continue,
-                Added::Ours(entry) | Added::Perhaps(entry) => entry,
+                Added::Ours(entry) => (entry, true),
+                Added::Perhaps(entry) => (entry, false),
             };
             let evidence = self.log.judge(&entry, tag).await.map_err(TagLogError::from)?;
             let evidence = evidence.ok_or_else(|| {
@@ -359,6 +364,8 @@ impl Keeper {
                 )
             })?;
             ours.push((evidence.logged, *entry));
+            // Where nothing came between, what was seen before and our record are all there is.
+            seen = is_next.then(|| with(look, &ours));
         }
         Err(TagLogError::Unavailable(format!("the log has a new entry about {tag} whenever it is asked"))
             .into())
@@ -371,14 +378,7 @@ impl Keeper {
         known: Option<&Known>,
         ours: &[(Logged, Entry)],
     ) -> Result<Look, Unsettled> {
-        let mut look = self.log.look(tag).await?;
-        for (logged, entry) in ours {
-            look.since = look.since.max(logged.index + 1);
-            look.entries.insert(logged.index, entry.clone());
-        }
-        let mut all: Vec<Logged> = look.history.steps().iter().map(|step| step.logged.clone()).collect();
-        all.extend(ours.iter().map(|(logged, _)| logged.clone()));
-        look.history = History::of(all);
+        let look = with(self.log.look(tag).await?, ours);
         if let Some(known) = known
             && !look.entries.contains_key(&known.index)
         {
@@ -403,6 +403,10 @@ impl Keeper {
         let entry = look.entries.get(&index).ok_or_else(missing)?;
         let first = look.history.first().map_or(record.seen, |(_, first)| first.seen);
         let known = Arc::new(Known::new(record.clone(), entry, first));
+        if self.store.recent(tag).is_some_and(|before| before.index == index) {
+            self.store.remember(&known);
+            return Ok(known);
+        }
         if let Err(problem) = self.store.put(Arc::clone(&known), entry).await {
             // It is in the log, where it is found again.
             metrics::counter!("bulla_proxy_unkept_total").increment(1);
@@ -488,6 +492,18 @@ impl Keeper {
             media_type: index.media_type.clone(),
         })
     }
+}
+
+/// What a log shows, and what we know besides that it has.
+fn with(mut look: Look, ours: &[(Logged, Entry)]) -> Look {
+    let mut all: Vec<Logged> = look.history.steps().iter().map(|step| step.logged.clone()).collect();
+    for (logged, entry) in ours {
+        look.since = look.since.max(logged.index + 1);
+        look.entries.insert(logged.index, entry.clone());
+        all.push(logged.clone());
+    }
+    look.history = History::of(all);
+    look
 }
 
 /// A record that holds.

@@ -35,11 +35,15 @@ pub(crate) struct Opened<'a> {
     pub(crate) registry: &'a RegistryArgs,
     /// Whose word is taken for whom they speak.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// What the log is shown, if it wants to know who writes.
+    pub(crate) token: Option<String>,
+    /// Where people find the log, if not where the proxy does.
+    pub(crate) public_url: Option<String>,
 }
 
 /// Puts everything together. The log must answer.
 pub(crate) async fn open(args: &Args, opened: Opened<'_>) -> Result<Arc<Front>, Failure> {
-    let Opened { dir, signing, registry, trusted_proxies } = opened;
+    let Opened { dir, signing, registry, trusted_proxies, token, public_url } = opened;
     let (fixed, hosts) = args.hosts()?;
     if args.verify_policy.is_some() && args.upstream_as == As::Client {
         return Err(Failure::usage(
@@ -74,13 +78,13 @@ pub(crate) async fn open(args: &Args, opened: Opened<'_>) -> Result<Arc<Front>, 
     }
     let root = open.root().ok_or_else(|| Failure::usage("--trusted-root is missing: no log is believed"))?;
     let log_url = log.url.clone();
-    let log = TagLog::new(&log_url, roles, root, Some(signing.clone()))?;
+    let log = TagLog::with_token(&log_url, roles, root, Some(signing.clone()), token)?;
     let store = Store::open(&dir.join(RECORDS)).map_err(Failure::unavailable)?;
     let keeper = Keeper::new(Parts {
         upstream: Upstream::new(client, only),
         policy,
         log,
-        log_url,
+        log_url: public_url.unwrap_or(log_url),
         propose: Propose::new(signing, open),
         store,
         manifests: Manifests::new(args.manifest_cache),

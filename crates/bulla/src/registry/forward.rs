@@ -1,7 +1,8 @@
 //! What somebody else asks of a registry, handed on: the status and the headers come back as they are, the body as it comes.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::header::LOCATION;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::Response;
 
 use super::answer::{self, Body};
@@ -57,7 +58,14 @@ impl Client {
         let (action, at, body) = (Action::Pull, At::Path(path), Bytes::new());
         let ask = Ask { repository, action, method, at, headers, body, largest, manner };
         let response = self.send(&ask).await.map_err(|problem| problem.at(&place))?;
-        let (status, headers) = (response.status(), response.headers().clone());
+        let (status, mut headers) = (response.status(), response.headers().clone());
+        // Whoever gets it asks another host than we did.
+        if let Some(target) = headers.get(LOCATION).and_then(|target| target.to_str().ok())
+            && let Ok(target) = response.url().join(target)
+            && let Ok(target) = HeaderValue::from_str(target.as_str())
+        {
+            headers.insert(LOCATION, target);
+        }
         Ok(Passed { status, headers, response, at: place })
     }
 }

@@ -23,7 +23,8 @@ pub(super) async fn run(cli: Cli) -> Result<String, Failure> {
     if global.format == Format::Tle && !matches!(command, What::Get(_)) {
         return Err(Failure::usage("format tle is only valid for get"));
     }
-    let options = Options { user_agent: user_agent(), timeout: global.timeout, retries: global.retry };
+    let options =
+        Options { user_agent: user_agent(), timeout: global.timeout, retries: global.retry, token: None };
     let log = Log {
         client: RekorV1::new(&global.rekor_server, &options).map_err(Failure::usage)?,
         server: global.rekor_server,

@@ -42,6 +42,8 @@ pub(crate) struct Places {
     pub(crate) grpc: Option<SocketAddr>,
     /// See above.
     pub(crate) metrics: Option<SocketAddr>,
+    /// Of the tag proxy.
+    pub(crate) proxy: Option<SocketAddr>,
 }
 
 impl Front {
@@ -60,6 +62,9 @@ impl Front {
         line("HTTP", &address(Some(places.http), ""));
         line("gRPC", &address(places.grpc, ""));
         line("metrics", &address(places.metrics, "/metrics"));
+        if let Some(proxy) = places.proxy {
+            line("tag proxy", &format!("http://{proxy}"));
+        }
         line("public URL", &self.url);
         line("tree", &self.tree.to_string());
         line("v2 log ID", &verifier.log_id().to_base64());
@@ -116,7 +121,7 @@ impl Front {
 }
 
 /// A URL for this machine.
-fn near(http: SocketAddr) -> String {
+pub(crate) fn near(http: SocketAddr) -> String {
     if http.ip().is_unspecified() {
         format!("http://localhost:{}", http.port())
     } else {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bulla_claims::entry::v1;
-use bulla_rekor::guard::{Fingerprint, Guard, Issuer, Network, Pattern, Protection, Signers, Tokens};
+use bulla_rekor::guard::{Fingerprint, Issuer, Network, Pattern, Protection, Signers, Tokens};
 
 use crate::command::Failure;
 use crate::text;
@@ -40,9 +40,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The guard that they describe.
-    pub(crate) fn open(&self) -> Result<Guard, Failure> {
-        Ok(Guard::new(Protection {
+    /// The orders of the guard that they describe.
+    pub(crate) fn open(&self) -> Result<Protection, Failure> {
+        Ok(Protection {
             writes_per_minute: NonZeroU32::new(self.write_limit),
             trusted_proxies: self.trusted_proxy.clone(),
             tokens: self.write_token_file.as_deref().map(read_tokens).transpose()?,
@@ -51,7 +51,13 @@ impl Args {
                 identities: self.allow_identity.clone(),
                 issuers: self.allow_issuer.clone(),
             },
-        }))
+            own: None,
+        })
+    }
+
+    /// Who is believed about whom they speak for.
+    pub(crate) fn trusted_proxies(&self) -> &[Network] {
+        &self.trusted_proxy
     }
 
     /// The kinds that are taken.

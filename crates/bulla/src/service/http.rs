@@ -6,6 +6,7 @@ use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -49,6 +50,39 @@ pub(crate) async fn bind(option: &str, addr: SocketAddr) -> Result<(TcpListener,
         };
         Failure::usage(format!("cannot listen on {addr}: {problem} with {option}"))
     })
+}
+
+/// A listener that may be off.
+#[derive(Clone, Copy)]
+pub(crate) enum At {
+    /// It is.
+    Off,
+    /// It listens there.
+    Addr(SocketAddr),
+}
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            addr => addr
+                .parse()
+                .map(Self::Addr)
+                .map_err(|_| "an address such as 127.0.0.1:3001, or off, was expected".to_owned()),
+        }
+    }
+}
+
+impl At {
+    /// Listens, unless it is off.
+    pub(crate) async fn bind(self, option: &str) -> Result<Option<(TcpListener, SocketAddr)>, Failure> {
+        match self {
+            Self::Off => Ok(None),
+            Self::Addr(addr) => bind(option, addr).await.map(Some),
+        }
+    }
 }
 
 /// Serves until `stop` becomes true, each request with the address that it came from, then lets every connection finish the requests it has.

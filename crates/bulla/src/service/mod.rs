@@ -9,6 +9,7 @@ pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod orders;
 pub(crate) mod running;
+pub(crate) mod tags;
 pub(crate) mod trust;
 pub(crate) mod witness;
 pub(crate) mod witnesses;

@@ -78,7 +78,7 @@ pub(crate) struct Services {
 }
 
 impl Args {
-    /// At a server that says everything.
+    /// At a server that says whom to believe and is the log.
     pub(super) fn of(url: &str) -> Self {
         Self {
             url: Some(url.to_owned()),
@@ -86,7 +86,7 @@ impl Args {
             signing_config: None,
             trusted_root: None,
             fulcio_url: None,
-            rekor_url: None,
+            rekor_url: Some(url.to_owned()),
             timestamp_server_url: None,
             oidc_issuer: None,
             log_api: Some(Api::V1),

@@ -110,7 +110,18 @@ impl TagLog {
         root: Arc<TrustedRoot>,
         root_from: Option<signing::Args>,
     ) -> Result<Self, Failure> {
-        let options = Options { timeout: PATIENCE, retries: 1, ..Options::default() };
+        Self::with_token(url, roles, root, root_from, None)
+    }
+
+    /// The same, of a log that wants to know who writes.
+    pub(crate) fn with_token(
+        url: &str,
+        roles: Roles,
+        root: Arc<TrustedRoot>,
+        root_from: Option<signing::Args>,
+        token: Option<String>,
+    ) -> Result<Self, Failure> {
+        let options = Options { timeout: PATIENCE, retries: 1, token, ..Options::default() };
         let client = RekorV1::new(url, &options).map_err(crate::server::failure)?;
         let root = RwLock::new(Believed { root, asked: Instant::now() });
         Ok(Self { client, roles, root, root_from })

@@ -165,12 +165,22 @@ impl History {
         Some((*index, record))
     }
 
-    /// The approval that allows the tag to move there now (Unix seconds), with time enough left for the record to be logged.
+    /// The approval that allows the tag to move there now (Unix seconds), with time enough left for the record to be logged. One
+    /// that a record has named in vain is not named again: whoever asks has another clock than the log.
     pub fn approval_for(&self, to: &Hash, now: i64) -> Option<u64> {
         let after = self.current().map(|(index, _)| index);
+        let in_vain = |index: u64| {
+            self.steps.iter().any(|step| match &step.logged.said {
+                Said::Record(record) => {
+                    record.approval == Some(index) && step.finding == Finding::NotApproved
+                }
+                Said::Approval(_) => false,
+            })
+        };
         self.approvals()
-            .find(|(_, approval)| approval.allows(after, to, now.saturating_add(SECONDS_LEFT)))
+            .filter(|(_, approval)| approval.allows(after, to, now.saturating_add(SECONDS_LEFT)))
             .map(|(index, _)| index)
+            .find(|index| !in_vain(*index))
     }
 
     /// Whether everything that was logged is of one history in which the tag moved by approval, or by design.
@@ -325,6 +335,8 @@ mod tests {
         assert_eq!(history.approval_for(&b, until - SECONDS_LEFT), Some(1));
         assert_eq!(history.approval_for(&b, until - SECONDS_LEFT + 1), None);
         assert_eq!(history.approval_for(&sha256(b"c"), 0), None);
+        let late = vec![seen(b"a", None), Said::Approval(approval(b"b", Some(0), 1001)), by(b"b", 0, 1)];
+        assert_eq!(History::of(logged(late)).approval_for(&b, 0), None, "it was named in vain");
         let ahead = History::of(logged(vec![Said::Approval(approval(b"b", None, until))]));
         assert_eq!(ahead.approval_for(&b, 0), Some(0), "before there is a record");
     }

@@ -32,6 +32,22 @@ pub struct Issuer(String);
 
 const LONGEST: usize = 2_048;
 
+impl Signers {
+    /// Takes the entries of a key too, if not everybody's are taken.
+    pub fn also(&mut self, spki: &[u8]) {
+        if !(self.keys.is_empty() && self.identities.is_empty() && self.issuers.is_empty()) {
+            self.keys.push(Fingerprint::of_spki(spki));
+        }
+    }
+}
+
+impl Fingerprint {
+    /// That of a key, DER `SubjectPublicKeyInfo`.
+    pub fn of_spki(spki: &[u8]) -> Self {
+        Self(bulla_tlog::sha256(spki).to_string())
+    }
+}
+
 impl FromStr for Fingerprint {
     type Err = String;
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bulla_tlog::Hash;
 use bulla_web::{CONNECT, USER_AGENT, chain, is_loopback};
-use http::header::{CONTENT_TYPE, LOCATION};
-use http::{Method, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Client, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,11 +36,13 @@ pub struct Options {
     pub timeout: Duration,
     /// Attempts after the first one, where another may help.
     pub retries: u32,
+    /// What the server is shown, `Authorization: Bearer …`, if it wants to know who writes.
+    pub token: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { user_agent: USER_AGENT.to_owned(), timeout: Duration::from_secs(30), retries: 3 }
+        Self { user_agent: USER_AGENT.to_owned(), timeout: Duration::from_secs(30), retries: 3, token: None }
     }
 }
 
@@ -196,6 +198,12 @@ impl RekorV1 {
             .timeout(options.timeout);
         if base.host_str().is_some_and(is_loopback) {
             client = client.no_proxy();
+        }
+        if let Some(token) = &options.token {
+            let shown = HeaderValue::try_from(format!("Bearer {token}"));
+            let mut shown = shown.map_err(|_| refused("the token fits into no header".to_owned()))?;
+            shown.set_sensitive(true);
+            client = client.default_headers(HeaderMap::from_iter([(AUTHORIZATION, shown)]));
         }
         let client = client.build().map_err(|error| refused(chain(&error)))?;
         Ok(Self { base, client, retries: options.retries })
