@@ -16,7 +16,7 @@ use quick_cache::sync::Cache;
 
 use super::args::Unknown;
 use super::flights::Flights;
-use super::known::{Kept, Known, Store};
+use super::known::{Kept, Known, Store, StoreError};
 use super::manifests::Manifests;
 use super::policy::TagPolicy;
 use super::refusal::{Moved, Refusal};
@@ -195,9 +195,17 @@ impl Keeper {
             return Ok(Some(known));
         }
         let corrupt = |cause: String| self.alarm(tag, cause);
-        let Some(Kept { first_seen, entry }) = self.store.read(tag).await.map_err(corrupt)? else {
-            return Ok(None);
+        let kept = match self.store.read(tag).await {
+            Ok(kept) => kept,
+            Err(error @ StoreError::Garbled(_)) => return Err(corrupt(error.to_string())),
+            // What cannot be read here is asked of the log.
+            Err(StoreError::Unavailable(problem)) => {
+                metrics::counter!("bulla_proxy_unkept_total").increment(1);
+                tracing::error!(%tag, problem, "what is kept of a tag cannot be read");
+                None
+            }
         };
+        let Some(Kept { first_seen, entry }) = kept else { return Ok(None) };
         let evidence = self.log.judge(&entry, tag).await.map_err(|error| corrupt(error.to_string()))?;
         let Some(Logged { said: Said::Record(record), .. }) = evidence.map(|evidence| evidence.logged) else {
             return Err(corrupt(
@@ -410,7 +418,7 @@ impl Keeper {
         if let Err(problem) = self.store.put(Arc::clone(&known), entry).await {
             // It is in the log, where it is found again.
             metrics::counter!("bulla_proxy_unkept_total").increment(1);
-            tracing::error!(%tag, problem, "a record cannot be kept");
+            tracing::error!(%tag, %problem, "a record cannot be kept");
         }
         Ok(known)
     }

@@ -1,8 +1,8 @@
 //! The records that were verified: in a file that outlives the process, and those that are asked for often in memory. The truth
 //! is in the log. What is read from the file is verified again before it counts, and what was lost is found in the log.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use bulla_claims::tag::{Record, TagName};
@@ -79,8 +79,21 @@ pub(crate) struct Store {
 }
 
 struct Inner {
-    file: Database,
+    path: PathBuf,
+    /// Closed only while it is opened again.
+    file: RwLock<Option<Database>>,
     recent: Cache<TagName, Arc<Known>, Weight>,
+}
+
+/// Why the file does not say what it has.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// The disk's fault: what it has is in the log too.
+    #[error("the file of records: {0}")]
+    Unavailable(String),
+    /// What is there is not what was written.
+    #[error("what is kept of it is not readable: {0}")]
+    Garbled(String),
 }
 
 #[derive(Clone)]
@@ -97,15 +110,8 @@ impl Store {
     /// Opens the file, or makes it.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let failed = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
-        let opened = std::panic::catch_unwind(|| {
-            let file = Database::builder().set_cache_size(FILE_CACHE).create(path)?;
-            let begun = file.begin_write()?;
-            begun.open_table(RECORDS)?;
-            begun.commit()?;
-            Ok::<_, redb::Error>(file)
-        });
         let fix = "move it away: records are found again in the log";
-        let file = match opened {
+        let file = match std::panic::catch_unwind(|| opened(path)) {
             Ok(Ok(file)) => file,
             Ok(Err(error @ (redb::Error::Io(_) | redb::Error::DatabaseAlreadyOpen))) => {
                 return Err(failed(&error));
@@ -114,7 +120,7 @@ impl Store {
             Err(_) => return Err(failed(&format_args!("is damaged: {fix}"))),
         };
         let recent = Cache::with_weighter(RECENT, RECENT_BYTES, Weight);
-        Ok(Self { inner: Arc::new(Inner { file, recent }) })
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), file: RwLock::new(Some(file)), recent }) })
     }
 
     /// A record that was verified by this process and is still at hand.
@@ -128,27 +134,25 @@ impl Store {
     }
 
     /// What the file has of a tag.
-    pub(crate) async fn read(&self, tag: &TagName) -> Result<Option<Kept>, String> {
-        let (inner, tag) = (Arc::clone(&self.inner), tag.clone());
-        blocking(move || {
-            let table = inner.file.begin_read()?.open_table(RECORDS)?;
+    pub(crate) async fn read(&self, tag: &TagName) -> Result<Option<Kept>, StoreError> {
+        let tag = tag.clone();
+        let row = self.blocking(move |file| {
+            let table = file.begin_read()?.open_table(RECORDS)?;
             let Some(row) = table.get(tag.as_str())? else { return Ok(None) };
             Ok(Some(row.value().to_vec()))
-        })
-        .await?
-        .map(|row| kept(&row))
-        .transpose()
+        });
+        row.await?.map(|row| kept(&row)).transpose()
     }
 
     /// Writes what is known of a tag, durably.
-    pub(crate) async fn put(&self, known: Arc<Known>, entry: &Entry) -> Result<(), String> {
+    pub(crate) async fn put(&self, known: Arc<Known>, entry: &Entry) -> Result<(), StoreError> {
         self.remember(&known);
-        let entry = RawValue::from_string(entry.to_json()).map_err(|error| error.to_string())?;
+        let garbled = |error: serde_json::Error| StoreError::Garbled(error.to_string());
+        let entry = RawValue::from_string(entry.to_json()).map_err(garbled)?;
         let row = Row { first: known.first_seen.as_second(), entry: &entry };
-        let row = serde_json::to_vec(&row).map_err(|error| error.to_string())?;
-        let inner = Arc::clone(&self.inner);
-        blocking(move || {
-            let mut writing = inner.file.begin_write()?;
+        let row = serde_json::to_vec(&row).map_err(garbled)?;
+        self.blocking(move |file| {
+            let mut writing = file.begin_write()?;
             // After a crash the file is read as it was, and not from one end to the other.
             writing.set_quick_repair(true);
             writing.open_table(RECORDS)?.insert(known.tag.as_str(), row.as_slice())?;
@@ -159,38 +163,62 @@ impl Store {
     }
 
     /// How many tags are in the file.
-    pub(crate) async fn count(&self) -> Result<u64, String> {
-        let inner = Arc::clone(&self.inner);
-        blocking(move || Ok(inner.file.begin_read()?.open_table(RECORDS)?.len()?)).await
+    pub(crate) async fn count(&self) -> Result<u64, StoreError> {
+        self.blocking(|file| Ok(file.begin_read()?.open_table(RECORDS)?.len()?)).await
     }
 
     /// The names of at most so many tags, from that one on.
-    pub(crate) async fn names(&self, from: String, most: usize) -> Result<Vec<String>, String> {
-        let inner = Arc::clone(&self.inner);
-        blocking(move || {
-            let table = inner.file.begin_read()?.open_table(RECORDS)?;
+    pub(crate) async fn names(&self, from: String, most: usize) -> Result<Vec<String>, StoreError> {
+        self.blocking(move |file| {
+            let table = file.begin_read()?.open_table(RECORDS)?;
             let rows = table.range(from.as_str()..)?.take(most);
             rows.map(|row| Ok(row?.0.value().to_owned())).collect()
         })
         .await
     }
-}
 
-fn kept(row: &[u8]) -> Result<Kept, String> {
-    let unreadable = |error: serde_json::Error| format!("what is kept is not readable: {error}");
-    let Row { first, entry } = serde_json::from_slice(row).map_err(unreadable)?;
-    let entry = serde_json::from_str(entry.get()).map_err(unreadable)?;
-    let first_seen = Timestamp::from_second(first).map_err(|error| error.to_string())?;
-    Ok(Kept { first_seen, entry })
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, redb::Error> + Send + 'static,
-) -> Result<T, String> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| format!("the file of records: {error}")),
-        Err(_) => Err("the file of records is damaged: stop the proxy and move it away".to_owned()),
+    /// Works on the file, off the threads that serve connections. After an error of the disk it is opened again.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Database) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || inner.at(work)).await;
+        let done = done
+            .map_err(|_| StoreError::Unavailable("is damaged: stop the proxy and move it away".to_owned()))?;
+        done.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
+}
+
+impl Inner {
+    fn at<T>(&self, work: impl Fn(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        if let Some(file) = self.file.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            match work(file) {
+                Err(redb::Error::PreviousIo) => {}
+                done => return done,
+            }
+        }
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        // Two cannot have it open.
+        *file = None;
+        work(file.insert(opened(&self.path)?))
+    }
+}
+
+fn opened(path: &Path) -> Result<Database, redb::Error> {
+    let file = Database::builder().set_cache_size(FILE_CACHE).create(path)?;
+    let begun = file.begin_write()?;
+    begun.open_table(RECORDS)?;
+    begun.commit()?;
+    Ok(file)
+}
+
+fn kept(row: &[u8]) -> Result<Kept, StoreError> {
+    let garbled = |problem: &dyn std::fmt::Display| StoreError::Garbled(problem.to_string());
+    let Row { first, entry } = serde_json::from_slice(row).map_err(|error| garbled(&error))?;
+    let entry = serde_json::from_str(entry.get()).map_err(|error| garbled(&error))?;
+    let first_seen = Timestamp::from_second(first).map_err(|error| garbled(&error))?;
+    Ok(Kept { first_seen, entry })
 }
 
 const RECORDS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("records");

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::front::Front;
+use super::known::StoreError;
 use super::seen::{Event, What};
 
 /// What can be asked of the list.
@@ -101,7 +102,9 @@ pub(crate) async fn machine(State(front): State<Arc<Front>>, Query(asked): Query
                 json!({ "count": count, "tags": names, "next": next, "events": front.keeper.seen.last() }),
             )
         }
-        Err::<_, String>(problem) => (StatusCode::INTERNAL_SERVER_ERROR, json!({ "problem": problem })),
+        Err::<_, StoreError>(problem) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, json!({ "problem": problem.to_string() }))
+        }
     };
     (status, headers, format!("{body}\n")).into_response()
 }
@@ -110,7 +113,7 @@ pub(crate) async fn machine(State(front): State<Arc<Front>>, Query(asked): Query
 pub(crate) async fn ready(State(front): State<Arc<Front>>) -> Response {
     let mut problems = Vec::new();
     if let Err(problem) = front.keeper.store.count().await {
-        problems.push(problem);
+        problems.push(problem.to_string());
     }
     if let Err(error) = front.keeper.log.client.info().await {
         problems.push(format!("the log cannot be asked: tags that are not known are refused: {error}"));
