@@ -26,9 +26,9 @@ class Server:
 
     started = []
 
-    def __init__(self, binary, data, *options, wrapper=(), log=None):
+    def __init__(self, binary, data, *options, wrapper=(), log=None, http="127.0.0.1:0"):
         self.log_path = log or tempfile.mktemp(prefix="serve-", suffix=".log", dir=os.path.dirname(data))
-        command = [*wrapper, binary, "serve", "--data", data, "--http", "127.0.0.1:0", "--grpc", "off", "--write-limit", "0"]
+        command = [*wrapper, binary, "serve", "--data", data, "--http", http, "--grpc", "off", "--write-limit", "0"]
         command += ["--metrics", "off", *options]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BULLA_")}
         environment["BULLA_DISK_RESERVE"] = "0"

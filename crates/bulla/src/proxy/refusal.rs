@@ -1,6 +1,8 @@
 //! Everything that the proxy refuses, and the one table from a refusal to its status and code (OCI distribution, "Error codes";
 //! `TAG_INVALID` is an older one of Docker's). An error of the registry stays one: it is never taken for a tag that moved.
 
+use std::fmt;
+
 use axum::body::Body;
 use axum::response::Response;
 use bulla_claims::tag::TagName;
@@ -118,6 +120,12 @@ pub(crate) struct Moved {
     pub(crate) unasked: Option<String>,
 }
 
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "first seen {}, log index {}: {}", self.first_seen, self.index, self.look)
+    }
+}
+
 /// What a registry said instead of what was asked for.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{problem}")]
@@ -206,7 +214,13 @@ impl Refusal {
         if let detail @ Value::Object(_) = self.detail() {
             error["detail"] = detail;
         }
-        let body = format!("{}\n", json!({ "errors": [error] }));
+        // Of the first error clients show the message; those that show more show where to look, too.
+        let more = match self {
+            Self::Moved(moved) => Some(json!({ "code": code, "message": moved.to_string() })),
+            _ => None,
+        };
+        let errors: Vec<Value> = std::iter::once(error).chain(more).collect();
+        let body = format!("{}\n", json!({ "errors": errors }));
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -227,9 +241,7 @@ impl Refusal {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             Self::Moved(moved) => {
-                let first =
-                    format!("first seen {}, log index {}: {}", moved.first_seen, moved.index, moved.look);
-                headers.extend(warning(&first));
+                headers.extend(warning(&moved.to_string()));
             }
             _ => {}
         }
