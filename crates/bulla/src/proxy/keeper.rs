@@ -390,6 +390,10 @@ impl Keeper {
         if let Some(known) = known
             && !look.entries.contains_key(&known.index)
         {
+            if look.complete.is_some_and(|complete| complete <= known.index) {
+                let cause = "the log's search is behind its entries".to_owned();
+                return Err(TagLogError::Unavailable(cause).into());
+            }
             let cause = format!("the log does not show record {} any more, which it had", known.index);
             return Err(TagLogError::Unbelieved(cause).into());
         }

@@ -41,6 +41,8 @@ pub(crate) struct Look {
     pub(crate) entries: BTreeMap<u64, Entry>,
     /// Every entry found, of whomever, has a smaller index.
     pub(crate) since: u64,
+    /// Every entry of a smaller index was looked at, if the log says so.
+    pub(crate) complete: Option<u64>,
 }
 
 /// What became of a record.
@@ -130,7 +132,7 @@ impl TagLog {
     /// Everything that the log shows of a tag.
     pub(crate) async fn look(&self, tag: &TagName) -> Result<Look, TagLogError> {
         let hash = Some(format!("sha256:{}", tag.digest()));
-        let mut ids = self.client.search(&Search { hash, ..Search::default() }).await?;
+        let (mut ids, complete) = self.client.search_below(&Search { hash, ..Search::default() }).await?;
         ids.sort_by_key(|id| (id.tree, id.uuid.0));
         ids.dedup();
         if ids.len() > MOST_ENTRIES {
@@ -151,7 +153,7 @@ impl TagLog {
                 entries.insert(entry.log_index, entry);
             }
         }
-        Ok(Look { history: History::of(logged), entries, since })
+        Ok(Look { history: History::of(logged), entries, since, complete })
     }
 
     /// The entries of those names, all of them.

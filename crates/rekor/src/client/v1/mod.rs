@@ -330,13 +330,19 @@ impl RekorV1 {
 
     /// The names of the entries that the index has for that.
     pub async fn search(&self, query: &Search) -> Result<Vec<EntryId>, ClientError> {
+        Ok(self.search_below(query).await?.0)
+    }
+
+    /// The same, and the index below which every entry was looked at, if the server says that.
+    pub async fn search_below(&self, query: &Search) -> Result<(Vec<EntryId>, Option<u64>), ClientError> {
         let request = Request::post("/api/v1/index/retrieve", query, 64 * MIB);
-        let ids: Vec<String> = self.json(&request).await?;
+        let (head, body) = self.send(&request).await?;
+        let ids: Vec<String> = self.parse(&request, &body)?;
         let read = |id: &String| {
             EntryId::parse(id)
                 .map_err(|problem| self.wrong(&request, format!("entry ID {id:?} has {problem}")))
         };
-        ids.iter().map(read).collect()
+        Ok((ids.iter().map(read).collect::<Result<_, _>>()?, head.complete))
     }
 
     async fn found(&self, request: &Request) -> Result<Option<Entry>, ClientError> {
@@ -427,7 +433,9 @@ impl RekorV1 {
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let location = text(LOCATION).unwrap_or_default().to_owned();
         let once = text(ENTRY_ONCE).and_then(|text| text.parse().ok());
-        let head = Answered { status, location, once };
+        let complete = response.headers().get("x-complete-tree-size");
+        let complete = complete.and_then(|value| value.to_str().ok()?.parse().ok());
+        let head = Answered { status, location, once, complete };
         match exchange::read_body(response, request.largest).await {
             Ok(body) => Ok(Attempt::Final(head, body)),
             Err(BodyError::Broken(cause)) => Ok(Attempt::Again { cause, asked: None }),
@@ -450,6 +458,8 @@ struct Answered {
     status: StatusCode,
     location: String,
     once: Option<Once>,
+    /// How much of the log was searched.
+    complete: Option<u64>,
 }
 
 /// One request of the API.
