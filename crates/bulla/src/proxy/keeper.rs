@@ -152,7 +152,8 @@ impl Keeper {
             let manifest = self.fetch(&pull).await?;
             self.settle(&pull, &name, rule, manifest).await
         };
-        self.pulls.join(question, work).await
+        // Few pulls come here, and all would carry the room that this takes.
+        Box::pin(self.pulls.join(question, work)).await
     }
 
     /// The manifest of a known tag, if the registry says that it still points there.

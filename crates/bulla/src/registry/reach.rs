@@ -101,14 +101,12 @@ fn is_public(address: IpAddr) -> bool {
                 || (a == 198 && (18..20).contains(&b));
             !special
         }
-        IpAddr::V6(address) => match embedded(address) {
-            Some(inner) => is_public(inner),
-            // Of the rest only 2000::/3 is given out, and 2001:db8::/32 is for books.
-            None => {
-                let [first, second, ..] = address.segments();
-                (first & 0xe000) == 0x2000 && (first, second) != (0x2001, 0x0db8)
-            }
-        },
+        IpAddr::V6(address) => {
+            let [first, second, ..] = address.segments();
+            // Of those that lead to none only 2000::/3 is given out, and 2001:db8::/32 is for books.
+            let is_given_out = (first & 0xe000) == 0x2000 && (first, second) != (0x2001, 0x0db8);
+            embedded(address).map_or(is_given_out, is_public)
+        }
     }
 }
 
@@ -119,8 +117,9 @@ fn embedded(address: Ipv6Addr) -> Option<IpAddr> {
         IpAddr::from([a, b, c, d])
     };
     match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(of(high, low)),
-        [0x2002, high, low, ..] => Some(of(high, low)),
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => Some(of(high, low)),
         _ => None,
     }
 }

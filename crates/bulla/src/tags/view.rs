@@ -1,5 +1,7 @@
 //! A history for people, and for programs.
 
+use std::fmt::Write as _;
+
 use bulla_claims::tag::{Finding, History, Logged, Moving, Said, Step, TagName};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -31,16 +33,16 @@ impl View<'_> {
                 "The log's search shows no record of it; --all does not believe the search.".to_owned()
             }
         };
-        lines.push_str(&format!("{known}\n"));
+        writeln!(lines, "{known}").unwrap_or_default();
         if let Some(leaves) = self.walked {
-            lines.push_str(&format!("All {leaves} leaves of the log were read, so this is everything.\n"));
+            writeln!(lines, "All {leaves} leaves of the log were read, so this is everything.")
+                .unwrap_or_default();
         }
         let faults = self.history.faults(self.moving).count();
         if faults > 0 {
             let what = if faults == 1 { "entry is" } else { "entries are" };
-            lines.push_str(&format!(
-                "{faults} {what} not of one history in which the tag moved by approval.\n"
-            ));
+            writeln!(lines, "{faults} {what} not of one history in which the tag moved by approval.")
+                .unwrap_or_default();
         }
         lines
     }

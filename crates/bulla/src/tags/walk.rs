@@ -108,14 +108,12 @@ impl Proved {
         }
         entry.check_inclusion().map_err(|error| wrong(error.to_string()))?;
         let known = self.head.as_ref().filter(|head| head.note == proof.checkpoint);
-        let head = match known {
-            Some(head) => head,
-            None => {
-                let opened = keys.iter().find_map(|key| key.open(&proof.checkpoint).ok());
-                let opened =
-                    opened.ok_or_else(|| wrong("its head is signed by no trusted log".to_owned()))?;
-                self.head.insert(opened)
-            }
+        let head = if let Some(head) = known {
+            head
+        } else {
+            let opened = keys.iter().find_map(|key| key.open(&proof.checkpoint).ok());
+            let opened = opened.ok_or_else(|| wrong("its head is signed by no trusted log".to_owned()))?;
+            self.head.insert(opened)
         };
         if (head.origin.as_str(), head.size, head.root) != (origin, proof.tree_size, proof.root_hash) {
             return Err(wrong("its head is not that of its tree".to_owned()));

@@ -231,15 +231,15 @@ mod tests {
 
     /// At its place in the list, a second later each.
     fn logged(said: Vec<Said>) -> Vec<Logged> {
-        let one = |(n, said): (usize, Said)| {
+        let one = |(index, said): (u64, Said)| {
             let payload = match &said {
                 Said::Record(record) => record.statement(),
                 Said::Approval(approval) => approval.statement(),
             };
             let payload = sha256(&payload.expect("is written"));
-            Logged { index: n as u64, at: 1000 + n as i64, payload, said }
+            Logged { index, at: 1000 + index.cast_signed(), payload, said }
         };
-        said.into_iter().enumerate().map(one).collect()
+        (0..).zip(said).map(one).collect()
     }
 
     fn findings(said: Vec<Said>) -> Vec<Finding> {

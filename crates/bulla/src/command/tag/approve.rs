@@ -101,13 +101,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// A time, or so long from now. A proxy leaves a minute for the log, and somebody has to pull.
 fn until(said: &str, now: Timestamp) -> Result<Timestamp, String> {
-    let until = match said.parse::<Timestamp>() {
-        Ok(until) => until,
-        Err(_) => {
-            let long: Duration = text::duration(said)?;
-            let long = SignedDuration::try_from(long).map_err(|error| error.to_string())?;
-            now.checked_add(long).map_err(|error| error.to_string())?
-        }
+    let until = if let Ok(until) = said.parse::<Timestamp>() {
+        until
+    } else {
+        let long: Duration = text::duration(said)?;
+        let long = SignedDuration::try_from(long).map_err(|error| error.to_string())?;
+        now.checked_add(long).map_err(|error| error.to_string())?
     };
     let least = 2 * SECONDS_LEFT;
     if until.as_second() - now.as_second() < least {

@@ -43,13 +43,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn online(args: &Args, tag: &TagName, reference: &Reference) -> Result<ExitCode, Failure> {
-    let digest = match reference.digest() {
-        Some(digest) => digest.clone(),
-        None => {
-            let client = args.registry.client().map_err(Failure::usage)?;
-            let name: Name = reference.name();
-            client.manifest(reference.repository(), &name).await.map_err(failure)?.digest
-        }
+    let digest = if let Some(digest) = reference.digest() {
+        digest.clone()
+    } else {
+        let client = args.registry.client().map_err(Failure::usage)?;
+        let name: Name = reference.name();
+        client.manifest(reference.repository(), &name).await.map_err(failure)?.digest
     };
     let Read { history, moving, walked } = args.reading.read(tag).await?;
     let view = View { tag, history: &history, moving: &moving, walked };
