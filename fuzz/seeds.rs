@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla_authority::ct::{Entry, Rest, TileLeaf, TimestampedEntry, extensions};
-use bulla_claims::attestation::PredicateType;
+use bulla_claims::attestation::{PAYLOAD_TYPE, PredicateType, Statement, StatementType, Subject};
 use bulla_claims::entry::v1::kinds;
 use bulla_claims::revocation::{Revocation, Revoked};
 use bulla_claims::simple_signing::payload;
+use bulla_claims::tag::{RECORD, carrying};
 use bulla_fuzz::{BLOCK, Directory, SIZE, block_on, log, protobuf, seal_journal, seal_report, vector};
 use bulla_ledger::fsck::{Options, check};
 use bulla_ledger::storage::Storage as _;
 use bulla_rekor::wire::v2::request::from_json;
-use bulla_tlog::{Edge, leaf_hash};
+use bulla_tlog::{Edge, leaf_hash, sha256};
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -211,6 +212,7 @@ fn claims() {
     write("statement", "image", image.to_string().as_bytes());
     write("simple_signing", "image", image.to_string().as_bytes());
     attestations();
+    tags();
     policies();
     bundles();
     packages();
@@ -222,6 +224,33 @@ fn claims() {
             write("key_file", &name(&path), &read(&path));
         }
     }
+}
+
+fn tags() {
+    let record = json!({
+        "tag": "docker.io/library/alpine:3.20", "digest": format!("sha256:{}", sha256(b"manifest")),
+        "mediaType": "application/vnd.oci.image.index.v1+json", "seen": "2026-01-31T12:00:00Z",
+        "upstream": "https://registry-1.docker.io", "rule": "enforce", "previous": 17, "approval": 18,
+    });
+    let approval = json!({
+        "tag": "docker.io/library/alpine:3.20", "to": format!("sha256:{}", sha256(b"manifest")), "after": 17,
+        "reason": "CVE-2026-1", "until": "2026-01-31T13:00:00Z",
+    });
+    write("tag_leaf", "record", record.to_string().as_bytes());
+    write("tag_leaf", "approval", approval.to_string().as_bytes());
+    let subject = Subject::sha256(None, &sha256(b"docker.io/library/alpine:3.20").to_string());
+    let payload = Statement::write(StatementType::V1, &[subject], RECORD, &record.to_string());
+    let payload = payload.expect("a statement");
+    let body = json!({ "apiVersion": "0.0.2", "kind": "intoto", "spec": { "content": {
+        "envelope": { "payloadType": PAYLOAD_TYPE, "signatures": [{ "keyid": carrying(&payload), "sig": "", "publicKey": "" }] },
+        "payloadHash": { "algorithm": "sha256", "value": sha256(&payload).to_string() },
+    } } });
+    write("tag_leaf", "leaf", body.to_string().as_bytes());
+    // The bytes are those of the target: a first record, an approval, the move by it, and a second history.
+    let story = [[0, 0, 255, 255, 0, 0], [1, 1, 0, 255, 63, 0], [0, 1, 0, 1, 0, 1], [0, 2, 255, 255, 0, 2]];
+    write("tag_history", "approved-and-forked", &story.concat());
+    let story = [[0, 0, 255, 255, 3, 0], [0, 1, 0, 255, 3, 1], [0, 1, 0, 255, 0, 2], [0, 0, 1, 0, 0, 3]];
+    write("tag_history", "moving", &story.concat());
 }
 
 fn bundles() {
@@ -272,6 +301,8 @@ fn attestations() {
 }
 
 fn rekor() {
+    let once = format!("sha256:{}; since=17", sha256(b"a"));
+    write("entry_once", "header", once.as_bytes());
     let tests = crates().join("rekor/tests");
     let captured = files(&tests.join("captured"));
     let json = captured.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json"));

@@ -15,7 +15,7 @@ mod proxy;
 #[allow(
     dead_code,
     unused_imports,
-    reason = "the tests of this room stand outside and need more; tags, HEAD and ping wait for the tag proxy"
+    reason = "the tests of this room stand outside and need more; HEAD and ping are asked by handing them on (the tag proxy)"
 )]
 mod registry;
 mod rekor_cli;

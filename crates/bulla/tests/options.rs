@@ -31,6 +31,9 @@ const COMMANDS: &[&str] = &[
     "reindex",
     "fsck",
     "inspect",
+    "tag approve",
+    "tag history",
+    "tag check",
     "image show",
     "sign",
     "attest",
@@ -41,6 +44,7 @@ const COMMANDS: &[&str] = &[
     "report verify",
     "doctor",
     "witness",
+    "proxy",
     "bench",
     "",
 ];
