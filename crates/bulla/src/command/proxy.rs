@@ -27,9 +27,9 @@ pub(crate) struct Args {
     /// Address for clients; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5050")]
     listen: SocketAddr,
-    /// Address for Prometheus metrics [default: none]
-    #[arg(long, value_name = "ADDR")]
-    metrics: Option<SocketAddr>,
+    /// Address for Prometheus metrics, or off
+    #[arg(long, value_name = "ADDR", default_value = "off", value_parser = address_or_off)]
+    metrics: Maybe,
     /// Connections open at a time
     #[arg(long, value_name = "N", default_value = "4096")]
     max_connections: NonZeroUsize,
@@ -48,6 +48,20 @@ pub(crate) struct Args {
     registry: RegistryArgs,
     #[command(flatten)]
     signing: signing::Args,
+}
+
+/// A value that is always said, if only that there is none.
+type Maybe = Option<SocketAddr>;
+
+/// As `bulla serve` reads it: both are given the same environment.
+fn address_or_off(text: &str) -> Result<Maybe, String> {
+    match text {
+        "off" => Ok(None),
+        address => address
+            .parse()
+            .map(Some)
+            .map_err(|_| "an address such as 127.0.0.1:2112, or off, was expected".to_owned()),
+    }
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -113,3 +127,16 @@ fn read_token(path: &Path) -> Result<String, Failure> {
 
 const LARGEST_TOKEN: u64 = 4 << 10;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_off() {
+        assert_eq!(address_or_off("off"), Ok(None));
+        assert_eq!(address_or_off("127.0.0.1:0"), Ok(Some(SocketAddr::from(([127, 0, 0, 1], 0)))));
+        let problem = "an address such as 127.0.0.1:2112, or off, was expected".to_owned();
+        assert_eq!(address_or_off("none"), Err(problem));
+    }
+}
