@@ -60,7 +60,7 @@ async fn answered(State(front): State<Arc<Front>>, request: Request) -> Response
     let (what, answer) = front.answer(&asked).await;
     let mut response = answer.unwrap_or_else(|refusal| {
         tracing::debug!(%refusal, "refused");
-        refusal.response()
+        if asked.method == Method::HEAD { refusal.response_to_head() } else { refusal.response() }
     });
     response.headers_mut().entry(API_VERSION).or_insert(HeaderValue::from_static("registry/2.0"));
     let status = response.status().as_u16().to_string();
