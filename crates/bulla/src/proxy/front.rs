@@ -374,7 +374,8 @@ mod tests {
             of_manifest(&manifest, &Asking { method: Method::GET, headers, whose: Whose::Ours })
         };
         let whole = answer(&HeaderMap::new());
-        assert_eq!((whole.status(), whole.headers()[CONTENT_LENGTH].to_str()), (StatusCode::OK, Ok("34")));
+        assert_eq!(whole.status(), StatusCode::OK);
+        assert_eq!(whole.headers()[CONTENT_LENGTH], "34");
         let etag = whole.headers()[ETAG].clone();
         let not = answer(&HeaderMap::from_iter([(IF_NONE_MATCH, etag)]));
         assert_eq!(not.status(), StatusCode::NOT_MODIFIED);
