@@ -24,8 +24,8 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(open.entry(key.clone()).or_default())
         };
-        let _landed = Landed { flights: self, key, cell: Arc::clone(&cell) };
-        cell.get_or_init(|| work).await.clone()
+        let landed = Landed { flights: self, key, cell };
+        landed.cell.get_or_init(|| work).await.clone()
     }
 }
 

@@ -8,6 +8,7 @@ use axum::response::Response;
 use bulla_claims::tag::TagName;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WARNING, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -240,10 +241,21 @@ impl Refusal {
             Self::Unrecorded { .. } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
-            Self::Moved(moved) => {
-                headers.extend(warning(&moved.to_string()));
-            }
+            Self::Moved(moved) => headers.extend(warning(&moved.to_string())),
             _ => {}
+        }
+        response
+    }
+
+    /// The answer to HEAD, whose status line says why: containerd resolves tags with HEAD, and that line is all it shows.
+    pub(crate) fn response_to_head(&self) -> Response {
+        let mut response = self.response();
+        let phrase = match self {
+            Self::Moved(moved) => format!("{self}, {moved}"),
+            _ => self.to_string(),
+        };
+        if let Ok(phrase) = ReasonPhrase::try_from(printable(&phrase)) {
+            response.extensions_mut().insert(phrase);
         }
         response
     }
@@ -251,9 +263,13 @@ impl Refusal {
 
 /// A word for people in a header (distribution-spec, "Warnings").
 pub(crate) fn warning(text: &str) -> Option<(HeaderName, HeaderValue)> {
-    let text: String = text.chars().filter(|c| (' '..='~').contains(c)).take(LONGEST_WARNING).collect();
-    let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+    let quoted = printable(text).replace('\\', "\\\\").replace('"', "\\\"");
     Some((WARNING, HeaderValue::try_from(format!("299 - \"{quoted}\"")).ok()?))
+}
+
+/// What may stand in a header or a status line.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| (' '..='~').contains(c)).take(LONGEST_WARNING).collect()
 }
 
 fn code_of(status: StatusCode) -> &'static str {
@@ -268,3 +284,37 @@ fn code_of(status: StatusCode) -> &'static str {
 
 pub(crate) const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const LONGEST_WARNING: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_with_head_reads_why_in_the_status_line() {
+        let [got, want] = [b"new", b"old"].map(|bytes| Digest::of(bytes));
+        let moved = Refusal::Moved(Box::new(Moved {
+            tag: TagName::parse("ghcr.io/org/app:1").expect("a tag"),
+            got: got.clone(),
+            want: want.clone(),
+            first_seen: Timestamp::UNIX_EPOCH,
+            index: 7,
+            uuid: "ab".to_owned(),
+            look: "http://log/ab".to_owned(),
+            unasked: None,
+        }));
+        let phrase = |refusal: &Refusal| {
+            let response = refusal.response_to_head();
+            let phrase = response.extensions().get::<ReasonPhrase>().expect("a phrase");
+            String::from_utf8(phrase.as_bytes().to_vec()).expect("text")
+        };
+        assert_eq!(
+            phrase(&moved),
+            format!(
+                "tag \"ghcr.io/org/app:1\" mismatch; got \"{got}\", want \"{want}\", \
+                 first seen 1970-01-01T00:00:00Z, log index 7: http://log/ab"
+            )
+        );
+        assert_eq!(phrase(&Refusal::Unreached("a\r\nb: é".to_owned())), "ab: ", "one line");
+        assert_eq!(phrase(&Refusal::Unreached("a".repeat(2000))).len(), LONGEST_WARNING);
+    }
+}

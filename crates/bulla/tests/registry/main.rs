@@ -7,11 +7,14 @@ mod fake;
 mod hostile;
 #[path = "../../../claims/tests/made/mod.rs"]
 mod made;
+mod proxy;
 mod pushing;
 mod real;
 #[allow(dead_code, unused_imports, reason = "the program's own; what is tested here is a part")]
 #[path = "../../src/registry/mod.rs"]
 mod registry;
 mod reporting;
+#[path = "../stack/mod.rs"]
+mod stack;
 mod tokens;
 mod verifying;

@@ -30,7 +30,7 @@ const NEEDS: &str = "needs docker-registry and skopeo: ./test registry";
 pub(crate) struct Registry {
     child: Child,
     pub(crate) host: String,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Registry {
@@ -91,13 +91,13 @@ impl Drop for Registry {
     }
 }
 
-fn skopeo(arguments: &[&str]) -> String {
+pub(crate) fn skopeo(arguments: &[&str]) -> String {
     let (code, out, errors) = run(Command::new("skopeo").arg("--insecure-policy").args(arguments));
     assert_eq!(code, 0, "skopeo {arguments:?}: {out}{errors}");
     out
 }
 
-fn copy(from: &str, to: &str, more: &[&str]) {
+pub(crate) fn copy(from: &str, to: &str, more: &[&str]) {
     let mut arguments = vec!["copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"];
     arguments.extend_from_slice(more);
     arguments.extend([from, to]);
@@ -110,7 +110,7 @@ fn layer() -> Bytes {
 }
 
 /// An image for a platform: its manifest, and the blobs it is made of.
-fn image(architecture: &str) -> (Manifest, [Bytes; 2]) {
+pub(crate) fn image(architecture: &str) -> (Manifest, [Bytes; 2]) {
     let diff_id = Digest::of(&[0; 1024]);
     let config = json!({
         "architecture": architecture, "os": "linux", "config": { "Cmd": ["/none"] },
@@ -133,7 +133,7 @@ fn for_platform(manifest: &Manifest, architecture: &str) -> Descriptor {
 }
 
 /// A layout with an image for two platforms under the tag `1.0`.
-fn layout(dir: &Path) -> (PathBuf, Manifest) {
+pub(crate) fn layout(dir: &Path) -> (PathBuf, Manifest) {
     let dir = dir.join("layout");
     let layout = Layout::create(&dir).expect("is made");
     let images = ["amd64", "arm64"].map(|architecture| {
@@ -256,7 +256,7 @@ async fn what_is_pushed_here_skopeo_copies_and_referrers_are_listed() {
 }
 
 /// Name and password, and how htpasswd keeps them.
-const USER: (&str, &str) = ("alice", "wonder:land");
+pub(crate) const USER: (&str, &str) = ("alice", "wonder:land");
 const HTPASSWD: &str = "alice:$2b$05$abcdefghijklmnopqrstuu12xgx35XzVimpLAARVsY.qvjwFuB00y\n";
 
 fn with_passwords() -> Registry {
@@ -395,8 +395,8 @@ async fn a_registry_with_tls_is_believed_by_its_authority() {
     assert!(code == 2 && errors.contains("has no certificate in PEM"), "{errors}");
 }
 
-/// Gives tokens to alice, and to everybody who only pulls.
-async fn token_server() -> (Fake, String) {
+/// Gives tokens to alice, and to everybody for what strangers may do.
+async fn token_server(strangers: &'static [&'static str]) -> (Fake, String) {
     let certified = rcgen::generate_simple_self_signed(["tokens.example".to_owned()]).expect("a certificate");
     let private = certified.signing_key.serialize_der();
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &private).expect("a key");
@@ -415,7 +415,7 @@ async fn token_server() -> (Fake, String) {
             .map(|(_, scope)| {
                 let [kind, name, actions] = scope.split(':').collect::<Vec<_>>().try_into().expect("a scope");
                 let allowed: Vec<_> =
-                    actions.split(',').filter(|action| is_alice || *action == "pull").collect();
+                    actions.split(',').filter(|action| is_alice || strangers.contains(action)).collect();
                 json!({ "type": kind, "name": name, "actions": allowed })
             })
             .collect();
@@ -434,10 +434,9 @@ async fn token_server() -> (Fake, String) {
     (server, certified.cert.pem())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs docker-registry and skopeo: ./test registry"]
-async fn tokens_of_another_server_open_the_registry() {
-    let (tokens, certificate) = token_server().await;
+/// A registry that believes such a server.
+pub(crate) async fn with_tokens(strangers: &'static [&'static str]) -> (Registry, Fake) {
+    let (tokens, certificate) = token_server(strangers).await;
     let realm = format!("http://{}/token", tokens.host);
     let registry = Registry::start(&|dir| {
         let path = dir.join("tokens.pem");
@@ -446,6 +445,13 @@ async fn tokens_of_another_server_open_the_registry() {
             "realm": realm, "service": "the registry", "issuer": "tokens.example", "rootcertbundle": path,
         } } })
     });
+    (registry, tokens)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs docker-registry and skopeo: ./test registry"]
+async fn tokens_of_another_server_open_the_registry() {
+    let (registry, tokens) = with_tokens(&["pull"]).await;
     let repository = registry.repository("team/app");
     let (_dir, right) = credentials(&registry.host, &json!({ "username": USER.0, "password": USER.1 }));
     let (alice, image) = (client_with(right), image("amd64"));
