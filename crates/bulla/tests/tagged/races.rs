@@ -65,7 +65,7 @@ fn judge(name: &str, answers: &[Answer], digests: &[String; 2], recorded: &str) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_first_pulls_of_a_tag_that_moves_come_to_one_record() {
-    let (stand, images) = (Stand::start(), Images::open().await);
+    let (stand, images) = (Stand::with(&["--write-limit", "0"]), Images::open().await);
     // As themselves each asks the registry, so that all are on their way at once.
     let more = ["--upstream", &images.fake.host, "--upstream-as", "client", "--new-tags-per-address", "0"];
     let proxies = two(&stand, &more);

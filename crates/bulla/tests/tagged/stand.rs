@@ -42,8 +42,13 @@ pub(crate) struct Ran {
 
 impl Stand {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// One whose log has these options.
+    pub(crate) fn with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
-        let log = Served::start(&mut serve_command(&folder.path().join("log")));
+        let log = Served::start(serve_command(&folder.path().join("log")).args(more));
         let (status, _, root) = get(&log.http, "/trusted_root.json");
         assert_eq!(status, 200, "{root}");
         std::fs::write(folder.path().join("root.json"), root).expect("is written");
@@ -101,7 +106,13 @@ impl Stand {
 
     /// Starts it.
     pub(crate) fn proxy(&self, name: &str, more: &[&str]) -> Proxy {
-        let served = Served::start_until(&mut self.proxy_command(name, more), "docker pull ");
+        self.proxy_in(name, more, &[])
+    }
+
+    /// Starts it with that in its environment.
+    pub(crate) fn proxy_in(&self, name: &str, more: &[&str], environment: &[(&str, &str)]) -> Proxy {
+        let mut command = self.proxy_command(name, more);
+        let served = Served::start_until(command.envs(environment.iter().copied()), "docker pull ");
         // It belongs to the runtime of the test, which ends with it.
         let client = bulla_web::client().build().expect("a client");
         Proxy { served, client }
@@ -111,6 +122,16 @@ impl Stand {
     pub(crate) fn refused(&self, name: &str, more: &[&str]) -> Ran {
         let (code, out, errors) = run(&mut self.proxy_command(name, more));
         Ran { code, out, errors }
+    }
+
+    /// The entry at an index of the log, and its name.
+    pub(crate) async fn entry(&self, index: u64) -> (String, Value) {
+        let client = bulla_web::client().build().expect("a client");
+        let url = format!("http://{}/api/v1/log/entries?logIndex={index}", self.log.http);
+        let answer = client.get(url).send().await.expect("answers").bytes().await.expect("a body");
+        let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+        let (id, entry) = answer.as_object().and_then(|entry| entry.iter().next()).expect("one");
+        (id.clone(), entry.clone())
     }
 
     /// `bulla tag VERB` as by whoever believes the proxies `a` and `b`, if they are there, and the approver `boss`, if there is.
