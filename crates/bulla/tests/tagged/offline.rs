@@ -102,7 +102,7 @@ async fn an_answer_is_checked_without_a_connection_and_no_header_can_be_changed(
     }
     // The sound record of another tag, and a digest that the record does not have.
     let wrong = check(&other, &[]);
-    assert!(wrong.code == 1 && wrong.errors.contains("tlog-record is no record of"), "{wrong:?}");
+    assert!(wrong.code == 1 && wrong.errors.contains("Tlog-Record is no record of"), "{wrong:?}");
     let digest = images.tag("2", "two");
     let file = stand.file("head", &head);
     let wrong = stand.tag(&["check", &format!("{name}@{digest}"), "--headers", &file]);

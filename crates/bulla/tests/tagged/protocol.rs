@@ -4,10 +4,13 @@
 //!
 //! That the spellings of Docker Hub are one name is tested in `src/proxy/place.rs`: nobody else can answer for it.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::fake::{artifact, served, with};
 use crate::images::Images;
@@ -165,13 +168,22 @@ async fn blobs_are_passed_on_and_streamed() {
     assert_eq!(part.header("content-range"), Some("bytes 0-65535/16777216"));
     assert_eq!(proxy.ask(Method::GET, &path, &[("range", "bytes=99999999-")]).await.status, 416);
     // A body that breaks off is not given for whole.
-    images.meddle(|_| {
-        let broken: [Result<Vec<u8>, std::io::Error>; 2] = [Ok(vec![0; 1 << 16]), Err(std::io::Error::other("gone"))];
-        let body = Body::from_stream(futures_util::stream::iter(broken));
+    let broken = Arc::new(Semaphore::new(0));
+    let gate = Arc::clone(&broken);
+    images.meddle(move |_| {
+        let gate = Arc::clone(&gate);
+        let end = async move {
+            let _broken = gate.acquire().await;
+            Err(std::io::Error::other("gone"))
+        };
+        let first = futures_util::stream::once(async { Ok(vec![0; 1 << 16]) });
+        let body = Body::from_stream(futures_util::StreamExt::chain(first, futures_util::stream::once(end)));
         Some(([("content-length", "16777216")], body).into_response())
     });
     let client = bulla_web::client().build().expect("a client");
     let answer = client.get(proxy.url(&path)).send().await.expect("begins");
+    assert_eq!(answer.status(), 200);
+    broken.add_permits(1);
     assert!(answer.bytes().await.is_err(), "it breaks off");
     images.meddle(|seen| (seen.header("if-none-match") == Some("\"x\"")).then(|| with(304, "etag", "\"x\"")));
     let not = proxy.ask(Method::GET, &path, &[("if-none-match", "\"x\"")]).await;

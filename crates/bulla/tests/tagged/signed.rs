@@ -130,8 +130,10 @@ fn what_could_be_run_is_no_signature_whatever_its_tag() {
         image(CONFIG, &[LAYER]),
         image(CONFIG, &[]),
         image("application/vnd.docker.container.image.v1+json", &["application/vnd.docker.image.rootfs.diff.tar.gzip"]),
-        // Docker runs these, too: `application/octet-stream` and others were pushed by old clients.
+        // Docker runs these, too: old clients pushed them.
         image("application/octet-stream", &[LAYER]),
+        image("application/json", &["application/x-tar"]),
+        image(CONFIG, &["application/x-tar"]),
         image("application/vnd.oci.empty.v1+json", &[LAYER]),
         image(CONFIG, &["application/vnd.dev.cosign.simplesigning.v1+json", LAYER]),
     ];
@@ -152,12 +154,20 @@ fn what_could_be_run_is_no_signature_whatever_its_tag() {
     verified.refused(&digest, &none_of(0));
     verified.put("2.0", &index);
     verified.refused("2.0", &none_of(0));
-    // What nobody runs is served.
-    for manifest in [image("application/vnd.oci.empty.v1+json", &["text/plain"]), image(CONFIG, &["application/vnd.in-toto+json"])] {
-        verified.put("note", &manifest);
-        let digest = verified.put("note-by-digest", &manifest);
-        assert_eq!(verified.pull(&digest).status, 200, "{manifest}");
+    // What nobody runs is served, and what says to be an image where signatures are.
+    let note = image("application/vnd.oci.empty.v1+json", &["text/plain"]);
+    let evidence = image(CONFIG, &["application/vnd.in-toto+json"]);
+    for (manifest, names) in [
+        (&note, &[None, Some("note")][..]),
+        (&evidence, &[None, Some(&format!("{tag}.att"))]),
+    ] {
+        for name in names {
+            let digest = verified.put(name.unwrap_or("by-digest"), manifest);
+            assert_eq!(verified.pull(name.unwrap_or(&digest)).status, 200, "{name:?}");
+        }
     }
+    verified.put("3.0", &evidence);
+    verified.refused("3.0", &none_of(0));
 }
 
 #[test]
