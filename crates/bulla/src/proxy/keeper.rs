@@ -148,11 +148,15 @@ impl Keeper {
                 Err(refusal) => return Err(refusal),
             }
         }
+        let mut is_mine = false;
         let work = async {
+            is_mine = true;
             let manifest = self.fetch(&pull).await?;
             self.settle(&pull, &name, rule, manifest).await
         };
-        self.pulls.join(question, work).await
+        let pulled = self.pulls.join(question, work).await?;
+        // Those who waited for the same answer did not record it.
+        Ok(Pulled { is_first: pulled.is_first && is_mine, ..pulled })
     }
 
     /// The manifest of a known tag, if the registry says that it still points there.

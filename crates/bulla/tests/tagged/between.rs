@@ -22,6 +22,8 @@ pub(crate) enum Mode {
     Hides(Vec<String>),
     /// The search names nothing.
     HidesAll,
+    /// The log is told no conditions, as one that does not know them.
+    Unconditional,
 }
 
 /// See the module.
@@ -59,6 +61,9 @@ async fn answer(client: reqwest::Client, log: String, mode: Mode, request: Reque
     let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let mut headers = parts.headers;
     headers.remove("host");
+    if mode == Mode::Unconditional {
+        headers.remove("entry-once");
+    }
     let asked = client.request(parts.method, format!("http://{log}{path}")).headers(headers).body(body);
     let response = asked.send().await.expect("the log answers");
     let (status, mut headers) = (response.status(), response.headers().clone());
@@ -77,7 +82,7 @@ fn shown(body: &Bytes, mode: &Mode) -> Bytes {
     let is_hidden = |id: &String| match mode {
         Mode::Hides(hidden) => hidden.iter().any(|hidden| id.ends_with(hidden.as_str())),
         Mode::HidesAll => true,
-        Mode::Open | Mode::Down => false,
+        Mode::Open | Mode::Down | Mode::Unconditional => false,
     };
     let ids: Vec<Value> = ids.into_iter().filter(|id| !is_hidden(id)).map(Value::from).collect();
     Value::from(ids).to_string().into()

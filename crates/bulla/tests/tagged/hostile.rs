@@ -11,7 +11,7 @@ use axum::response::IntoResponse as _;
 use http::Method;
 use serde_json::json;
 
-use crate::fake::{artifact, endless, serve, served, status, with};
+use crate::fake::{artifact, endless, serve, serve_at, served, status, with};
 use crate::images::Images;
 use crate::registry::{OCI_INDEX, OCI_MANIFEST};
 use crate::stand::{Answer, Stand};
@@ -152,6 +152,36 @@ async fn redirects_lead_to_no_internal_address() {
         assert_eq!((passed.status, passed.header("location")), (307, Some(target)));
     }
     assert_eq!(other.seen().len(), 1, "redirects of blobs are not followed");
+}
+
+/// A registry on another machine, as far as its address says: this machine's own, where it has one besides loopback.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_registry_elsewhere_leads_to_nothing_here() {
+    let route = std::net::UdpSocket::bind("0.0.0.0:0").expect("a port");
+    // Nothing is sent: it is asked by which address one would be reached.
+    let Ok(own) = route.connect("192.0.2.1:9").and_then(|()| route.local_addr()) else { return };
+    let listener = tokio::net::TcpListener::bind((own.ip(), 0)).await.expect("a port");
+    let host = listener.local_addr().expect("an address").to_string();
+    if own.ip().is_loopback() {
+        return;
+    }
+    let inside = serve(|_| json!({ "token": "x" }).to_string().into_response()).await;
+    let (near, one) = (inside.host.clone(), artifact("one", None));
+    let fake = serve_at((listener, host), move |seen| match seen.path.rsplit('/').next().unwrap_or_default() {
+        "1" => served(&one),
+        "token" => with(401, "www-authenticate", &format!("Bearer realm=\"http://{near}/token\"")),
+        _ => with(307, "location", &format!("http://{near}/v2/")),
+    });
+    let stand = Stand::start();
+    let more = ["--upstream", &fake.host, "--allow-http-registry", "--registry", &inside.host];
+    let proxy = stand.proxy("a", &more);
+    assert_eq!(proxy.pull("1").await.status, 200);
+    let here = format!("it leads to http://{}, which is this machine", inside.host);
+    bad_gateway(&proxy.pull("2").await, &here);
+    let blob = format!("/v2/team/app/blobs/sha256:{}", "0".repeat(64));
+    bad_gateway(&proxy.get(&blob).await, &here);
+    bad_gateway(&proxy.pull("token").await, "is on this machine, and the registry is not");
+    assert!(inside.seen().is_empty(), "although it is named");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
