@@ -90,8 +90,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let limits =
         http::Limits { connections: args.max_connections.get(), header_timeout: args.header_timeout };
     let (stop, stopping) = watch::channel(false);
+    let mut measured = String::new();
     if let Some(address) = args.metrics {
-        let (listener, _) = http::bind("--metrics", address).await?;
+        let (listener, at) = http::bind("--metrics", address).await?;
+        measured = format!("  metrics   http://{at}/metrics\n");
         tokio::spawn(http::serve(listener, metrics::alone(counted.clone()), limits, stopping.clone()));
     }
     tokio::spawn(metrics::fold(counted));
@@ -99,7 +101,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         public.map_or_else(String::new, |public| format!("  records are signed by {}\n", public.display()));
     let log = &front.keeper.log_url;
     say(&format!(
-        "bulla proxy\n  HTTP      http://{at}\n  log       {log}\n{recorder}\n\
+        "bulla proxy\n  HTTP      http://{at}\n  log       {log}\n{measured}{recorder}\n\
          Pull through it:\n\n  docker pull {at}/alpine:3.20\n\n"
     ));
     let mut serving = tokio::spawn(http::serve(listener, proxy::routes(front), limits, stopping));

@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
-use bulla_claims::tag::is_made_of_digest;
 use bulla_rekor::guard::{Network, Peer, client_address};
 use bytes::Bytes;
 use futures_util::stream;
@@ -134,9 +133,8 @@ impl Front {
     async fn by_tag(&self, place: &Place, pull: Pull, asking: &Asking<'_>) -> Result<Response, Refusal> {
         let pulled = self.keeper.pull(pull.clone()).await?;
         if let Some(images) = &self.images {
-            let is_list = is_made_of_digest(pull.tag.as_str());
             let client = &self.keeper.upstream.client;
-            images.judge(client, &place.repository, &pulled.manifest, is_list).await?;
+            images.judge(client, &place.repository, &pulled.manifest, Some(pull.tag.as_str())).await?;
         }
         let manifest = if accepts(asking.headers, &pulled.manifest.media_type) {
             Arc::clone(&pulled.manifest)
@@ -166,7 +164,7 @@ impl Front {
             manifest
         };
         if let Some(images) = &self.images {
-            images.judge(&keeper.upstream.client, &place.repository, &manifest, false).await?;
+            images.judge(&keeper.upstream.client, &place.repository, &manifest, None).await?;
         }
         let mut response = of_manifest(&manifest, asking);
         namespace(response.headers_mut(), place);

@@ -10,14 +10,16 @@
 //! require = 1
 //! ```
 //!
-//! What is no image is served: signatures must be read before anything can be verified. What is under an index that was verified
-//! is verified with it.
+//! What is no image is served: signatures must be read before anything can be verified. Some of them say to be images, and are
+//! known by what they are made of and where they are: so what a plain tag points to is an image if it says so. What is under an
+//! index that was verified is verified with it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bulla_claims::identity::{IdentityPattern, Pattern, Requires, Who};
 use bulla_claims::judge::{Content as Wanted, MAX_TRUSTED_ROOT, Need, Policy, TrustedRoot, Verdict, verdict};
+use bulla_claims::tag::is_made_of_digest;
 use bulla_tlog::sha256;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
@@ -115,22 +117,22 @@ impl Images {
         Ok(Self { policies, well: Cache::new(REMEMBERED) })
     }
 
-    /// Refuses an image that is not signed as it must be.
+    /// Refuses an image that is not signed as it must be. `tag` is the one that was asked for; none if that was a digest.
     pub(crate) async fn judge(
         &self,
         client: &Client,
         repository: &Repository,
         manifest: &Manifest,
-        is_list_of_signatures: bool,
+        tag: Option<&str>,
     ) -> Result<(), Refusal> {
         let name = repository.to_string();
         let matching = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&name));
         let Some((_, asked)) = self.policies.iter().find(|(patterns, _)| matching(patterns)) else {
             return Ok(());
         };
-        // What such a list names is judged when it is asked for.
-        if !is_runnable(manifest) || (is_list_of_signatures && matches!(manifest.content, Content::Index(_)))
-        {
+        // What a list of signatures names is judged when it is asked for.
+        let is_list = tag.is_some_and(is_made_of_digest) && matches!(manifest.content, Content::Index(_));
+        if is_list || !is_runnable(manifest, tag.is_none_or(is_made_of_digest)) {
             return Ok(());
         }
         let key = |digest: &Digest| (name.clone(), digest.clone());
@@ -166,21 +168,29 @@ impl Images {
     }
 }
 
-/// Whether something could be run: an index of images, or layers that a runtime unpacks. A signature has neither.
-fn is_runnable(manifest: &Manifest) -> bool {
-    match &manifest.content {
-        Content::Index(_) => true,
-        Content::Image { config, layers } => {
-            let is_config = IMAGE_CONFIGS.contains(&config.media_type.as_str());
-            let is_layer =
-                |media_type: &str| media_type.contains("image.layer") || media_type.contains("image.rootfs");
-            is_config && (layers.is_empty() || layers.iter().any(|layer| is_layer(&layer.media_type)))
-        }
-    }
+/// Whether something could be run: an index of images, layers that a runtime unpacks, or what some runtime takes for an image.
+/// Signatures of cosign's and attestations of BuildKit's say that they are images, and hold documents.
+fn is_runnable(manifest: &Manifest, may_be_evidence: bool) -> bool {
+    let Content::Image { config, layers } = &manifest.content else { return true };
+    let is_layer =
+        |media_type: &str| media_type.contains("image.layer") || media_type.contains("image.rootfs");
+    let is_document = |media_type: &str| {
+        media_type.ends_with("+json") || media_type.ends_with("+xml") || media_type.starts_with("text/")
+    };
+    let is_evidence = || !layers.is_empty() && layers.iter().all(|layer| is_document(&layer.media_type));
+    layers.iter().any(|layer| is_layer(&layer.media_type))
+        || (IMAGE_CONFIGS.contains(&config.media_type.as_str()) && !(may_be_evidence && is_evidence()))
 }
 
-const IMAGE_CONFIGS: [&str; 2] =
-    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+/// Docker takes the last ones for images too, and unpacks their layers whatever their type: old registries wrote them.
+const IMAGE_CONFIGS: [&str; 6] = [
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+    "application/octet-stream",
+    "application/json",
+    "text/html",
+    "",
+];
 const LARGEST: u64 = 1 << 20;
 const REMEMBERED: usize = 16 << 10;
 /// After that an image is judged anew: a signature may have been taken back.

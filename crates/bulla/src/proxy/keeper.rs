@@ -148,12 +148,16 @@ impl Keeper {
                 Err(refusal) => return Err(refusal),
             }
         }
+        let mut is_mine = false;
         let work = async {
+            is_mine = true;
             let manifest = self.fetch(&pull).await?;
             self.settle(&pull, &name, rule, manifest).await
         };
         // Few pulls come here, and all would carry the room that this takes.
-        Box::pin(self.pulls.join(question, work)).await
+        let pulled = Box::pin(self.pulls.join(question, work)).await?;
+        // Those who waited for the same answer did not record it.
+        Ok(Pulled { is_first: pulled.is_first && is_mine, ..pulled })
     }
 
     /// The manifest of a known tag, if the registry says that it still points there.

@@ -1,6 +1,7 @@
 //! The records that were verified: in a file that outlives the process, and those that are asked for often in memory. The truth
 //! is in the log. What is read from the file is verified again before it counts, and what was lost is found in the log.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
@@ -113,9 +114,10 @@ impl Store {
         let fix = "move it away: records are found again in the log";
         let file = match std::panic::catch_unwind(|| opened(path)) {
             Ok(Ok(file)) => file,
-            Ok(Err(error @ (redb::Error::Io(_) | redb::Error::DatabaseAlreadyOpen))) => {
+            Ok(Err(redb::Error::Io(error))) if error.kind() != ErrorKind::InvalidData => {
                 return Err(failed(&error));
             }
+            Ok(Err(error @ redb::Error::DatabaseAlreadyOpen)) => return Err(failed(&error)),
             Ok(Err(error)) => return Err(failed(&format_args!("{error}: {fix}"))),
             Err(_) => return Err(failed(&format_args!("is damaged: {fix}"))),
         };

@@ -45,7 +45,7 @@ pub(crate) fn headers(entry: &Entry) -> HeaderMap {
 }
 
 /// The entry in headers that were kept in a file, as `curl -D FILE` writes them: lines of `Name: value`, others are passed over.
-/// Nothing of it is verified. The head is read off the checkpoint, whichever of the keys signed it.
+/// That the log has the entry is verified, by whichever of the keys signed the head; the promise and the record are not.
 pub(crate) fn read_headers(text: &str, keys: &[LogKey]) -> Result<Entry, String> {
     let value = |name: &HeaderName| {
         let mut values = text.lines().filter_map(|line| {
@@ -84,20 +84,20 @@ pub(crate) fn read_headers(text: &str, keys: &[LogKey]) -> Result<Entry, String>
         return Err(format!("{PROOF} has {} bytes of hashes, 32 each were expected", hashes.len()));
     };
     let body = value(&RECORD)?;
-    let (log_id, head) =
-        keys.iter().find_map(|key| Some((key.log_id(), key.open(&checkpoint).ok()?))).ok_or_else(|| {
+    let (key, head) =
+        keys.iter().find_map(|key| Some((key, key.open(&checkpoint).ok()?))).ok_or_else(|| {
             format!("{CHECKPOINT} is signed by none of the {} logs of the trusted root", keys.len())
         })?;
     let decoded = bytes(&RECORD, body)?;
     if leaf_hash(&decoded) != id.uuid {
         return Err(format!("{RECORD} is not the entry that {UUID} names"));
     }
-    Ok(Entry {
+    let entry = Entry {
         id,
         body: decoded,
         body_base64: body.to_owned(),
         integrated_time: u64::try_from(at.as_second()).map_err(|_| format!("{INTEGRATED} is before 1970"))?,
-        log_id: log_id.to_string(),
+        log_id: key.log_id().to_string(),
         log_index,
         verification: Verification {
             inclusion_proof: InclusionProof {
@@ -110,8 +110,16 @@ pub(crate) fn read_headers(text: &str, keys: &[LogKey]) -> Result<Entry, String>
             signed_entry_timestamp: bytes(&PROMISE, value(&PROMISE)?)?,
         },
         attestation: None,
-    })
+    };
+    entry
+        .check_inclusion()
+        .map_err(|error| format!("{PROOF} does not lead from {RECORD} to the root in {CHECKPOINT}: {error}"))?;
+    entry.check_checkpoint(key).map_err(|error| format!("{UUID} is not of the tree of {CHECKPOINT}: {error}"))?;
+    Ok(entry)
 }
+
+/// The headers that the log's promise is about, and the promise.
+pub(crate) const PROMISED: [HeaderName; 4] = [RECORD, INTEGRATED, INDEX, PROMISE];
 
 fn shortened(text: &str) -> String {
     text.chars().take(40).collect()

@@ -19,7 +19,7 @@ mod roles;
 mod view;
 mod walk;
 
-pub(crate) use carried::{FIRST_SEEN, headers, read_headers};
+pub(crate) use carried::{FIRST_SEEN, PROMISED, headers, read_headers};
 pub(crate) use log::{Added, Look, Propose, TagLog, TagLogError};
 pub(crate) use place::Place;
 pub(crate) use roles::Args as RoleArgs;

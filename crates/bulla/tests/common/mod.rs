@@ -101,6 +101,12 @@ pub(crate) struct Served {
 impl Served {
     /// Starts it and waits until it says that it listens.
     pub(crate) fn start(command: &mut Command) -> Self {
+        // The greeting's last line is the command that checks the log.
+        Self::start_until(command, "bulla fsck ")
+    }
+
+    /// The same for a program whose greeting has another last line, of which these are words.
+    pub(crate) fn start_until(command: &mut Command, last: &str) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -115,11 +121,10 @@ impl Served {
         });
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut greeting = String::new();
-        // The greeting's last line is the command that checks the log.
-        while !greeting.contains("bulla fsck ") {
+        while !greeting.contains(last) {
             if stdout.read_line(&mut greeting).expect("text") == 0 {
                 let status = child.wait().expect("ends");
-                panic!("serve ended with {status}: {greeting}{}", errors.join().expect("read"));
+                panic!("it ended with {status}: {greeting}{}", errors.join().expect("read"));
             }
         }
         let after = |name: &str| {

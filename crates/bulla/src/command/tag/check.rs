@@ -14,7 +14,7 @@ use super::{Failure, Read, Reading, named};
 use crate::command::image::failure;
 use crate::command::{Output, say};
 use crate::registry::{Args as RegistryArgs, Digest, Name, Reference};
-use crate::tags::{TagLog, View, read_headers};
+use crate::tags::{PROMISED, TagLog, View, read_headers};
 use crate::target::read_small;
 
 #[derive(clap::Args)]
@@ -93,7 +93,11 @@ async fn offline(
         root.log_keys().filter_map(|spki| LogKey::from_pem(&public_key_pem(spki)).ok()).collect();
     let entry = read_headers(text, &keys).map_err(wrong)?;
     let log = TagLog::new(&args.reading.place.rekor_url, roles, Arc::new(root), None)?;
-    let evidence = log.judge(&entry, tag).await.map_err(|error| wrong(error.to_string()))?;
+    let evidence = log.judge(&entry, tag).await.map_err(|error| {
+        // The rest was compared when it was read.
+        let promised = PROMISED.map(|name| name.to_string()).join(", ");
+        wrong(format!("{error}: {promised} do not belong together"))
+    })?;
     let Some((Said::Record(record), signed)) =
         evidence.map(|evidence| (evidence.logged.said, evidence.signed))
     else {
