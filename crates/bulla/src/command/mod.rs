@@ -10,6 +10,7 @@ mod doctor;
 mod entry;
 mod freeze;
 mod fsck;
+mod health;
 pub(crate) mod image;
 mod inspect;
 mod instances;
@@ -104,6 +105,8 @@ pub(crate) enum Tool {
     /// Show what the name of an image stands for, in a registry or a directory
     #[command(subcommand)]
     Image(image::Command),
+    /// Ask a server whether it serves, as health checks do
+    Health(health::Args),
     /// Measure a log under load
     Bench(bench::Args),
 }
@@ -155,6 +158,7 @@ impl Tool {
             Self::Inspect(args) => inspect::run(args).await,
             Self::Tag(command) => tag::run(command).await,
             Self::Image(command) => image::run(command).await,
+            Self::Health(args) => health::run(args).await,
             Self::Bench(args) => bench::run(args).await,
         }
     }

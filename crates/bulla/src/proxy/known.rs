@@ -164,6 +164,25 @@ impl Store {
         .await
     }
 
+    /// Writes what is kept of one tag under other names too, in their order. It is true of none of them, so whoever pulls one is
+    /// refused: they are there to measure what many cost.
+    pub(crate) async fn copy(&self, of: String, names: Vec<String>) -> Result<(), StoreError> {
+        self.blocking(move |file| {
+            let row =
+                file.begin_read()?.open_table(RECORDS)?.get(of.as_str())?.map(|row| row.value().to_vec());
+            let writing = file.begin_write()?;
+            if let Some(row) = row {
+                let mut table = writing.open_table(RECORDS)?;
+                for name in &names {
+                    table.insert(name.as_str(), row.as_slice())?;
+                }
+            }
+            writing.commit()?;
+            Ok(())
+        })
+        .await
+    }
+
     /// How many tags are in the file.
     pub(crate) async fn count(&self) -> Result<u64, StoreError> {
         self.blocking(|file| Ok(file.begin_read()?.open_table(RECORDS)?.len()?)).await

@@ -41,4 +41,5 @@ mod upstream;
 
 pub(crate) use args::Args;
 pub(crate) use front::routes;
-pub(crate) use open::{Opened, open, own_key};
+pub(crate) use known::Store;
+pub(crate) use open::{Opened, RECORDS, open, own_key};

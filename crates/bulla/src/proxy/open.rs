@@ -161,4 +161,5 @@ pub(crate) fn own_key(dir: &Path) -> Result<PathBuf, Failure> {
     Ok(private)
 }
 
-const RECORDS: &str = "records.redb";
+/// The file of what is known, in the directory of a proxy.
+pub(crate) const RECORDS: &str = "records.redb";

@@ -7,6 +7,7 @@ mod load;
 mod machine;
 mod prepare;
 mod report;
+mod tags;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum What {
     },
     /// Make a large log of entries that nobody signed, to measure what size costs
     Fill(fill::Args),
+    /// Give what a tag proxy knows many tags that nobody can pull, to measure what their number costs
+    Tags(tags::Args),
     /// Have certificates made by the authority of a `bulla up --dev`
     Certificates {
         #[command(flatten)]
@@ -77,6 +80,12 @@ enum What {
         /// Its path below the URL
         #[arg(long, default_value = "tile/0/000")]
         path: String,
+        /// Read the paths in this file instead, one a line, each once and in this order
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "entries_below", "digests_below"])]
+        paths: Option<PathBuf>,
+        /// What is accepted as an answer, as registries want to hear it
+        #[arg(long, value_name = "MEDIA-TYPE")]
+        accept: Option<String>,
         /// Read entries with their proofs instead, at random below this index
         #[arg(long, value_name = "SIZE", conflicts_with = "digests_below")]
         entries_below: Option<u64>,
@@ -133,16 +142,20 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             against(&common, &target, &requests, authorities::timestamp_limit).await?;
         }
         What::Fill(args) => fill::run(args).await?,
+        What::Tags(args) => tags::run(args).await?,
         What::Limits { disk, output } => report::print_limits(output, &machine::limits(disk.as_deref())?),
-        What::Read { common, path, entries_below, digests_below } => {
+        What::Read { common, path, paths, accept, entries_below, digests_below } => {
             let target = Target::parse(&common.url)?;
             let entries = entries_below.map(|size| (size, prepare::By::Index));
             let entries = entries.or(digests_below.map(|size| (size, prepare::By::Digest)));
-            let requests = match entries {
-                Some((size, by)) => prepare::entries(&target, size, by)?,
-                None => prepare::read(&target, &path),
+            let accept = accept.as_deref();
+            let requests = match (&paths, entries) {
+                (Some(paths), _) => prepare::listed(&target, paths, accept)?,
+                (None, Some((size, by))) => prepare::entries(&target, size, by)?,
+                (None, None) => prepare::read(&target, &path, accept),
             };
-            let runs = measure(&common, &target, &requests, entries.is_some()).await?;
+            let once_each = paths.is_some() || entries.is_some();
+            let runs = measure(&common, &target, &requests, once_each).await?;
             report::print(common.output, &runs, report::Limit::None, &requests);
         }
     }

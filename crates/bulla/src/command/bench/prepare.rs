@@ -1,5 +1,7 @@
 //! The requests of a run, whole as they go over the wire, made before the clock starts.
 
+use std::path::Path;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
@@ -177,9 +179,20 @@ fn certificate(pair: &EcdsaKeyPair) -> Result<Vec<u8>, Failure> {
 }
 
 /// The same read again and again.
-pub(super) fn read(target: &Target, path: &str) -> Requests {
-    let wire = format!("GET /{path} HTTP/1.1\r\nHost: {}\r\n\r\n", target.host);
-    Requests { wire: vec![Bytes::from(wire)], body_len: 0, batch: 1 }
+pub(super) fn read(target: &Target, path: &str, accept: Option<&str>) -> Requests {
+    Requests::one(get(target, path, accept))
+}
+
+/// Reads of what a file lists, a path a line.
+pub(super) fn listed(target: &Target, file: &Path, accept: Option<&str>) -> Result<Requests, Failure> {
+    let paths = std::fs::read_to_string(file).map_err(|error| Failure::file(file, &error))?;
+    let wire = paths.lines().map(|path| get(target, path, accept)).collect();
+    Ok(Requests { wire, body_len: 0, batch: 1 })
+}
+
+fn get(target: &Target, path: &str, accept: Option<&str>) -> Bytes {
+    let accept = accept.map_or_else(String::new, |accept| format!("Accept: {accept}\r\n"));
+    Bytes::from(format!("GET /{path} HTTP/1.1\r\nHost: {}\r\n{accept}\r\n", target.host))
 }
 
 /// How entries are asked for.
@@ -204,7 +217,7 @@ pub(super) fn entries(target: &Target, size: u64, by: By) -> Result<Requests, Fa
                 format!("api/v1/log/entries?hash={}", hex(&super::fill::noise(index, 32)))
             }
         };
-        wire.push(read(target, &path).wire.remove(0));
+        wire.push(get(target, &path, None));
     }
     Ok(Requests { wire, body_len: 0, batch: 1 })
 }
