@@ -111,10 +111,12 @@ pub(crate) fn read_headers(text: &str, keys: &[LogKey]) -> Result<Entry, String>
         },
         attestation: None,
     };
+    entry.check_inclusion().map_err(|error| {
+        format!("{PROOF} does not lead from {RECORD} to the root in {CHECKPOINT}: {error}")
+    })?;
     entry
-        .check_inclusion()
-        .map_err(|error| format!("{PROOF} does not lead from {RECORD} to the root in {CHECKPOINT}: {error}"))?;
-    entry.check_checkpoint(key).map_err(|error| format!("{UUID} is not of the tree of {CHECKPOINT}: {error}"))?;
+        .check_checkpoint(key)
+        .map_err(|error| format!("{UUID} is not of the tree of {CHECKPOINT}: {error}"))?;
     Ok(entry)
 }
 

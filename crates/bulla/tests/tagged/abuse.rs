@@ -12,13 +12,16 @@ use crate::stand::Stand;
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_address_has_so_many_new_tags_recorded_in_a_minute() {
     let (stand, images) = (Stand::start(), Images::open().await);
-    let more = ["--upstream", &images.fake.host, "--new-tags-per-address", "3", "--trusted-proxy", "127.0.0.1"];
+    let more =
+        ["--upstream", &images.fake.host, "--new-tags-per-address", "3", "--trusted-proxy", "127.0.0.1"];
     let proxy = stand.proxy("a", &more);
     for number in 0..8 {
         images.tag(&number.to_string(), "one");
     }
     let pull = async |number: u32, from: &str| {
-        proxy.ask(Method::GET, &format!("/v2/team/app/manifests/{number}"), &[("x-forwarded-for", from)]).await
+        proxy
+            .ask(Method::GET, &format!("/v2/team/app/manifests/{number}"), &[("x-forwarded-for", from)])
+            .await
     };
     for number in 0..3 {
         assert_eq!(pull(number, "192.0.2.1").await.status, 200);
@@ -29,7 +32,9 @@ async fn an_address_has_so_many_new_tags_recorded_in_a_minute() {
     assert_eq!((status, code.as_str()), (429, "TOOMANYREQUESTS"));
     assert_eq!(
         message,
-        format!("too many tags that were never seen were asked for from your address: try again in {seconds} s")
+        format!(
+            "too many tags that were never seen were asked for from your address: try again in {seconds} s"
+        )
     );
     assert!((1..=60).contains(&seconds), "{seconds}");
     assert_eq!(pull(0, "192.0.2.1").await.status, 200, "what is known is no new tag");
@@ -42,7 +47,10 @@ async fn an_address_has_so_many_new_tags_recorded_in_a_minute() {
     // Whose word is not believed speaks for one address.
     let proxy = stand.proxy("b", &more[..4]);
     let pull = async |number: u32, from: &str| {
-        proxy.ask(Method::GET, &format!("/v2/team/app/manifests/{number}"), &[("x-forwarded-for", from)]).await.status
+        proxy
+            .ask(Method::GET, &format!("/v2/team/app/manifests/{number}"), &[("x-forwarded-for", from)])
+            .await
+            .status
     };
     let mut all = Vec::new();
     for number in 4..8 {
@@ -96,14 +104,22 @@ async fn what_is_none_is_refused_before_anybody_is_asked() {
         "GET /v2/team/app/manifests/1 HTTP/1.1\r\n".to_owned(),
     ] {
         let mut stream = TcpStream::connect(proxy.http()).expect("connects");
-        let _cut_off = stream.write_all(garbage.as_bytes()).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
+        let _cut_off =
+            stream.write_all(garbage.as_bytes()).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
         let mut answer = Vec::new();
         let _reset = stream.read_to_end(&mut answer);
-        assert!(!answer.starts_with(b"HTTP/1.1 200") && !answer.starts_with(b"HTTP/1.1 5"), "{:.40}", garbage);
+        assert!(
+            !answer.starts_with(b"HTTP/1.1 200") && !answer.starts_with(b"HTTP/1.1 5"),
+            "{:.40}",
+            garbage
+        );
     }
     let first = images.tag("1", "one");
     assert_eq!(proxy.pull("1").await.served(), (200, Some(first.as_str()), true));
     assert_eq!(proxy.get("/healthz").await.json(), json!({ "status": "SERVING" }));
     assert_eq!(proxy.get("/tags?from=%ff%00").await.status, 200);
-    assert_eq!(proxy.get("/?from=%3Cscript%3E").await.body.windows(8).filter(|part| part == b"<script>").count(), 0);
+    assert_eq!(
+        proxy.get("/?from=%3Cscript%3E").await.body.windows(8).filter(|part| part == b"<script>").count(),
+        0
+    );
 }

@@ -38,7 +38,10 @@ async fn an_error_of_the_registry_is_passed_on_and_leaves_no_record() {
             assert_eq!((status, code_told.as_str()), (code, expected), "{tag}: {message}");
             // HEAD has no body, in which there could be words.
             assert!(tag == "known" || name.is_empty() || message.contains("in its own words"), "{message}");
-            assert!(!message.contains("mismatch") && answer.json()["errors"][0]["detail"].is_null(), "{answer:?}");
+            assert!(
+                !message.contains("mismatch") && answer.json()["errors"][0]["detail"].is_null(),
+                "{answer:?}"
+            );
             let head = proxy.ask(Method::HEAD, &format!("/v2/team/app/manifests/{tag}"), &[]).await;
             assert_eq!(head.status, code);
         }
@@ -56,8 +59,10 @@ async fn an_error_of_the_registry_is_passed_on_and_leaves_no_record() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_registry_that_wants_to_know_who_asks_says_so_to_the_client() {
     let (stand, images) = (Stand::start(), Images::open().await);
-    let challenge = "Bearer realm=\"https://auth.example/token\",service=\"r\",scope=\"repository:team/app:pull\"";
-    images.meddle(move |seen| seen.authorization().is_none().then(|| with(401, "www-authenticate", challenge)));
+    let challenge =
+        "Bearer realm=\"https://auth.example/token\",service=\"r\",scope=\"repository:team/app:pull\"";
+    images
+        .meddle(move |seen| seen.authorization().is_none().then(|| with(401, "www-authenticate", challenge)));
     let (first, theirs) = (images.tag("1", "one"), [("authorization", "Bearer theirs")]);
     let proxy = stand.proxy("a", &["--upstream", &images.fake.host, "--upstream-as", "client"]);
     for path in ["/v2/", "/v2/team/app/manifests/1", "/v2/team/app/tags/list"] {
@@ -101,9 +106,16 @@ async fn a_registry_that_is_busy_is_left_alone_and_what_is_known_is_served() {
     for other in ["2", "3", "sha256:0000000000000000000000000000000000000000000000000000000000000000"] {
         let (status, code, message) = proxy.pull(other).await.error();
         assert_eq!((status, code.as_str()), (429, "TOOMANYREQUESTS"));
-        assert!(message.starts_with("the registry is left alone for ") && message.contains("429"), "{message}");
+        assert!(
+            message.starts_with("the registry is left alone for ") && message.contains("429"),
+            "{message}"
+        );
     }
-    assert_eq!(images.fake.seen().iter().filter(|seen| seen.method == Method::GET).count(), 2, "none but those");
+    assert_eq!(
+        images.fake.seen().iter().filter(|seen| seen.method == Method::GET).count(),
+        2,
+        "none but those"
+    );
     let heads = images.asked(&Method::HEAD, "manifests/1");
     let answer = proxy.pull("1").await;
     assert_eq!((answer.served(), answer.header("warning")), ((200, Some(first.as_str()), false), None));

@@ -32,7 +32,8 @@ async fn without_the_log_what_is_known_is_served_and_nothing_else() {
     }
     let at = ["--upstream", &images.fake.host, "--rekor-url", &between.url];
     let proxy = stand.proxy("a", &[&at[..], &["--recorder-key", "b/proxy.pub"]].concat());
-    let lenient = stand.proxy("b", &[&at[..], &["--recorder-key", "a/proxy.pub", "--unknown", "warn"]].concat());
+    let lenient =
+        stand.proxy("b", &[&at[..], &["--recorder-key", "a/proxy.pub", "--unknown", "warn"]].concat());
     let first = images.tag("1", "one");
     assert_eq!(proxy.pull("1").await.served(), (200, Some(first.as_str()), true));
 
@@ -118,7 +119,8 @@ async fn a_registry_that_is_gone_is_a_cached_manifest_or_a_bad_gateway() {
     let images = theirs.spawn(Images::open()).await.expect("opens");
     let more = ["--upstream", &images.fake.host];
     let first = images.tag("1", "one");
-    let (proxy, bare) = (stand.proxy("a", &more), stand.proxy("b", &[&more[..], &["--manifest-cache", "0"]].concat()));
+    let (proxy, bare) =
+        (stand.proxy("a", &more), stand.proxy("b", &[&more[..], &["--manifest-cache", "0"]].concat()));
     assert_eq!(proxy.pull("1").await.served(), (200, Some(first.as_str()), true));
     bare.pull("1").await;
     theirs.shutdown_background();
@@ -136,7 +138,10 @@ async fn a_registry_that_is_gone_is_a_cached_manifest_or_a_bad_gateway() {
     assert_eq!(proxy.get(&format!("/v2/team/app/manifests/{first}")).await.status, 200);
     for (proxy, tag) in [(&proxy, "2"), (&bare, "1")] {
         let (status, code, message) = proxy.pull(tag).await.error();
-        assert!((status, code.as_str()) == (502, "UNAVAILABLE") && message.contains(&images.fake.host), "{message}");
+        assert!(
+            (status, code.as_str()) == (502, "UNAVAILABLE") && message.contains(&images.fake.host),
+            "{message}"
+        );
     }
 }
 

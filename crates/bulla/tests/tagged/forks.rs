@@ -18,9 +18,13 @@ fn forked(stand: &Stand, words: &[&str], name: &str, index: u64, finding: &str, 
     assert!(line.is_some_and(|line| line.contains("VOID: ")), "{history:?}");
     assert!(history.out.contains("1 entry is not of one history in which the tag moved by approval."));
     let machine = stand.tag(&[&["history", name, "--output", "json"][..], words].concat()).json();
-    let faults: Vec<_> = machine["steps"].as_array().expect("a list").iter().filter(|step| step["fault"] == true).collect();
+    let faults: Vec<_> =
+        machine["steps"].as_array().expect("a list").iter().filter(|step| step["fault"] == true).collect();
     assert_eq!((machine["sound"].as_bool(), faults.len()), (Some(false), 1), "{machine}");
-    assert_eq!((&faults[0]["index"], &faults[0]["finding"], &faults[0]["entry"]), (&json!(index), &json!(finding), of));
+    assert_eq!(
+        (&faults[0]["index"], &faults[0]["finding"], &faults[0]["entry"]),
+        (&json!(index), &json!(finding), of)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -29,7 +33,9 @@ async fn a_second_history_by_the_same_key_is_named() {
     let proxy = stand.proxy("a", &["--upstream", &images.fake.host]);
     let (other, first) = (images.tag("1", "other"), images.tag("1", "one"));
     // A first record beside the first; one that follows and was not approved; one that follows what is not there.
-    for (tag, previous, finding) in [("1", None, "forked"), ("2", Some(()), "not-approved"), ("3", None, "forked")] {
+    for (tag, previous, finding) in
+        [("1", None, "forked"), ("2", Some(()), "not-approved"), ("3", None, "forked")]
+    {
         images.tag(tag, "one");
         let answer = proxy.pull(tag).await;
         assert_eq!(answer.served(), (200, Some(first.as_str()), true));
@@ -49,7 +55,8 @@ async fn a_second_history_by_the_same_key_is_named() {
         let moved = images.tag(tag, "other");
         assert_eq!(proxy.pull(tag).await.error().2, crate::stand::mismatch(&name, &moved, &first).2);
         let events = proxy.get("/tags").await.json()["events"].clone();
-        let alarms: Vec<_> = events.as_array().expect("a list").iter().filter(|event| event["what"] == "alarm").collect();
+        let alarms: Vec<_> =
+            events.as_array().expect("a list").iter().filter(|event| event["what"] == "alarm").collect();
         assert!(alarms.iter().any(|alarm| alarm["tag"] == json!(name)), "{events}");
         let checked = stand.tag(&["check", &format!("{name}@{first}")]);
         assert_eq!(checked.code, 1, "it points where it should, and its history is forked: {checked:?}");
@@ -74,14 +81,21 @@ async fn a_fork_that_the_search_hides_is_found_by_reading_everything() {
     let (id, _) = stand.entry(forged).await;
     between.set(Mode::Hides(vec![id]));
     let at = ["--rekor-url", between.url.as_str()];
-    assert_eq!(stand.tag(&[&["history", &name][..], &at].concat()).code, 0, "the search is believed, and lies");
+    assert_eq!(
+        stand.tag(&[&["history", &name][..], &at].concat()).code,
+        0,
+        "the search is believed, and lies"
+    );
     forked(&stand, &[&["--all"][..], &at].concat(), &name, forged, "forked", &json!(0));
     let all = stand.tag(&[&["history", &name, "--all"][..], &at].concat());
     assert!(all.out.contains("All 30 leaves of the log were read, so this is everything.\n"), "{all:?}");
     // Absence: a search that hides all of it does not make it never recorded.
     between.set(Mode::HidesAll);
     let hidden = stand.tag(&[&["history", &images.name("2")][..], &at].concat());
-    assert!(hidden.out.contains("The log's search shows no record of it; --all does not believe the search."), "{hidden:?}");
+    assert!(
+        hidden.out.contains("The log's search shows no record of it; --all does not believe the search."),
+        "{hidden:?}"
+    );
     let all = stand.tag(&[&["history", &images.name("2"), "--all"][..], &at].concat());
     assert!(all.code == 0 && all.out.contains("first seen"), "{all:?}");
     let never = stand.tag(&[&["history", &images.name("never"), "--all"][..], &at].concat());
@@ -92,7 +106,10 @@ async fn a_fork_that_the_search_hides_is_found_by_reading_everything() {
 async fn what_strangers_log_of_a_tag_changes_nothing() {
     let (stand, images) = (Stand::start(), Images::open().await);
     let boss = stand.key("boss");
-    let (stranger, proxy) = (stand.key("stranger"), stand.proxy("a", &["--upstream", &images.fake.host, "--approver-key", "boss.pub"]));
+    let (stranger, proxy) = (
+        stand.key("stranger"),
+        stand.proxy("a", &["--upstream", &images.fake.host, "--approver-key", "boss.pub"]),
+    );
     let (second, first, name) = (images.tag("1", "two"), images.tag("1", "one"), images.name("1"));
     // Before anybody pulled it: a record of a stranger's is none.
     log(&stand, &record(&name, &second, None), &stranger).await;
@@ -117,7 +134,11 @@ async fn what_strangers_log_of_a_tag_changes_nothing() {
     assert_eq!(findings[..3], ["first", "used", "approved"]);
     assert!(findings[3..].iter().all(|finding| finding == "copy"), "{findings:?}");
     images.tag("1", "one");
-    assert_eq!(proxy.pull("1").await.error(), crate::stand::mismatch(&name, &first, &second), "the old approval is used");
+    assert_eq!(
+        proxy.pull("1").await.error(),
+        crate::stand::mismatch(&name, &first, &second),
+        "the old approval is used"
+    );
     let all = stand.tag(&["history", &name, "--all"]);
     assert_eq!((all.code, all.out.contains("a copy of entry 1")), (0, true), "{all:?}");
 }
@@ -137,8 +158,8 @@ fn signed(entry: &Value) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
 /// The other signature (r, n - s) that holds wherever (r, s) does.
 fn mirrored(der: &[u8]) -> Vec<u8> {
     const N: [u8; 32] = [
-        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7,
-        0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+        0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
     ];
     let integer = |at: usize| {
         let length = usize::from(der[at + 1]);

@@ -19,7 +19,10 @@ use crate::stand::{Answer, Stand};
 /// A bad gateway, for that reason.
 fn bad_gateway(answer: &Answer, reason: &str) {
     let (status, code, message) = answer.error();
-    assert!((status, code.as_str()) == (502, "UNAVAILABLE") && message.contains(reason), "{message}: {reason}");
+    assert!(
+        (status, code.as_str()) == (502, "UNAVAILABLE") && message.contains(reason),
+        "{message}: {reason}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -30,20 +33,27 @@ async fn a_digest_in_a_header_is_never_believed() {
     let (one, two) = (artifact("one", None), artifact("two", None));
     let (first, second) = (images.put("1", &one), images.put("2", &two));
     let claims = |manifest: &crate::registry::Manifest, digest: &str| {
-        let headers = [("docker-content-digest", digest.to_owned()), ("content-type", OCI_MANIFEST.to_owned())];
+        let headers =
+            [("docker-content-digest", digest.to_owned()), ("content-type", OCI_MANIFEST.to_owned())];
         (headers, manifest.bytes.clone()).into_response()
     };
     // The first body, under the digest of the second.
     let (body, said) = (one.clone(), second.clone());
     images.meddle(move |seen| seen.path.ends_with("/1").then(|| claims(&body, &said)));
-    assert_eq!(proxy.pull("1").await.served(), (200, Some(first.as_str()), true), "what is recorded is hashed");
+    assert_eq!(
+        proxy.pull("1").await.served(),
+        (200, Some(first.as_str()), true),
+        "what is recorded is hashed"
+    );
     assert_eq!(proxy.pull("1").await.served(), (200, Some(first.as_str()), false), "whatever HEAD says");
     // A header that is no digest, and none.
     let (garbled, bare) = (one.clone(), one.clone());
     images.meddle(move |seen| seen.path.ends_with("/1").then(|| claims(&garbled, "sha256:ab")));
     assert_eq!(proxy.pull("1").await.served(), (200, Some(first.as_str()), false));
     images.meddle(move |seen| {
-        seen.path.ends_with("/1").then(|| ([("content-type", OCI_MANIFEST)], bare.bytes.clone()).into_response())
+        seen.path
+            .ends_with("/1")
+            .then(|| ([("content-type", OCI_MANIFEST)], bare.bytes.clone()).into_response())
     });
     assert_eq!(proxy.pull("1").await.served(), (200, Some(first.as_str()), false));
 
@@ -68,9 +78,12 @@ async fn what_is_no_manifest_is_a_bad_gateway_and_leaves_nothing() {
     let (large, one) = (vec![b' '; 5 << 20], artifact("one", None));
     let list = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [] }).to_string();
     let old = json!({ "schemaVersion": 1, "name": "team/app", "fsLayers": [], "history": [] }).to_string();
-    let both = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [], "layers": [] }).to_string();
+    let both =
+        json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [], "layers": [] }).to_string();
     images.meddle(move |seen| {
-        let typed = |media_type: &str, body: String| ([("content-type", media_type.to_owned())], body).into_response();
+        let typed = |media_type: &str, body: String| {
+            ([("content-type", media_type.to_owned())], body).into_response()
+        };
         Some(match seen.path.rsplit('/').next().unwrap_or_default() {
             "endless" => endless(),
             "giant" => ([("content-type", OCI_MANIFEST)], large.clone()).into_response(),
@@ -167,11 +180,12 @@ async fn a_registry_elsewhere_leads_to_nothing_here() {
     }
     let inside = serve(|_| json!({ "token": "x" }).to_string().into_response()).await;
     let (near, one) = (inside.host.clone(), artifact("one", None));
-    let fake = serve_at((listener, host), move |seen| match seen.path.rsplit('/').next().unwrap_or_default() {
-        "1" => served(&one),
-        "token" => with(401, "www-authenticate", &format!("Bearer realm=\"http://{near}/token\"")),
-        _ => with(307, "location", &format!("http://{near}/v2/")),
-    });
+    let fake =
+        serve_at((listener, host), move |seen| match seen.path.rsplit('/').next().unwrap_or_default() {
+            "1" => served(&one),
+            "token" => with(401, "www-authenticate", &format!("Bearer realm=\"http://{near}/token\"")),
+            _ => with(307, "location", &format!("http://{near}/v2/")),
+        });
     let stand = Stand::start();
     let more = ["--upstream", &fake.host, "--allow-http-registry", "--registry", &inside.host];
     let proxy = stand.proxy("a", &more);

@@ -73,7 +73,8 @@ impl Images {
         let members: Vec<_> = notes.iter().map(|note| artifact(note, None)).collect();
         let digests = members.iter().map(|member| self.put(&member.digest.to_string(), member)).collect();
         let entries: Vec<_> = members.iter().map(Manifest::descriptor).collect();
-        let index = fake::manifest(&json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }));
+        let index =
+            fake::manifest(&json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }));
         (self.put(tag, &index), digests)
     }
 

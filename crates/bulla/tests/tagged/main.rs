@@ -15,10 +15,10 @@ mod hostile;
 mod images;
 mod logging;
 mod offline;
-#[path = "../sign/registry.rs"]
-mod pushable;
 mod policy;
 mod protocol;
+#[path = "../sign/registry.rs"]
+mod pushable;
 mod races;
 #[allow(dead_code, unused_imports, reason = "the program's own; what is used here is a part")]
 #[path = "../../src/registry/mod.rs"]

@@ -77,11 +77,7 @@ async fn an_answer_is_checked_without_a_connection_and_no_header_can_be_changed(
         ("tlog-checkpoint", &|_| "%".to_owned(), "tlog-checkpoint is \"%\", base64 was expected"),
         ("tlog-proof", &|value| value.replace(&value[2..], &flipped(&value[2..])), of_proof),
         ("tlog-proof", &|value| format!("9{value}"), of_proof),
-        (
-            "tlog-proof",
-            &|_| "3:AAAA".to_owned(),
-            "tlog-proof has 3 bytes of hashes, 32 each were expected",
-        ),
+        ("tlog-proof", &|_| "3:AAAA".to_owned(), "tlog-proof has 3 bytes of hashes, 32 each were expected"),
         ("tlog-record", &flipped, "tlog-record is not the entry that tlog-uuid names"),
         ("tlog-promise", &flipped, together),
         ("tlog-promise", &|_| "%".to_owned(), "tlog-promise is \"%\", base64 was expected"),
@@ -92,9 +88,15 @@ async fn an_answer_is_checked_without_a_connection_and_no_header_can_be_changed(
         let bad = check(&changed, &[]);
         assert!(bad.code == 1 && bad.errors.contains(problem), "{header}: {bad:?}");
     }
-    for header in
-        ["tlog-uuid", index, "tlog-integratedtime", "tlog-checkpoint", "tlog-proof", "tlog-record", "tlog-promise"]
-    {
+    for header in [
+        "tlog-uuid",
+        index,
+        "tlog-integratedtime",
+        "tlog-checkpoint",
+        "tlog-proof",
+        "tlog-record",
+        "tlog-promise",
+    ] {
         let missing = check(&head.replace(header, "x"), &[]);
         assert!(missing.code == 1 && missing.errors.contains(&format!("{header} is missing")), "{missing:?}");
         let twice = check(&format!("{header}: 1\r\n{head}"), &[]);
@@ -106,7 +108,11 @@ async fn an_answer_is_checked_without_a_connection_and_no_header_can_be_changed(
     let digest = images.tag("2", "two");
     let file = stand.file("head", &head);
     let wrong = stand.tag(&["check", &format!("{name}@{digest}"), "--headers", &file]);
-    assert!(wrong.code == 1 && wrong.errors.contains(&format!("the record has {first}, {digest} was asked about")), "{wrong:?}");
+    assert!(
+        wrong.code == 1
+            && wrong.errors.contains(&format!("the record has {first}, {digest} was asked about")),
+        "{wrong:?}"
+    );
     // Whose records count is the reader's to say.
     stand.key("stranger");
     let wrong = stand.run(&["tag", "check", &name, "--headers", &file, "--recorder-key", "stranger.pub"]);

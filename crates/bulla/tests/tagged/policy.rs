@@ -53,7 +53,11 @@ async fn each_tag_has_its_rule() {
         assert_eq!(answer.header("tlog-uuid").is_some(), served && recorded, "{tag}: {answer:?}");
         if served {
             let again = proxy.pull(tag).await;
-            assert_eq!((again.served().1, again.header("warning")), (Some(second.as_str()), None), "it is told once");
+            assert_eq!(
+                (again.served().1, again.header("warning")),
+                (Some(second.as_str()), None),
+                "it is told once"
+            );
         }
         let history = stand.tag(&["history", &name, "--moving", "main,*-dev", "--output", "json"]);
         let found: Vec<_> = history.json()["steps"].as_array().expect("a list").clone();
@@ -74,7 +78,8 @@ async fn each_tag_has_its_rule() {
     let answer = proxy.get(&format!("/v2/team/app/manifests/{digest}")).await;
     assert_eq!((answer.served(), answer.header("tlog-uuid")), ((200, Some(digest.as_str()), false), None));
     let events = proxy.get("/tags").await.json()["events"].clone();
-    let moved: Vec<_> = events.as_array().expect("a list").iter().filter(|event| event["what"] == "moved").collect();
+    let moved: Vec<_> =
+        events.as_array().expect("a list").iter().filter(|event| event["what"] == "moved").collect();
     assert_eq!(moved.len(), 4, "of signatures nobody is told: {events}");
 }
 
@@ -82,7 +87,9 @@ async fn each_tag_has_its_rule() {
 async fn without_a_policy_all_is_enforced_but_what_moves() {
     let (stand, images) = (Stand::start(), Images::open().await);
     let proxy = stand.proxy("a", &["--upstream", &images.fake.host]);
-    for (tag, moves) in [("latest", true), ("edge", true), ("nightly", true), ("v2-nightly", true), ("3.20", false)] {
+    for (tag, moves) in
+        [("latest", true), ("edge", true), ("nightly", true), ("v2-nightly", true), ("3.20", false)]
+    {
         images.tag(tag, "one");
         assert_eq!(proxy.pull(tag).await.status, 200);
         images.tag(tag, "two");
@@ -96,19 +103,28 @@ async fn a_policy_that_would_not_hold_is_refused_at_the_start() {
     let stand = Stand::start();
     let more = ["--upstream", "r.example", "--tag-policy", "tags.toml"];
     for (policy, problem) in [
-        ("[[rule]]\ntags = \"r.example/app\"\nrule = \"off\"\n", "names no tag: r.example/app:* may be meant"),
+        (
+            "[[rule]]\ntags = \"r.example/app\"\nrule = \"off\"\n",
+            "names no tag: r.example/app:* may be meant",
+        ),
         ("[[rule]]\ntags = \"r.example/**\"\nrule = \"ignore\"\n", "unknown variant `ignore`"),
     ] {
         stand.file("tags.toml", policy);
         let refused = stand.refused("a", &more);
         assert_eq!(refused.code, 2, "{refused:?}");
-        assert!(refused.errors.contains("--tag-policy tags.toml: ") && refused.errors.contains(problem), "{refused:?}");
+        assert!(
+            refused.errors.contains("--tag-policy tags.toml: ") && refused.errors.contains(problem),
+            "{refused:?}"
+        );
     }
     std::fs::remove_file(stand.path("tags.toml")).expect("is there");
     assert_eq!(stand.refused("a", &more).code, 2, "a policy that is not there is not taken for none");
     for (words, problem) in [
         (&["--only-named"][..], "--only-named names nobody: pass --registry or --upstream"),
-        (&["--upstream", "org/app"], "--upstream: \"org/app\" names no registry, such as ghcr.io or docker.io"),
+        (
+            &["--upstream", "org/app"],
+            "--upstream: \"org/app\" names no registry, such as ghcr.io or docker.io",
+        ),
         (&["--registry", "app"], "--registry app: a registry such as ghcr.io or localhost:5000 was expected"),
         (&["--tlog-upload", "false"], "--tlog-upload=false: a tag that is in no log is no record"),
     ] {

@@ -52,8 +52,17 @@ async fn one_tag_has_one_record_however_it_is_addressed() {
     for key in ["a", "b", "c"] {
         stand.proxy_key(key);
     }
-    let all = |name| [["--recorder-key", "a/proxy.pub"], ["--recorder-key", "b/proxy.pub"], ["--recorder-key", "c/proxy.pub"]]
-        .concat().into_iter().chain([name, host.as_str()]).collect::<Vec<_>>();
+    let all = |name| {
+        [
+            ["--recorder-key", "a/proxy.pub"],
+            ["--recorder-key", "b/proxy.pub"],
+            ["--recorder-key", "c/proxy.pub"],
+        ]
+        .concat()
+        .into_iter()
+        .chain([name, host.as_str()])
+        .collect::<Vec<_>>()
+    };
     let open = stand.proxy("a", &all("--registry"));
     let fixed = stand.proxy("b", &all("--upstream"));
     let below = format!("{host}/team/");
@@ -76,7 +85,10 @@ async fn one_tag_has_one_record_however_it_is_addressed() {
         }
     }
     let asked = images.fake.seen();
-    assert!(asked.iter().all(|seen| seen.path.starts_with("/v2/team/app/") && !seen.path.contains("ns=")), "{asked:?}");
+    assert!(
+        asked.iter().all(|seen| seen.path.starts_with("/v2/team/app/") && !seen.path.contains("ns=")),
+        "{asked:?}"
+    );
     assert_eq!(stand.findings(&name), ["first"]);
     let (status, code, message) = part.get("/v2/app/manifests/1?ns=quay.io").await.error();
     let expected = format!("this proxy serves {host}/team, quay.io was asked for");
@@ -113,7 +125,11 @@ async fn lists_keep_their_query_and_go_on_at_the_proxy() {
     let open = stand.proxy("a", &["--registry", &host]);
     let fixed = stand.proxy("b", &["--upstream", &host]);
     let ns = format!("ns={host}");
-    for (proxy, name, more) in [(&open, format!("{host}/team/app"), ""), (&open, "team/app".to_owned(), ns.as_str()), (&fixed, "team/app".to_owned(), "")] {
+    for (proxy, name, more) in [
+        (&open, format!("{host}/team/app"), ""),
+        (&open, "team/app".to_owned(), ns.as_str()),
+        (&fixed, "team/app".to_owned(), ""),
+    ] {
         let beside = if more.is_empty() { String::new() } else { format!("&{more}") };
         let answer = proxy.get(&format!("/v2/{name}/tags/list?n=2{beside}")).await;
         let link = format!("</v2/{name}/tags/list?n=2&last=b{beside}>; rel=\"next\"");
@@ -131,7 +147,11 @@ async fn lists_keep_their_query_and_go_on_at_the_proxy() {
         assert_eq!((answer.header("content-type"), answer.header("set-cookie")), (Some(OCI_INDEX), None));
     }
     let asked = images.fake.asked();
-    for rest in ["tags/list?n=2".to_owned(), "tags/list?n=2&last=b".to_owned(), format!("referrers/{digest}?artifactType=application/x")] {
+    for rest in [
+        "tags/list?n=2".to_owned(),
+        "tags/list?n=2&last=b".to_owned(),
+        format!("referrers/{digest}?artifactType=application/x"),
+    ] {
         assert_eq!(asked.iter().filter(|asked| **asked == format!("GET {rest}")).count(), 3, "{asked:?}");
     }
 }
@@ -139,16 +159,23 @@ async fn lists_keep_their_query_and_go_on_at_the_proxy() {
 /// A blob of many parts, of which a part may be asked for.
 fn blob(range: Option<&str>) -> Response {
     let parts = |count: usize| {
-        let all = (0..count).map(|number| Ok::<_, std::convert::Infallible>(vec![u8::try_from(number % 251).unwrap_or(0); 1 << 16]));
+        let all = (0..count).map(|number| {
+            Ok::<_, std::convert::Infallible>(vec![u8::try_from(number % 251).unwrap_or(0); 1 << 16])
+        });
         Body::from_stream(futures_util::stream::iter(all))
     };
     match range {
         Some("bytes=0-65535") => {
-            let headers = [("content-range", "bytes 0-65535/16777216"), ("accept-ranges", "bytes"), ("content-length", "65536")];
+            let headers = [
+                ("content-range", "bytes 0-65535/16777216"),
+                ("accept-ranges", "bytes"),
+                ("content-length", "65536"),
+            ];
             (StatusCode::PARTIAL_CONTENT, headers, parts(1)).into_response()
         }
         Some(_) => with(416, "content-range", "bytes */16777216"),
-        None => ([("content-length", "16777216"), ("etag", "\"x\""), ("set-cookie", "a=b")], parts(256)).into_response(),
+        None => ([("content-length", "16777216"), ("etag", "\"x\""), ("set-cookie", "a=b")], parts(256))
+            .into_response(),
     }
 }
 
@@ -201,7 +228,11 @@ async fn what_the_client_has_is_not_sent_again() {
     for has in [etag.clone(), format!("\"x\", W/{etag}")] {
         for path in [path.to_owned(), format!("/v2/team/app/manifests/{first}")] {
             let not = proxy.ask(Method::GET, &path, &[("if-none-match", &has)]).await;
-            assert_eq!((not.status, not.body.len(), not.header("etag")), (304, 0, Some(etag.as_str())), "{path}");
+            assert_eq!(
+                (not.status, not.body.len(), not.header("etag")),
+                (304, 0, Some(etag.as_str())),
+                "{path}"
+            );
         }
     }
     assert_eq!(proxy.ask(Method::GET, path, &[("if-none-match", "\"x\"")]).await.status, 200);
@@ -220,7 +251,8 @@ async fn answers_by_what_a_client_accepts_do_not_look_like_tampering() {
     // As a registry does that has an image for those who take no index.
     let answer_with = |manifest: crate::registry::Manifest| {
         images.meddle(move |seen| {
-            let accepts: Vec<_> = seen.headers.get_all("accept").iter().filter_map(|value| value.to_str().ok()).collect();
+            let accepts: Vec<_> =
+                seen.headers.get_all("accept").iter().filter_map(|value| value.to_str().ok()).collect();
             (seen.path.ends_with("/1") && !accepts.contains(&OCI_INDEX)).then(|| served(&manifest))
         });
     };

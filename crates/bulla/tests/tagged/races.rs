@@ -39,7 +39,11 @@ fn moves_after(images: &Images, gets: usize) -> [String; 2] {
         if seen.path.contains("sha256:") {
             return None;
         }
-        let count = if seen.method == Method::GET { asked.fetch_add(1, Ordering::SeqCst) } else { asked.load(Ordering::SeqCst) };
+        let count = if seen.method == Method::GET {
+            asked.fetch_add(1, Ordering::SeqCst)
+        } else {
+            asked.load(Ordering::SeqCst)
+        };
         Some(served(&both[usize::from(count >= gets)]))
     });
     digests
@@ -126,7 +130,10 @@ async fn a_log_that_knows_no_condition_has_one_history_all_the_same() {
     let answers = pulls(&proxies, "a", 20).await;
     let findings = stand.findings(&name);
     assert_eq!(findings[0], "first");
-    assert!(findings[1..].iter().all(|finding| ["beside", "forked"].contains(&finding.as_str())), "{findings:?}");
+    assert!(
+        findings[1..].iter().all(|finding| ["beside", "forked"].contains(&finding.as_str())),
+        "{findings:?}"
+    );
     let recorded = stand.history(&name)["first"]["digest"].as_str().expect("a digest").to_owned();
     assert_eq!(judge(&name, &answers, &digests, &recorded), 1);
 }

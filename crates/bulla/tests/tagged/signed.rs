@@ -27,7 +27,9 @@ impl Verified {
         let host = registry.image().split('/').next().expect("a host").to_owned();
         stand.key("signer");
         stand.key("stranger");
-        let policy = format!("trusted-root = \"root.json\"\n[[policy]]\nimages = [\"{host}/**\"]\nkeys = [\"signer.pub\"]\n");
+        let policy = format!(
+            "trusted-root = \"root.json\"\n[[policy]]\nimages = [\"{host}/**\"]\nkeys = [\"signer.pub\"]\n"
+        );
         stand.file("verify.toml", &policy);
         let proxy = stand.proxy("a", &["--upstream", &host, "--verify-policy", "verify.toml"]);
         let client = bulla_web::client().build().expect("a client");
@@ -129,7 +131,10 @@ fn what_could_be_run_is_no_signature_whatever_its_tag() {
     let runnable = [
         image(CONFIG, &[LAYER]),
         image(CONFIG, &[]),
-        image("application/vnd.docker.container.image.v1+json", &["application/vnd.docker.image.rootfs.diff.tar.gzip"]),
+        image(
+            "application/vnd.docker.container.image.v1+json",
+            &["application/vnd.docker.image.rootfs.diff.tar.gzip"],
+        ),
         // Docker runs these, too: old clients pushed them.
         image("application/octet-stream", &[LAYER]),
         image("application/json", &["application/x-tar"]),
@@ -157,10 +162,9 @@ fn what_could_be_run_is_no_signature_whatever_its_tag() {
     // What nobody runs is served, and what says to be an image where signatures are.
     let note = image("application/vnd.oci.empty.v1+json", &["text/plain"]);
     let evidence = image(CONFIG, &["application/vnd.in-toto+json"]);
-    for (manifest, names) in [
-        (&note, &[None, Some("note")][..]),
-        (&evidence, &[None, Some(&format!("{tag}.att"))]),
-    ] {
+    for (manifest, names) in
+        [(&note, &[None, Some("note")][..]), (&evidence, &[None, Some(&format!("{tag}.att"))])]
+    {
         for name in names {
             let digest = verified.put(name.unwrap_or("by-digest"), manifest);
             assert_eq!(verified.pull(name.unwrap_or(&digest)).status, 200, "{name:?}");
@@ -177,15 +181,24 @@ fn a_policy_that_cannot_be_kept_is_refused_at_the_start() {
     let refused = stand.refused("a", &["--verify-policy", "verify.toml"]);
     assert_eq!(refused.code, 2, "{refused:?}");
     for (policy, problem) in [
-        ("trusted-root = \"root.json\"\n[[policy]]\nimages = [\"**\"]\nkeys = [\"signer.pub\"]\nrequire = 2\n", "require = 2: "),
+        (
+            "trusted-root = \"root.json\"\n[[policy]]\nimages = [\"**\"]\nkeys = [\"signer.pub\"]\nrequire = 2\n",
+            "require = 2: ",
+        ),
         ("trusted-root = \"root.json\"\n[[policy]]\nimages = [\"**\"]\n", "require = 1: "),
         ("[[policy]]\nimages = [\"**\"]\n", "missing field `trusted-root`"),
-        ("trusted-root = \"root.json\"\n[[policy]]\nimages = [\"**\"]\nkey = [\"signer.pub\"]\n", "unknown field `key`"),
+        (
+            "trusted-root = \"root.json\"\n[[policy]]\nimages = [\"**\"]\nkey = [\"signer.pub\"]\n",
+            "unknown field `key`",
+        ),
     ] {
         stand.file("verify.toml", policy);
         let refused = stand.refused("a", &["--verify-policy", "verify.toml"]);
         assert!(refused.code == 2 && refused.errors.contains(problem), "{problem}: {refused:?}");
     }
     let client = stand.refused("a", &["--verify-policy", "verify.toml", "--upstream-as", "client"]);
-    assert!(client.code == 2 && client.errors.contains("signatures are read by the proxy, which is nobody there"), "{client:?}");
+    assert!(
+        client.code == 2 && client.errors.contains("signatures are read by the proxy, which is nobody there"),
+        "{client:?}"
+    );
 }

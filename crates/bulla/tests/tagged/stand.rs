@@ -241,9 +241,8 @@ impl Answer {
 
     /// The headers as `curl -D` writes them.
     pub(crate) fn head(&self) -> String {
-        let lines = self.headers.iter().map(|(name, value)| {
-            format!("{name}: {}\r\n", value.to_str().expect("text"))
-        });
+        let lines =
+            self.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("text")));
         format!("HTTP/1.1 {} X\r\n{}\r\n", self.status, lines.collect::<String>())
     }
 }

@@ -62,7 +62,8 @@ async fn a_tag_is_recorded_once_and_served_while_it_points_there() {
     // What the page says of it.
     let page = proxy.get("/tags").await.json();
     assert_eq!((&page["count"], &page["tags"]), (&json!(1), &json!([name])));
-    let kinds: Vec<_> = page["events"].as_array().expect("a list").iter().map(|event| &event["what"]).collect();
+    let kinds: Vec<_> =
+        page["events"].as_array().expect("a list").iter().map(|event| &event["what"]).collect();
     assert_eq!(kinds, ["refused", "first-seen"]);
     let page = String::from_utf8(proxy.get("/").await.body.to_vec()).expect("text");
     assert!(page.contains("Refused: the tag moved") && page.contains(&moved), "{page}");
@@ -93,14 +94,18 @@ async fn a_tag_moves_once_for_each_approval_of_somebody_who_may() {
 
     let approved = stand.approve(&name, &second, &boss);
     assert_eq!(approved.code, 0, "{approved:?}");
-    assert!(approved.out.starts_with(&format!("{name} may move to {second}, from {first}, until ")), "{approved:?}");
+    assert!(
+        approved.out.starts_with(&format!("{name} may move to {second}, from {first}, until ")),
+        "{approved:?}"
+    );
     served_at_last(&proxy, "1", &second).await;
     assert_eq!(stand.findings(&name), ["first", "unused", "unused", "used", "approved"]);
 
     // An approval is used up: back, and there again, take another each.
     images.tag("1", "one");
     assert_eq!(proxy.pull("1").await.error(), mismatch(&name, &first, &second));
-    let back = stand.tag(&["approve", &name, "--to", &first, "--reason", "back", "--key", &boss, "--output", "json"]);
+    let back = stand
+        .tag(&["approve", &name, "--to", &first, "--reason", "back", "--key", &boss, "--output", "json"]);
     assert_eq!((back.json()["after"].as_u64(), back.json()["to"].as_str()), (Some(6), Some(first.as_str())));
     served_at_last(&proxy, "1", &first).await;
     images.tag("1", "two");
@@ -146,12 +151,16 @@ async fn a_check_says_whether_a_tag_points_where_its_history_says() {
     let last = |errors: &str| errors.lines().last().unwrap_or_default().to_owned();
     let never = stand.tag(&["check", &name]);
     assert_eq!((never.code, last(&never.errors)), (1, format!("bulla: {name}: it was never recorded")));
-    assert!(never.out.contains("The log's search shows no record of it; --all does not believe"), "{never:?}");
+    assert!(
+        never.out.contains("The log's search shows no record of it; --all does not believe"),
+        "{never:?}"
+    );
     let never = stand.tag(&["check", &name, "--all", "--output", "json"]);
     assert_eq!((never.code, &never.json()["leavesRead"], &never.json()["ok"]), (1, &json!(0), &json!(false)));
 
     proxy.pull("1").await;
-    for words in [vec![name.clone()], vec![format!("{name}@{first}")], vec![name.clone(), "--all".to_owned()]] {
+    for words in [vec![name.clone()], vec![format!("{name}@{first}")], vec![name.clone(), "--all".to_owned()]]
+    {
         let words: Vec<_> = ["check"].into_iter().chain(words.iter().map(String::as_str)).collect();
         let checked = stand.tag(&words);
         assert_eq!(checked.code, 0, "{checked:?}");
@@ -167,9 +176,15 @@ async fn a_check_says_whether_a_tag_points_where_its_history_says() {
     // Usage is another exit code.
     let none = stand.run(&["tag", "history", &name]);
     assert_eq!(none.code, 2, "{none:?}");
-    assert!(none.errors.contains("nobody's records count: name the proxy with --recorder-key FILE"), "{none:?}");
+    assert!(
+        none.errors.contains("nobody's records count: name the proxy with --recorder-key FILE"),
+        "{none:?}"
+    );
     let none = stand.tag(&["history", &format!("team/app@{first}")]);
-    assert_eq!((none.code, last(&none.errors)), (2, format!("bulla: team/app@{first}: names no tag, NAME:TAG was expected")));
+    assert_eq!(
+        (none.code, last(&none.errors)),
+        (2, format!("bulla: team/app@{first}: names no tag, NAME:TAG was expected"))
+    );
     let none = stand.tag(&["history", &name, "--rekor-url", "http://127.0.0.1:9"]);
     assert_eq!(none.code, 3, "{none:?}");
 }

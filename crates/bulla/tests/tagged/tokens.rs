@@ -77,7 +77,10 @@ async fn a_token_is_had_once() {
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
     assert_eq!(proxy.get(&format!("/v2/team/app/manifests/{first}")).await.status, 200);
     let [asked] = tokens.seen().try_into().expect("one request");
-    assert_eq!((asked.path.as_str(), asked.authorization()), ("/token?service=r&scope=repository%3Ateam%2Fapp%3Apull", None));
+    assert_eq!(
+        (asked.path.as_str(), asked.authorization()),
+        ("/token?service=r&scope=repository%3Ateam%2Fapp%3Apull", None)
+    );
     assert!(images.fake.seen().iter().all(|seen| seen.authorization() != Some("Bearer theirs")));
 }
 
@@ -91,12 +94,18 @@ async fn credentials_are_those_of_the_registry_alone() {
     let file = stand.file("auth.json", &auth);
     let basic = "Basic YWxpY2U6c2VjcmV0";
     for images in [&images, &other] {
-        images.meddle(move |seen| (seen.authorization() != Some(basic)).then(|| with(401, "www-authenticate", "Basic realm=x")));
+        images.meddle(move |seen| {
+            (seen.authorization() != Some(basic)).then(|| with(401, "www-authenticate", "Basic realm=x"))
+        });
         images.tag("1", "one");
     }
     let path = |host: &str| format!("/v2/{host}/team/app/manifests/1");
     let registries = ["--registry", &host, "--registry", &other.fake.host];
-    let proxy = stand.proxy_in("a", &[&registries[..], &["--upstream-as", "ourselves"]].concat(), &[("REGISTRY_AUTH_FILE", &file)]);
+    let proxy = stand.proxy_in(
+        "a",
+        &[&registries[..], &["--upstream-as", "ourselves"]].concat(),
+        &[("REGISTRY_AUTH_FILE", &file)],
+    );
     assert_eq!(proxy.get(&path(&host)).await.status, 200);
     assert_eq!(proxy.get(&path(&other.fake.host)).await.error().0, 401);
     assert!(other.fake.seen().iter().all(|seen| seen.authorization().is_none()));
@@ -125,7 +134,11 @@ async fn tokens_of_clients_are_passed_through_and_answers_are_not_shared() {
         for (number, answer) in answers.iter().enumerate() {
             match number % 2 {
                 0 => assert_eq!((answer.status, answer.served().1), (200, Some(first.as_str()))),
-                _ => assert_eq!((answer.status, answer.header("www-authenticate"), answer.header("tlog-uuid")), (401, Some(challenge), None), "{number}: {answer:?}"),
+                _ => assert_eq!(
+                    (answer.status, answer.header("www-authenticate"), answer.header("tlog-uuid")),
+                    (401, Some(challenge), None),
+                    "{number}: {answer:?}"
+                ),
             }
         }
     }
