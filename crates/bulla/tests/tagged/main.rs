@@ -2,6 +2,7 @@
 //! that a test scripts. Each test names the sentence that it shows; real registries and clients are in `tests/registry`.
 
 mod abuse;
+mod beside;
 mod between;
 #[path = "../common/mod.rs"]
 mod common;
