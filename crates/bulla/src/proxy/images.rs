@@ -169,7 +169,7 @@ impl Images {
 }
 
 /// Whether something could be run: an index of images, layers that a runtime unpacks, or what some runtime takes for an image.
-/// Signatures of cosign's and attestations of BuildKit's say that they are images, and hold documents.
+/// Signatures of cosign's and attestations of `BuildKit`'s say that they are images, and hold documents.
 fn is_runnable(manifest: &Manifest, may_be_evidence: bool) -> bool {
     let Content::Image { config, layers } = &manifest.content else { return true };
     let is_layer =

@@ -53,7 +53,7 @@ async fn an_error_of_the_registry_is_passed_on_and_leaves_no_record() {
     assert_eq!(proxy.pull("known").await.served(), (200, Some(first.as_str()), false));
     assert_eq!(proxy.get("/tags").await.json()["count"], json!(1));
     assert_eq!(stand.findings(&images.name("known")), ["first"]);
-    assert_eq!(proxy.counted("bulla_proxy_refused_total{why=\"moved\"}").await, 0.0);
+    assert_eq!(proxy.counted("bulla_proxy_refused_total{why=\"moved\"}").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -150,5 +150,5 @@ async fn a_registry_that_is_busy_for_all_is_not_asked_until_the_time_is_over() {
     }
     assert_eq!(images.fake.seen().len(), before + 2, "it is asked again when its time is over");
     assert_eq!(stand.findings(&name), ["first"]);
-    assert!(proxy.counted("bulla_proxy_stale_total").await > 4.0);
+    assert!(proxy.counted("bulla_proxy_stale_total").await > 4);
 }

@@ -183,7 +183,7 @@ async fn what_is_kept_counts_once_it_holds() {
     let stranger = "what is kept of it is not signed by a proxy whose records count";
     corrupt(&proxy, "2", &names[1], stranger).await;
     let (status, _, message) = proxy.pull("1").await.error();
-    assert!(status == 500 && message.contains("what is kept is not readable: "), "{message}");
+    assert!(status == 500 && message.contains("what is kept of it is not readable: "), "{message}");
     let (status, _, message) = proxy.pull("3").await.error();
     assert!(status == 500 && message.contains("entry 2: promise: "), "{message}");
 }
@@ -217,8 +217,8 @@ async fn a_proxy_with_another_key_does_not_believe_what_is_there() {
     let moved = images.tag("1", "elsewhere");
     assert_eq!(proxy.pull("1").await.error(), mismatch(&name, &moved, &first));
     // The key of somebody else is theirs to use.
-    let mode = Command::new("stat").args(["-c", "%a"]).arg(stand.path("old.key")).output().expect("runs");
-    assert_eq!(String::from_utf8_lossy(&mode.stdout).trim(), "600");
+    let rights = Command::new("stat").args(["-c", "%a"]).arg(stand.path("old.key")).output().expect("runs");
+    assert_eq!(String::from_utf8_lossy(&rights.stdout).trim(), "600");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -233,7 +233,7 @@ async fn a_log_that_hides_what_it_had_is_found_out() {
     // Beside a pull of what did not move, which is served.
     assert_eq!(proxy.pull("1").await.served(), (200, Some(first.as_str()), false));
     let began = std::time::Instant::now();
-    while proxy.counted(ALARMS).await < 1.0 {
+    while proxy.counted(ALARMS).await == 0 {
         assert!(began.elapsed().as_secs() < 10, "nobody is alarmed");
     }
     images.tag("1", "elsewhere");

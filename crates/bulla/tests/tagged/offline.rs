@@ -8,6 +8,9 @@ use serde_json::json;
 use crate::images::Images;
 use crate::stand::{Ran, Stand};
 
+/// Makes another value of one.
+type Change<'a> = &'a dyn Fn(&str) -> String;
+
 /// The head with another value of one header.
 fn with(head: &str, name: &str, change: impl Fn(&str) -> String) -> String {
     let lines = head.lines().map(|line| match line.split_once(": ") {
@@ -53,7 +56,7 @@ async fn an_answer_is_checked_without_a_connection_and_no_header_can_be_changed(
     let together = "tlog-record, tlog-integratedtime, tlog-logindex, tlog-promise do not belong together";
     let of_proof = "tlog-proof does not lead from tlog-record to the root in tlog-checkpoint: ";
     let other_digit = |digit: &str| if digit == "1" { "2" } else { "1" };
-    let cases: [(&str, &dyn Fn(&str) -> String, &str); 15] = [
+    let cases: [(&str, Change<'_>, &str); 15] = [
         (
             "tlog-uuid",
             &|value| format!("{}{}", &value[..79], other_digit(&value[79..])),

@@ -94,14 +94,13 @@ fn an_image_is_served_once_it_is_signed_by_whom_it_must_be() {
         let member = answer.json()["manifests"][0]["digest"].as_str().expect("text").to_owned();
         assert_eq!(verified.pull(&member).status, 200, "{form}");
         let stem = digest.replace(':', "-");
-        match form {
-            "legacy" => assert_eq!(verified.pull(&format!("{stem}.sig")).status, 200),
-            _ => {
-                let list = verified.pull(&stem);
-                assert_eq!(list.status, 200, "{list:?}");
-                for referrer in list.json()["manifests"].as_array().expect("a list") {
-                    assert_eq!(verified.pull(referrer["digest"].as_str().expect("text")).status, 200);
-                }
+        if form == "legacy" {
+            assert_eq!(verified.pull(&format!("{stem}.sig")).status, 200);
+        } else {
+            let list = verified.pull(&stem);
+            assert_eq!(list.status, 200, "{list:?}");
+            for referrer in list.json()["manifests"].as_array().expect("a list") {
+                assert_eq!(verified.pull(referrer["digest"].as_str().expect("text")).status, 200);
             }
         }
         let checked = verified.stand.tag(&["check", &verified.registry.image()]);

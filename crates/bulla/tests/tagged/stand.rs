@@ -198,11 +198,11 @@ impl Proxy {
     }
 
     /// What is counted under names that begin so, all together.
-    pub(crate) async fn counted(&self, beginning: &str) -> f64 {
+    pub(crate) async fn counted(&self, beginning: &str) -> u64 {
         let url = format!("http://{}/metrics", self.served.metrics);
         let text = self.client.get(url).send().await.expect("answers").text().await.expect("text");
         let values = text.lines().filter(|line| line.starts_with(beginning));
-        values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        values.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
     /// Sends a signal.
