@@ -1,6 +1,7 @@
 //! The records that were verified: in a file that outlives the process, and those that are asked for often in memory. The truth
 //! is in the log. What is read from the file is verified again before it counts, and what was lost is found in the log.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
@@ -113,9 +114,11 @@ impl Store {
         let fix = "move it away: records are found again in the log";
         let file = match std::panic::catch_unwind(|| opened(path)) {
             Ok(Ok(file)) => file,
-            Ok(Err(error @ (redb::Error::Io(_) | redb::Error::DatabaseAlreadyOpen))) => {
-                return Err(failed(&error));
+            // A file of another kind is no error of the disk, although it is called one.
+            Ok(Err(redb::Error::Io(error))) if error.kind() != ErrorKind::InvalidData => {
+                return Err(failed(&redb::Error::Io(error)));
             }
+            Ok(Err(error @ redb::Error::DatabaseAlreadyOpen)) => return Err(failed(&error)),
             Ok(Err(error)) => return Err(failed(&format_args!("{error}: {fix}"))),
             Err(_) => return Err(failed(&format_args!("is damaged: {fix}"))),
         };
@@ -227,3 +230,19 @@ const FILE_CACHE: usize = 16 << 20;
 /// Of what was verified.
 const RECENT: usize = 8192;
 const RECENT_BYTES: u64 = 24 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_none_is_refused_with_the_fix() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("records.redb");
+        std::fs::write(&path, [b'x'; 8192]).expect("writes");
+        let problem = Store::open(&path).err().expect("it is none");
+        let wrong = "I/O error: Not a redb database: magic number mismatch";
+        let fix = "move it away: records are found again in the log";
+        assert_eq!(problem, format!("{}: {wrong}: {fix}", path.display()));
+    }
+}
