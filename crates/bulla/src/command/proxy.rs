@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::{Failure, say};
 use crate::proxy::{self, Opened};
 use crate::registry::Args as RegistryArgs;
+use crate::service::http::At;
 use crate::service::{http, metrics};
 use crate::target::read_small;
 use crate::{signing, text};
@@ -28,8 +29,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5050")]
     listen: SocketAddr,
     /// Address for Prometheus metrics, or off
-    #[arg(long, value_name = "ADDR", default_value = "off", value_parser = address_or_off)]
-    metrics: Maybe,
+    #[arg(long, value_name = "ADDR", default_value = "off")]
+    metrics: At,
     /// Connections open at a time
     #[arg(long, value_name = "N", default_value = "4096")]
     max_connections: NonZeroUsize,
@@ -48,20 +49,6 @@ pub(crate) struct Args {
     registry: RegistryArgs,
     #[command(flatten)]
     signing: signing::Args,
-}
-
-/// A value that is always said, if only that there is none.
-type Maybe = Option<SocketAddr>;
-
-/// As `bulla serve` reads it: both are given the same environment.
-fn address_or_off(text: &str) -> Result<Maybe, String> {
-    match text {
-        "off" => Ok(None),
-        address => address
-            .parse()
-            .map(Some)
-            .map_err(|_| "an address such as 127.0.0.1:2112, or off, was expected".to_owned()),
-    }
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -91,8 +78,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         http::Limits { connections: args.max_connections.get(), header_timeout: args.header_timeout };
     let (stop, stopping) = watch::channel(false);
     let mut measured = String::new();
-    if let Some(address) = args.metrics {
-        let (listener, at) = http::bind("--metrics", address).await?;
+    if let Some((listener, at)) = args.metrics.bind("--metrics").await? {
         measured = format!("  metrics   http://{at}/metrics\n");
         tokio::spawn(http::serve(listener, metrics::alone(counted.clone()), limits, stopping.clone()));
     }
@@ -129,16 +115,3 @@ fn read_token(path: &Path) -> Result<String, Failure> {
 
 const LARGEST_TOKEN: u64 = 4 << 10;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_may_be_off() {
-        assert_eq!(address_or_off("off"), Ok(None));
-        assert_eq!(address_or_off("127.0.0.1:0"), Ok(Some(SocketAddr::from(([127, 0, 0, 1], 0)))));
-        let problem = "an address such as 127.0.0.1:2112, or off, was expected".to_owned();
-        assert_eq!(address_or_off("none"), Err(problem));
-    }
-}

@@ -114,6 +114,7 @@ impl Store {
         let fix = "move it away: records are found again in the log";
         let file = match std::panic::catch_unwind(|| opened(path)) {
             Ok(Ok(file)) => file,
+            // A file of another kind is no error of the disk, although it is called one.
             Ok(Err(redb::Error::Io(error))) if error.kind() != ErrorKind::InvalidData => {
                 return Err(failed(&error));
             }
@@ -248,3 +249,19 @@ const FILE_CACHE: usize = 16 << 20;
 /// Of what was verified.
 const RECENT: usize = 8192;
 const RECENT_BYTES: u64 = 24 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_none_is_refused_with_the_fix() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("records.redb");
+        std::fs::write(&path, [b'x'; 8192]).expect("writes");
+        let problem = Store::open(&path).err().expect("it is none");
+        let wrong = "I/O error: Not a redb database: magic number mismatch";
+        let fix = "move it away: records are found again in the log";
+        assert_eq!(problem, format!("{}: {wrong}: {fix}", path.display()));
+    }
+}
