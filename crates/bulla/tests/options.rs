@@ -41,6 +41,7 @@ const COMMANDS: &[&str] = &[
     "report verify",
     "doctor",
     "witness",
+    "health",
     "bench",
     "",
 ];

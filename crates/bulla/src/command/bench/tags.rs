@@ -21,7 +21,10 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let file = args.data.join(RECORDS);
     if !file.is_file() {
-        return Err(Failure::usage(format!("{} is not there: pull a tag through the proxy first", file.display())));
+        return Err(Failure::usage(format!(
+            "{} is not there: pull a tag through the proxy first",
+            file.display()
+        )));
     }
     let store = Store::open(&file).map_err(Failure::unavailable)?;
     let real = store.names(String::new(), 1).await.map_err(Failure::unavailable)?.pop();
