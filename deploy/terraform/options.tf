@@ -17,7 +17,7 @@ locals {
     BULLA_METRICS = "0.0.0.0:9090"
     # A log of ours hands out what to believe; of any other that is said.
     BULLA_URL                  = var.trusted_root == null ? var.rekor_url : null
-    BULLA_REKOR_URL            = var.trusted_root == null ? null : var.rekor_url
+    BULLA_REKOR_URL            = var.rekor_url
     BULLA_TRUSTED_ROOT         = var.trusted_root == null ? null : "${local.folder}/trusted_root.json"
     BULLA_UPSTREAM             = var.upstream
     BULLA_REGISTRY             = length(var.registries) == 0 ? null : join(",", var.registries)

@@ -45,6 +45,7 @@ const COMMANDS: &[&str] = &[
     "doctor",
     "witness",
     "proxy",
+    "health",
     "bench",
     "",
 ];

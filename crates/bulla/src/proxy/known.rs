@@ -156,7 +156,6 @@ impl Store {
         let row = serde_json::to_vec(&row).map_err(garbled)?;
         self.blocking(move |file| {
             let mut writing = file.begin_write()?;
-            // After a crash the file is read as it was, and not from one end to the other.
             writing.set_quick_repair(true);
             writing.open_table(RECORDS)?.insert(known.tag.as_str(), row.as_slice())?;
             writing.commit()?;
@@ -171,7 +170,8 @@ impl Store {
         self.blocking(move |file| {
             let row =
                 file.begin_read()?.open_table(RECORDS)?.get(of.as_str())?.map(|row| row.value().to_vec());
-            let writing = file.begin_write()?;
+            let mut writing = file.begin_write()?;
+            writing.set_quick_repair(true);
             if let Some(row) = row {
                 let mut table = writing.open_table(RECORDS)?;
                 for name in &names {
@@ -227,9 +227,12 @@ impl Inner {
     }
 }
 
+/// Every commit, that of an opening too, is one after which a crash costs nothing: else the next start reads the file from one
+/// end to the other, 16 s of a million tags.
 fn opened(path: &Path) -> Result<Database, redb::Error> {
     let file = Database::builder().set_cache_size(FILE_CACHE).create(path)?;
-    let begun = file.begin_write()?;
+    let mut begun = file.begin_write()?;
+    begun.set_quick_repair(true);
     begun.open_table(RECORDS)?;
     begun.commit()?;
     Ok(file)
@@ -252,6 +255,8 @@ const RECENT_BYTES: u64 = 24 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -263,5 +268,29 @@ mod tests {
         let wrong = "I/O error: Not a redb database: magic number mismatch";
         let fix = "move it away: records are found again in the log";
         assert_eq!(problem, format!("{}: {wrong}: {fix}", path.display()));
+    }
+
+    /// What a process that is killed leaves is what the file is while it is open.
+    #[tokio::test]
+    async fn after_a_crash_the_file_is_not_read_from_one_end_to_the_other() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (path, left) = (folder.path().join("records"), folder.path().join("left"));
+        let repaired = || {
+            std::fs::copy(&path, &left).expect("copies");
+            let repairs = Arc::new(AtomicBool::new(false));
+            let seen = Arc::clone(&repairs);
+            let opened = Database::builder()
+                .set_repair_callback(move |_| seen.store(true, Ordering::Relaxed))
+                .open(&left);
+            opened.expect("opens");
+            repairs.load(Ordering::Relaxed)
+        };
+        let store = Store::open(&path).expect("opens");
+        assert!(!repaired(), "after it was opened");
+        store.copy("none".to_owned(), Vec::new()).await.expect("writes");
+        assert!(!repaired(), "after it was written");
+        drop(store);
+        let _again = Store::open(&path).expect("opens");
+        assert!(!repaired(), "after it was opened again");
     }
 }
