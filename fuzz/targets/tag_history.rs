@@ -71,9 +71,9 @@ fn read(n: usize, [what, to, previous, approval, rule, seen]: &[u8; 6]) -> Logge
         Said::Record(Record {
             tag,
             digest: to,
-            media_type: String::new(),
+            media_type: "m".to_owned(),
             seen: Timestamp::from_second(i64::from(*seen)).expect("a time"),
-            upstream: String::new(),
+            upstream: "u".to_owned(),
             rule: RULES[usize::from(rule % 4)],
             previous: index(*previous),
             approval: index(*approval),
