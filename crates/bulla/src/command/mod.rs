@@ -130,7 +130,7 @@ impl Service {
     async fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Up(args) => up::run(*args).await,
-            Self::Serve(args) => serve::run(*args).await,
+            Self::Serve(args) => Box::pin(serve::run(*args)).await,
             Self::Trust(args) => trust::run(&args).await,
             Self::Freeze(args) => freeze::run(args).await,
             Self::Shard(args) => shard::run(args).await,

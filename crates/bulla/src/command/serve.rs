@@ -264,10 +264,7 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     if let Some((listener, _)) = metrics_listener {
         services.push((listener, metrics::routes(counted.clone(), health.clone())));
     }
-    let limits = http::Limits {
-        connections: args.listen.max_connections.get(),
-        header_timeout: args.listen.header_timeout,
-    };
+    let limits = args.listen.limits();
     let (stop, stopping) = watch::channel(false);
     let mut serving = JoinSet::new();
     for (listener, router) in services {
@@ -275,20 +272,13 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     }
     background.spawn(metrics::keep(counted, health));
     // It asks the log, which answers by now.
-    let trusted_proxies = args.guard.trusted_proxies();
-    let proxied = match proxy {
-        Some(coming) => args.tags.open(coming, http_at, &url, trusted_proxies).await.map(Some),
-        None => Ok(None),
-    };
-    let failed = match proxied {
+    let proxied = args.tags.open(proxy, http_at, &url, args.guard.trusted_proxies());
+    let failed = match Box::pin(proxied).await {
         Ok(proxied) => {
             if let Some((listener, router)) = proxied {
-                serving.spawn(http::serve(listener, router, limits, stopping.clone()));
+                serving.spawn(http::serve(listener, router, limits, stopping));
             }
-            say(&greeting);
-            tracing::info!(http = %http_at, size, "serving");
-            let asked_by = signals.next().await;
-            tracing::info!(signal = asked_by, "stopping: answering what was accepted");
+            until_told(&mut signals, &greeting).await;
             None
         }
         Err(failure) => Some(failure),
@@ -304,6 +294,14 @@ pub(crate) async fn run(mut args: Args) -> Result<ExitCode, Failure> {
     running.stop().await.map_err(|error| Failure::unavailable(format!("the log did not settle: {error}")))?;
     tracing::info!(size = running.active().status().size, "stopped");
     failed.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// Says that everything is there, and waits for a signal.
+async fn until_told(signals: &mut Signals, greeting: &str) {
+    say(greeting);
+    tracing::info!("serving");
+    let asked_by = signals.next().await;
+    tracing::info!(signal = asked_by, "stopping: answering what was accepted");
 }
 
 /// Whoever listens for others should not send them to themselves.
@@ -439,6 +437,12 @@ async fn finish(mut serving: JoinSet<()>, within: Duration) {
     let all = async { while serving.join_next().await.is_some() {} };
     if tokio::time::timeout(within, all).await.is_err() {
         tracing::warn!("open connections were cut off after --stop-timeout");
+    }
+}
+
+impl Listen {
+    fn limits(&self) -> http::Limits {
+        http::Limits { connections: self.max_connections.get(), header_timeout: self.header_timeout }
     }
 }
 

@@ -26,5 +26,5 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let mut serve = args.serve;
     serve.everything(args.dev)?;
-    serve::run(serve).await
+    Box::pin(serve::run(serve)).await
 }

@@ -62,15 +62,15 @@ impl Args {
         Ok(Some(Coming { listener, at, dir, key, token }))
     }
 
-    /// Opens it, once the log answers there.
+    /// Opens it, if there is to be one, once the log answers there.
     pub(crate) async fn open(
         &self,
-        coming: Coming,
+        coming: Option<Coming>,
         log: SocketAddr,
         public_url: &str,
         trusted_proxies: &[Network],
-    ) -> Result<(TcpListener, Router), Failure> {
-        let Coming { listener, dir, key, token, .. } = coming;
+    ) -> Result<Option<(TcpListener, Router)>, Failure> {
+        let Some(Coming { listener, dir, key, token, .. }) = coming else { return Ok(None) };
         let opened = Opened {
             dir: &dir,
             signing: signing::Args::of(&key, &near(log)),
@@ -80,6 +80,6 @@ impl Args {
             public_url: Some(public_url.to_owned()),
         };
         let front = proxy::open(&self.how, opened).await?;
-        Ok((listener, proxy::routes(front)))
+        Ok(Some((listener, proxy::routes(front))))
     }
 }
