@@ -68,7 +68,7 @@ pub(crate) struct Kept {
 
 #[derive(Serialize, Deserialize)]
 struct Row<'a> {
-    first: i64,
+    first: Timestamp,
     #[serde(borrow)]
     entry: &'a RawValue,
 }
@@ -152,7 +152,7 @@ impl Store {
         self.remember(&known);
         let garbled = |error: serde_json::Error| StoreError::Garbled(error.to_string());
         let entry = RawValue::from_string(entry.to_json()).map_err(garbled)?;
-        let row = Row { first: known.first_seen.as_second(), entry: &entry };
+        let row = Row { first: known.first_seen, entry: &entry };
         let row = serde_json::to_vec(&row).map_err(garbled)?;
         self.blocking(move |file| {
             let mut writing = file.begin_write()?;
@@ -240,9 +240,8 @@ fn opened(path: &Path) -> Result<Database, redb::Error> {
 
 fn kept(row: &[u8]) -> Result<Kept, StoreError> {
     let garbled = |problem: &dyn std::fmt::Display| StoreError::Garbled(problem.to_string());
-    let Row { first, entry } = serde_json::from_slice(row).map_err(|error| garbled(&error))?;
+    let Row { first: first_seen, entry } = serde_json::from_slice(row).map_err(|error| garbled(&error))?;
     let entry = serde_json::from_str(entry.get()).map_err(|error| garbled(&error))?;
-    let first_seen = Timestamp::from_second(first).map_err(|error| garbled(&error))?;
     Ok(Kept { first_seen, entry })
 }
 

@@ -72,8 +72,10 @@ pub(crate) fn judge(
     let judged = judge_bundle(&bundle, &Artifact::Sha256(tag.digest()), root, &policy, unix_now());
     if let Some(failed) = judged.failed() {
         let bulla_claims::judge::Outcome::Failed(problem) = &failed.outcome else { return Ok(None) };
-        // Of these the log answers; of all others whoever signed.
-        if OF_THE_LOG.contains(&failed.name) {
+        // No log takes what a key did not sign, so of entries by a key it is always the log that answers. With a certificate
+        // anybody can come, of whatever authority: of that whoever signed answers.
+        let is_by_key = matches!(signature.material, Material::PublicKey(_));
+        if is_by_key || OF_THE_LOG.contains(&failed.name) {
             return Err(unbelieved(format!("{}: {problem}", failed.name), failed.name == "log"));
         }
         tracing::debug!(
@@ -91,7 +93,7 @@ pub(crate) fn judge(
     Ok(Some(Evidence { logged, signed }))
 }
 
-const OF_THE_LOG: [&str; 5] = ["log", "binding", "inclusion", "promise", "time"];
+const OF_THE_LOG: [&str; 6] = ["shape", "log", "binding", "inclusion", "promise", "time"];
 
 fn said(statement: &Statement) -> Option<Said> {
     match statement.predicate_type.as_str() {

@@ -4,7 +4,7 @@
 
 use bulla_claims::keys::public_key_pem;
 use bulla_claims::tag::{Logged, TagName, carried};
-use bulla_rekor::client::v1::{Entry, Head, LogKey, Retrieve, Shard};
+use bulla_rekor::client::v1::{Entry, Head, LogKey, Retrieve, Shard, Unsound};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 
 use super::evidence::Unbelieved;
@@ -38,7 +38,9 @@ pub(crate) async fn walk(
     while let Some(entries) = batches.try_next().await? {
         for entry in entries {
             let (base, head) = tree_of(&trees, next);
-            proved.check(&entry, next, *base, &head.origin, &keys)?;
+            if let Some(later) = proved.check(&entry, next, *base, &head.origin, &keys)? {
+                one_tree(log, head, &later).await?;
+            }
             next += 1;
             if carried(&entry.body).is_some()
                 && let Some(evidence) = log.judge(&entry, tag).await?
@@ -79,6 +81,22 @@ async fn read(log: &TagLog, batch: std::ops::Range<u64>) -> Result<Vec<Entry>, T
     Ok(entries)
 }
 
+/// Whether two heads are of one tree: a log that shows some leaves of one and some of another has shown no tree at all.
+async fn one_tree(log: &TagLog, first: &Head, other: &Head) -> Result<(), TagLogError> {
+    let (old, new) = if other.size < first.size { (other, first) } else { (first, other) };
+    let two = |error: Unsound| {
+        TagLogError::Unbelieved(format!(
+            "the heads of {} and of {} entries are of two trees: {error}",
+            old.size, new.size
+        ))
+    };
+    if new.needs_proof_since(old).map_err(two)? {
+        let proof = log.client.proof(old.size, new.size, Some(new.tree)).await?;
+        new.check_consistency(old, &proof.hashes).map_err(two)?;
+    }
+    Ok(())
+}
+
 /// Where the tree begins that has the entry, and its head.
 fn tree_of(trees: &[(u64, Head)], index: u64) -> &(u64, Head) {
     let after = trees.partition_point(|(base, _)| *base <= index);
@@ -92,6 +110,7 @@ struct Proved {
 }
 
 impl Proved {
+    /// The head that proves it, if that is another than before.
     fn check(
         &mut self,
         entry: &Entry,
@@ -99,7 +118,7 @@ impl Proved {
         base: u64,
         origin: &str,
         keys: &[LogKey],
-    ) -> Result<(), TagLogError> {
+    ) -> Result<Option<Head>, TagLogError> {
         let wrong = |problem: String| TagLogError::from(Unbelieved { index, problem, log_is_unknown: false });
         entry.check_id(None).map_err(|error| wrong(error.to_string()))?;
         let proof = &entry.verification.inclusion_proof;
@@ -107,18 +126,20 @@ impl Proved {
             return Err(wrong(format!("the log proves index {} of its tree", proof.log_index)));
         }
         entry.check_inclusion().map_err(|error| wrong(error.to_string()))?;
-        let known = self.head.as_ref().filter(|head| head.note == proof.checkpoint);
-        let head = if let Some(head) = known {
-            head
-        } else {
-            let opened = keys.iter().find_map(|key| key.open(&proof.checkpoint).ok());
-            let opened = opened.ok_or_else(|| wrong("its head is signed by no trusted log".to_owned()))?;
-            self.head.insert(opened)
+        let is_same = |head: &Head| {
+            (head.origin.as_str(), head.size, head.root) == (origin, proof.tree_size, proof.root_hash)
         };
-        if (head.origin.as_str(), head.size, head.root) != (origin, proof.tree_size, proof.root_hash) {
-            return Err(wrong("its head is not that of its tree".to_owned()));
+        let other = || wrong("its head is not that of its tree".to_owned());
+        if let Some(head) = self.head.as_ref().filter(|head| head.note == proof.checkpoint) {
+            return if is_same(head) { Ok(None) } else { Err(other()) };
         }
-        Ok(())
+        let opened = keys.iter().find_map(|key| key.open(&proof.checkpoint).ok());
+        let opened = opened.ok_or_else(|| wrong("its head is signed by no trusted log".to_owned()))?;
+        if !is_same(&opened) {
+            return Err(other());
+        }
+        self.head = Some(opened.clone());
+        Ok(Some(opened))
     }
 }
 

@@ -1,9 +1,13 @@
 //! "A monitor-like test that walks the records of a tag and detects a proxy that forked its history." "Each record commits to the
 //! one before: absence, first and latest are provable … without trusting search."
 
+use std::process::Command;
+
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::between::{Between, Mode};
+use crate::common::{Served, serve_command};
 use crate::images::Images;
 use crate::logging::{log, log_signed, record};
 use crate::stand::Stand;
@@ -186,4 +190,38 @@ fn mirrored(der: &[u8]) -> Vec<u8> {
     let mut whole = vec![0x30, u8::try_from(inner.len()).expect("short")];
     whole.extend(inner);
     whole
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn leaves_of_two_trees_are_not_taken_for_one_log() {
+    let stand = Stand::start();
+    stand.proxy_key("a");
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let add = async |stand: &Stand, tag: u32| {
+        log(stand, &record(&format!("r.example/app:{tag}"), &digest, None), "a/proxy.key").await
+    };
+    for tag in 0..11 {
+        add(&stand, tag).await;
+    }
+    // The same log goes on in two ways.
+    let Stand { log: one, folder } = stand;
+    assert_eq!(one.stop().0, Some(0));
+    let copied = tempfile::tempdir().expect("a directory");
+    let all = format!("{}/.", folder.path().display());
+    let copying = Command::new("cp").args(["-a", &all]).arg(copied.path()).status().expect("runs");
+    assert!(copying.success());
+    let start = |folder: TempDir| Stand {
+        log: Served::start(&mut serve_command(&folder.path().join("log"))),
+        folder,
+    };
+    let (stand, other) = (start(folder), start(copied));
+    assert_eq!((add(&stand, 100).await, add(&other, 200).await), (11, 11));
+    let between = Between::before(&stand.log.http).await;
+    let walk = || stand.tag(&["history", "r.example/app:3", "--all", "--rekor-url", &between.url]);
+    let whole = walk();
+    assert_eq!(whole.code, 0, "{whole:?}");
+    between.set(Mode::TwoTrees(other.log.http.clone()));
+    let mixed = walk();
+    assert_eq!(mixed.code, 1, "{mixed:?}");
+    assert!(mixed.errors.contains("the heads of 12 and of 12 entries are of two trees: "), "{mixed:?}");
 }
