@@ -93,7 +93,7 @@ pub(crate) enum StoreError {
     #[error("the file of records: {0}")]
     Unavailable(String),
     /// What is there is not what was written.
-    #[error("what is kept is not readable: {0}")]
+    #[error("what is kept of it is not readable: {0}")]
     Garbled(String),
 }
 
