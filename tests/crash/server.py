@@ -26,10 +26,15 @@ class Server:
 
     started = []
 
+    last_words = b"bulla fsck "
+    """In the last line of the greeting: the command that checks the log."""
+
     def __init__(self, binary, data, *options, wrapper=(), log=None, http="127.0.0.1:0"):
-        self.log_path = log or tempfile.mktemp(prefix="serve-", suffix=".log", dir=os.path.dirname(data))
         command = [*wrapper, binary, "serve", "--data", data, "--http", http, "--grpc", "off", "--write-limit", "0"]
-        command += ["--metrics", "off", *options]
+        self._start([*command, "--metrics", "off", *options], data, bool(wrapper), log)
+
+    def _start(self, command, data, wrapped, log=None):
+        self.log_path = log or tempfile.mktemp(prefix="serve-", suffix=".log", dir=os.path.dirname(data))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BULLA_")}
         environment["BULLA_DISK_RESERVE"] = "0"
         with open(self.log_path, "ab", buffering=0) as log_file:
@@ -37,7 +42,7 @@ class Server:
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log_file, env=environment
             )
         Server.started.append(self)
-        self.wrapped, self.ended_by_us = bool(wrapper), False
+        self.wrapped, self.ended_by_us = wrapped, False
 
     def ready(self):
         """Waits for the greeting."""
@@ -45,8 +50,7 @@ class Server:
         late.start()
         try:
             greeting = b""
-            # The greeting's last line is the command that checks the log.
-            while b"bulla fsck " not in greeting:
+            while self.last_words not in greeting:
                 line = self.process.stdout.readline()
                 if not line:
                     raise NotStarted(self.process.wait(), self.said())

@@ -8,15 +8,13 @@ import http.server
 import json
 import os
 import random
-import re
 import shutil
 import subprocess
-import tempfile
 import threading
 import time
 
 from full import _fill
-from server import PATIENCE, Server
+from server import PATIENCE, NotStarted, Server
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -66,31 +64,12 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 class Proxy(Server):
     """`bulla proxy` on a free port, before one registry."""
 
-    def __init__(self, binary, data, log_url, registry, wrapper=()):
-        self.log_path = tempfile.mktemp(prefix="proxy-", suffix=".log", dir=os.path.dirname(data))
-        command = [*wrapper, binary, "proxy", "--data", data, "--listen", "127.0.0.1:0", "--upstream", registry.host]
-        command += ["--url", log_url, "--new-tags-per-address", "0", "--manifest-cache", "0"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("BULLA_")}
-        with open(self.log_path, "ab", buffering=0) as log_file:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log_file, env=environment
-            )
-        Server.started.append(self)
-        self.wrapped, self.ended_by_us = bool(wrapper), False
+    last_words = b"docker pull"
 
-    def ready(self):
-        late = threading.Timer(PATIENCE, self.kill)
-        late.start()
-        try:
-            greeting = b""
-            while b"docker pull" not in greeting:
-                line = self.process.stdout.readline()
-                assert line, f"the proxy ended: {self.said()[-800:]}"
-                greeting += line
-        finally:
-            late.cancel()
-        self.address = re.search(rb"HTTP +http://(\S+)", greeting).group(1).decode()
-        return self
+    def __init__(self, binary, data, log_url, registry, wrapper=()):
+        command = [*wrapper, binary, "proxy", "--data", data, "--listen", "127.0.0.1:0", "--upstream", registry.host]
+        command += ["--metrics", "off", "--url", log_url, "--new-tags-per-address", "0", "--manifest-cache", "0"]
+        self._start(command, data, bool(wrapper))
 
     def pull(self, tag):
         """Status, digest, index of the record, whether it was the first pull; nothing if there was no answer."""
@@ -219,7 +198,7 @@ def _faults(tally, binary, folder, registry, log):
                 proxy = Proxy(binary, data, log.url, registry, wrapper)
                 try:
                     proxy.ready()
-                except AssertionError:
+                except NotStarted:
                     # The fault came while the file was opened, and it said so.
                     assert "records.redb" in proxy.said() or "proxy" in proxy.said(), proxy.said()
                     tally.fault(True)

@@ -9,13 +9,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bulla_rekor::guard::Network;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{Failure, say};
 use crate::proxy::{self, Opened};
 use crate::registry::Args as RegistryArgs;
 use crate::service::http::At;
+use crate::service::process::{Signals, raise_file_limit};
 use crate::service::{http, metrics};
 use crate::target::read_small;
 use crate::{signing, text};
@@ -52,9 +52,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let failed = |error| Failure::unavailable(format!("cannot listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let signals = Signals::new()?;
+    raise_file_limit();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&args.data);
     made.map_err(|error| Failure::file(&args.data, &error))?;
     let counted = metrics::start()?;
@@ -90,18 +89,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         "bulla proxy\n  HTTP      http://{at}\n  log       {log}\n{measured}{recorder}\n\
          Pull through it:\n\n  docker pull {at}/alpine:3.20\n\n"
     ));
-    let mut serving = tokio::spawn(http::serve(listener, proxy::routes(front), limits, stopping));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = &mut serving => return Err(Failure::unavailable("the listener ended by itself")),
-    }
-    tracing::info!("stopping: answering what was asked");
-    // An error would mean that nobody listens any more, and that is what is wanted.
-    let _nobody = stop.send(true);
-    if tokio::time::timeout(STOP_WITHIN, serving).await.is_err() {
-        tracing::warn!("open connections were cut off");
-    }
+    let serving = tokio::spawn(http::serve(listener, proxy::routes(front), limits, stopping));
+    signals.end(serving, stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -114,4 +103,3 @@ fn read_token(path: &Path) -> Result<String, Failure> {
 }
 
 const LARGEST_TOKEN: u64 = 4 << 10;
-const STOP_WITHIN: Duration = Duration::from_secs(10);

@@ -17,7 +17,6 @@ use bulla_ledger::cosigners::Cosigners;
 use bulla_rekor::guard::Guard;
 use bulla_rekor::{Build, Door, Duplicates, Idempotency, Settings, Shelf, Shelves, V1Settings};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -30,6 +29,7 @@ use crate::service::front::{Front, Places};
 use crate::service::health::{self, Expected, Health};
 use crate::service::http::At;
 use crate::service::orders::Orders;
+use crate::service::process::{Signals, raise_file_limit};
 use crate::service::running::{Following, How, Running};
 use crate::service::trust::{self, Documents};
 use crate::service::{guard, http, metrics, tags, witnesses};
@@ -509,37 +509,6 @@ const BUILD: Build = Build {
     tree_state: env!("BULLA_BUILD_TREE_STATE"),
     date: env!("BULLA_BUILD_DATE"),
 };
-
-/// The two signals that ask a server to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure::unavailable(format!("cannot listen for signals: {error}")))
-        };
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
-
-/// Every connection is a file; systems allow a process fewer than it may ask for.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
-    }
-}
 
 fn say_progress(done: u64, total: u64) {
     if done == total || done % (1 << 20) < 4096 {

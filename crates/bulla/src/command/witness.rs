@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use bulla_tlog::note::Verifier;
 use bulla_tlog::policy::Policy;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::Failure;
 use crate::home::unix_now;
 use crate::service::http;
+use crate::service::process::Signals;
 use crate::service::witness::{self, Home, OpenError, Witness};
 
 #[derive(clap::Args)]
@@ -44,9 +44,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let failed = |error| Failure::unavailable(format!("cannot listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let signals = Signals::new()?;
     let keys = args.keys()?;
     let home = Home::open(&args.data, args.name.as_deref()).map_err(open_failure)?;
     let vkey = home.signer().map_err(open_failure)?.vkey();
@@ -64,18 +62,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let (stop, stopping) = watch::channel(false);
     let limits =
         http::Limits { connections: args.max_connections.get(), header_timeout: args.header_timeout };
-    let mut serving = tokio::spawn(http::serve(listener, witness::routes(witness), limits, stopping));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = &mut serving => return Err(Failure::unavailable("the listener ended by itself")),
-    }
-    tracing::info!("stopping: answering what was asked");
-    // An error would mean that nobody listens any more, and that is what is wanted.
-    let _nobody = stop.send(true);
-    if tokio::time::timeout(STOP_WITHIN, serving).await.is_err() {
-        tracing::warn!("open connections were cut off");
-    }
+    let serving = tokio::spawn(http::serve(listener, witness::routes(witness), limits, stopping));
+    signals.end(serving, stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -119,5 +107,3 @@ fn open_failure(error: OpenError) -> Failure {
         other => Failure::usage(other),
     }
 }
-
-const STOP_WITHIN: Duration = Duration::from_secs(10);

@@ -25,7 +25,7 @@ use super::page;
 use super::place::{Asked, Fixed, Place, What};
 use super::refusal::{API_VERSION, Refusal, warning};
 use super::upstream::{LARGEST_BLOB, canonical};
-use crate::registry::{Manifest, Name, Redirects, Repository, Whose};
+use crate::registry::{Manifest, Manner, Name, Redirects, Repository, Whose};
 use crate::tags;
 
 /// See the module.
@@ -181,9 +181,9 @@ impl Front {
         }
         let upstream = &self.keeper.upstream;
         let method = asking.method.clone();
-        let answer = upstream
-            .pass(&place.repository, method.clone(), rest, headers, asking.whose.clone(), kind.redirects)
-            .await?;
+        let manner = Manner { whose: asking.whose.clone(), redirects: kind.redirects };
+        let answer =
+            upstream.pass(&place.repository, method.clone(), rest, headers, manner, kind.largest).await?;
         let status = answer.status;
         if status.is_client_error() || status.is_server_error() {
             return Err(upstream.refused(&place.repository, &method, answer).await);

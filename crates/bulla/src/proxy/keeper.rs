@@ -38,6 +38,11 @@ pub(crate) struct Keeper {
     pub(crate) unknown: Unknown,
     pub(crate) recheck: Duration,
     pub(crate) new_tags: Option<Allowance>,
+    pub(crate) state: State,
+}
+
+/// What is on its way, and what was said a moment ago.
+pub(crate) struct State {
     claims: Flights<Question, Result<Option<Digest>, Refusal>>,
     pulls: Flights<Question, Result<Pulled, Refusal>>,
     /// What was refused a moment ago: the log is not asked about it again at once.
@@ -75,44 +80,18 @@ pub(crate) struct Pulled {
     pub(crate) warning: Option<String>,
 }
 
-/// The parts that a keeper is made of.
-pub(crate) struct Parts {
-    pub(crate) upstream: Upstream,
-    pub(crate) policy: TagPolicy,
-    pub(crate) log: TagLog,
-    pub(crate) log_url: String,
-    pub(crate) propose: Propose,
-    pub(crate) store: Store,
-    pub(crate) manifests: Manifests,
-    pub(crate) unknown: Unknown,
-    pub(crate) recheck: Duration,
-    pub(crate) new_tags: Option<Allowance>,
-}
-
-impl Keeper {
-    /// Puts the parts together.
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { upstream, policy, log, log_url, propose, store, manifests, unknown, recheck, new_tags } =
-            parts;
+impl Default for State {
+    fn default() -> Self {
         Self {
-            upstream,
-            policy,
-            log,
-            log_url,
-            propose,
-            store,
-            manifests,
-            seen: Seen::default(),
-            unknown,
-            recheck,
-            new_tags,
             claims: Flights::default(),
             pulls: Flights::default(),
             refused: Cache::new(REFUSED),
             rechecking: Mutex::default(),
         }
     }
+}
 
+impl Keeper {
     /// What is to be served, by the rule for the tag.
     pub(crate) async fn pull(self: &Arc<Self>, pull: Pull) -> Result<Pulled, Refusal> {
         let name = tags::name_of(&pull.repository, &pull.tag).map_err(Refusal::Tag)?;
@@ -122,7 +101,7 @@ impl Keeper {
                 let manifest = self.fetch(&pull).await?;
                 Ok(Pulled { manifest, known: None, is_first: false, warning: None })
             };
-            return self.pulls.join(question, fetched()).await;
+            return self.state.pulls.join(question, fetched()).await;
         };
         if let Some(known) = self.known(&name).await? {
             match self.as_recorded(&pull, &known, &question).await {
@@ -155,7 +134,7 @@ impl Keeper {
             self.settle(&pull, &name, rule, manifest).await
         };
         // Few pulls come here, and all would carry the room that this takes.
-        let pulled = Box::pin(self.pulls.join(question, work)).await?;
+        let pulled = Box::pin(self.state.pulls.join(question, work)).await?;
         // Those who waited for the same answer did not record it.
         Ok(Pulled { is_first: pulled.is_first && is_mine, ..pulled })
     }
@@ -169,7 +148,7 @@ impl Keeper {
     ) -> Result<Option<Arc<Manifest>>, Refusal> {
         let name = Name::Tag(pull.tag.clone());
         let claimed = self.upstream.claimed(&pull.repository, &name, pull.whose.clone());
-        let claimed = self.claims.join(question.clone(), claimed).await?;
+        let claimed = self.state.claims.join(question.clone(), claimed).await?;
         // What is claimed may be a lie. If it is the digest of the record, that is what is served, whatever it was.
         if claimed.as_ref() != Some(&known.digest) {
             return Ok(None);
@@ -234,7 +213,7 @@ impl Keeper {
         if let Some(known) = known.as_ref().filter(|known| known.digest == manifest.digest) {
             return Ok(Pulled { manifest, known: Some(Arc::clone(known)), is_first: false, warning: None });
         }
-        if let Some((since, moved)) = self.refused.get(&(tag.clone(), manifest.digest.clone()))
+        if let Some((since, moved)) = self.state.refused.get(&(tag.clone(), manifest.digest.clone()))
             && since.elapsed() < REFUSED_FOR
         {
             return Err(Refusal::Moved(Box::new(Moved::clone(&moved))));
@@ -438,7 +417,7 @@ impl Keeper {
             return;
         }
         {
-            let mut rechecking = self.rechecking.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rechecking = self.state.rechecking.lock().unwrap_or_else(PoisonError::into_inner);
             if rechecking.len() >= RECHECKED || !rechecking.insert(known.tag.clone()) {
                 return;
             }
@@ -452,7 +431,7 @@ impl Keeper {
                 // It is asked again when the tag is.
                 Err(_) => {}
             }
-            keeper.rechecking.lock().unwrap_or_else(PoisonError::into_inner).remove(tag);
+            keeper.state.rechecking.lock().unwrap_or_else(PoisonError::into_inner).remove(tag);
         });
     }
 
@@ -478,7 +457,7 @@ impl Keeper {
         tracing::warn!(tag = %known.tag, %got, want = %known.digest, "a tag moved and is refused");
         if moved.unasked.is_none() {
             let key = (known.tag.clone(), got.clone());
-            self.refused.insert(key, (Instant::now(), Arc::new(moved.clone())));
+            self.state.refused.insert(key, (Instant::now(), Arc::new(moved.clone())));
         }
         Refusal::Moved(Box::new(moved))
     }

@@ -13,11 +13,12 @@ use bulla_web::Authorities;
 use super::args::{Args, As};
 use super::front::Front;
 use super::images::Images;
-use super::keeper::{Keeper, Parts};
+use super::keeper::{Keeper, State};
 use super::known::Store;
 use super::manifests::Manifests;
 use super::place::Fixed;
 use super::policy::TagPolicy;
+use super::seen::Seen;
 use super::upstream::Upstream;
 use crate::command::Failure;
 use crate::registry::{Args as RegistryArgs, Client, Credentials, Host, Options, Reach, Repository};
@@ -80,7 +81,7 @@ pub(crate) async fn open(args: &Args, opened: Opened<'_>) -> Result<Arc<Front>, 
     let log_url = log.url.clone();
     let log = TagLog::with_token(&log_url, roles, root, Some(signing.clone()), token)?;
     let store = Store::open(&dir.join(RECORDS)).map_err(Failure::unavailable)?;
-    let keeper = Keeper::new(Parts {
+    let keeper = Keeper {
         upstream: Upstream::new(client, only),
         policy,
         log,
@@ -91,7 +92,9 @@ pub(crate) async fn open(args: &Args, opened: Opened<'_>) -> Result<Arc<Front>, 
         unknown: args.unknown,
         recheck: args.recheck,
         new_tags: args.new_tags().map(Allowance::new),
-    });
+        seen: Seen::default(),
+        state: State::default(),
+    };
     let (keeper, upstream_as) = (Arc::new(keeper), args.upstream_as);
     Ok(Arc::new(Front { keeper, fixed, upstream_as, images, trusted_proxies }))
 }

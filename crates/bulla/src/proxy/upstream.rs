@@ -49,8 +49,8 @@ impl Upstream {
         name: &Name,
         whose: Whose,
     ) -> Result<Option<Digest>, Refusal> {
-        let answer =
-            self.ask(repository, Method::HEAD, format!("manifests/{name}"), canonical(), whose, 0).await?;
+        let (rest, manner) = (format!("manifests/{name}"), followed(whose));
+        let answer = self.pass(repository, Method::HEAD, rest, canonical(), manner, 0).await?;
         let answer = self.wanted(repository, &Method::HEAD, answer).await?;
         let said = answer.headers.get("docker-content-digest").and_then(|value| value.to_str().ok());
         Ok(said.and_then(|said| said.parse().ok()))
@@ -64,8 +64,8 @@ impl Upstream {
         accept: HeaderMap,
         whose: Whose,
     ) -> Result<Arc<Manifest>, Refusal> {
-        let rest = format!("manifests/{name}");
-        let answer = self.ask(repository, Method::GET, rest, accept, whose, 0).await?;
+        let (rest, manner) = (format!("manifests/{name}"), followed(whose));
+        let answer = self.pass(repository, Method::GET, rest, accept, manner, 0).await?;
         let answer = self.wanted(repository, &Method::GET, answer).await?;
         let media_type =
             answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -88,37 +88,20 @@ impl Upstream {
 
     /// Whether a registry lets somebody in.
     pub(crate) async fn ping(&self, repository: &Repository, whose: Whose) -> Result<Passed, Refusal> {
-        let manner = Manner { whose, redirects: Redirects::Followed };
-        self.client.enter(repository, manner).await.map_err(|error| Refusal::of(&error))
+        self.client.enter(repository, followed(whose)).await.map_err(|error| Refusal::of(&error))
     }
 
-    /// Asks for anything else, whatever is answered.
+    /// Asks, whatever is answered: at most so many bytes, which is what it is given time for.
     pub(crate) async fn pass(
         &self,
         repository: &Repository,
         method: Method,
         rest: String,
         headers: HeaderMap,
-        whose: Whose,
-        redirects: Redirects,
-    ) -> Result<Passed, Refusal> {
-        self.leave_alone(repository, &method)?;
-        let manner = Manner { whose, redirects };
-        let forward = Forward { repository, method, rest, headers, manner, largest: LARGEST_BLOB };
-        self.client.forward(forward).await.map_err(|error| Refusal::of(&error))
-    }
-
-    async fn ask(
-        &self,
-        repository: &Repository,
-        method: Method,
-        rest: String,
-        headers: HeaderMap,
-        whose: Whose,
+        manner: Manner,
         largest: u64,
     ) -> Result<Passed, Refusal> {
         self.leave_alone(repository, &method)?;
-        let manner = Manner { whose, redirects: Redirects::Followed };
         let forward = Forward { repository, method, rest, headers, manner, largest };
         self.client.forward(forward).await.map_err(|error| Refusal::of(&error))
     }
@@ -169,6 +152,10 @@ impl Upstream {
         }
         Refusal::Upstream(Box::new(Said { status, headers, problem }))
     }
+}
+
+fn followed(whose: Whose) -> Manner {
+    Manner { whose, redirects: Redirects::Followed }
 }
 
 /// Everything that an image can be, in one order: so that a tag has one digest, whatever a client accepts.

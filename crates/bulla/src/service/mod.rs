@@ -8,6 +8,7 @@ pub(crate) mod health;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod orders;
+pub(crate) mod process;
 pub(crate) mod running;
 pub(crate) mod tags;
 pub(crate) mod trust;

@@ -1,5 +1,5 @@
 //! A log of v1 that is searched for a tag, and takes a record of it if nothing came between. Its search is believed in what it
-//! shows, for that is proved; what it does not show is another matter, see [`super::walk`].
+//! shows, for that is proved; what it does not show is another matter, see [`super::walk()`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
