@@ -39,7 +39,8 @@ pub(crate) struct Args {
     /// Memory for manifests, which are served while their registry cannot be reached; 0 keeps none
     #[arg(long, value_name = "BYTES", default_value = "32MiB", value_parser = text::bytes)]
     pub(crate) manifest_cache: u64,
-    /// Tags that one address may have recorded for the first time in a minute; 0 sets no limit
+    /// Records that one address may cause in a minute, of tags that were never seen and of moves that nobody has to approve; 0 sets
+    /// no limit
     #[arg(long, value_name = "N", default_value = "60")]
     pub(crate) new_tags_per_address: u32,
     /// How long a known tag is served before the log is asked whether it moved elsewhere

@@ -12,8 +12,9 @@ use bulla_rekor::guard::{Network, Peer, client_address};
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{
-    ACCEPT, ACCEPT_RANGES, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, IF_NONE_MATCH, LINK, LOCATION, RANGE,
+    ACCEPT, ACCEPT_RANGES, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -61,7 +62,11 @@ async fn answered(State(front): State<Arc<Front>>, request: Request) -> Response
         tracing::debug!(%refusal, "refused");
         if asked.method == Method::HEAD { refusal.response_to_head() } else { refusal.response() }
     });
-    response.headers_mut().entry(API_VERSION).or_insert(HeaderValue::from_static("registry/2.0"));
+    let headers = response.headers_mut();
+    headers.entry(API_VERSION).or_insert(HeaderValue::from_static("registry/2.0"));
+    // What comes from registries is not ours: no browser is to take it for a page of this place.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     let status = response.status().as_u16().to_string();
     metrics::counter!("bulla_proxy_requests_total", "what" => what, "status" => status).increment(1);
     metrics::histogram!("bulla_proxy_request_seconds", "what" => what).record(began.elapsed().as_secs_f64());
@@ -140,7 +145,11 @@ impl Front {
             Arc::clone(&pulled.manifest)
         } else {
             let accept = asking.headers.get_all(ACCEPT).iter().map(|value| (ACCEPT, value.clone())).collect();
-            self.keeper.member(&pull, &pulled, accept).await?
+            let member = self.keeper.member(&pull, &pulled, accept).await?;
+            if let Some(images) = &self.images {
+                images.judge(&self.keeper.upstream.client, &place.repository, &member, None).await?;
+            }
+            member
         };
         let mut response = of_manifest(&manifest, asking);
         tell(response.headers_mut(), place, &pulled);

@@ -24,11 +24,14 @@ use bulla_tlog::sha256;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 
+use super::policy::names_a_repository;
 use super::refusal::Refusal;
 use crate::command::Failure;
 use crate::home::unix_now;
 use crate::keys::{Passwords, verification_key};
-use crate::registry::{Client, Content, Digest, Image, Manifest, Name, Repository, Source};
+use crate::registry::{
+    Client, Content, Digest, Image, Manifest, Name, OCI_EMPTY, OCI_MANIFEST, Repository, Source,
+};
 use crate::target::read_small;
 use crate::verification::{Asked, Found};
 
@@ -81,6 +84,9 @@ impl Images {
         let root_json = read_small(&beside(&trusted_root), MAX_TRUSTED_ROOT as u64)?;
         let mut policies = Vec::new();
         for line in policy {
+            for images in &line.images {
+                names_a_repository(images).map_err(&named)?;
+            }
             let patterns =
                 line.images.iter().map(|images| Pattern::glob(images)).collect::<Result<Vec<_>, _>>();
             let patterns = patterns.map_err(|error| named(format!("images: {error}")))?;
@@ -132,7 +138,7 @@ impl Images {
         };
         // What a list of signatures names is judged when it is asked for.
         let is_list = tag.is_some_and(is_made_of_digest) && matches!(manifest.content, Content::Index(_));
-        if is_list || !is_runnable(manifest, tag.is_none_or(is_made_of_digest)) {
+        if is_list || is_evidence(manifest, tag) {
             return Ok(());
         }
         let key = |digest: &Digest| (name.clone(), digest.clone());
@@ -168,28 +174,39 @@ impl Images {
     }
 }
 
-/// Whether something could be run: an index of images, layers that a runtime unpacks, or what some runtime takes for an image.
-/// Signatures of cosign's and attestations of `BuildKit`'s say that they are images, and hold documents.
-fn is_runnable(manifest: &Manifest, may_be_evidence: bool) -> bool {
-    let Content::Image { config, layers } = &manifest.content else { return true };
-    let is_layer =
-        |media_type: &str| media_type.contains("image.layer") || media_type.contains("image.rootfs");
+/// Whether something can be nothing but evidence about an image: an OCI manifest whose layers are all of types that signatures,
+/// attestations and bills of materials have. Runtimes differ in what they take for an image, so everything else is one. Cosign's
+/// tags have manifests that say to be images; by a digest nobody needs those.
+fn is_evidence(manifest: &Manifest, tag: Option<&str>) -> bool {
+    let Content::Image { config, layers } = &manifest.content else { return false };
     let is_document = |media_type: &str| {
-        media_type.ends_with("+json") || media_type.ends_with("+xml") || media_type.starts_with("text/")
+        EVIDENCE.contains(&media_type) || media_type.starts_with("application/vnd.dev.sigstore.bundle")
     };
-    let is_evidence = || !layers.is_empty() && layers.iter().all(|layer| is_document(&layer.media_type));
-    layers.iter().any(|layer| is_layer(&layer.media_type))
-        || (IMAGE_CONFIGS.contains(&config.media_type.as_str()) && !(may_be_evidence && is_evidence()))
+    let config = config.media_type.as_str();
+    let is_config = config == OCI_EMPTY || EVIDENCE_CONFIGS.iter().any(|known| config.starts_with(known));
+    let is_cosign = config == IMAGE_CONFIG && tag.is_some_and(is_made_of_digest);
+    manifest.media_type == OCI_MANIFEST
+        && !layers.is_empty()
+        && layers.iter().all(|layer| is_document(&layer.media_type))
+        && (is_config || is_cosign)
 }
 
-/// Docker takes the last ones for images too, and unpacks their layers whatever their type: old registries wrote them.
-const IMAGE_CONFIGS: [&str; 6] = [
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-    "application/octet-stream",
-    "application/json",
-    "text/html",
-    "",
+const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const EVIDENCE_CONFIGS: [&str; 3] =
+    ["application/vnd.dev.cosign.", "application/vnd.dev.sigstore.", "application/vnd.cncf.notary.signature"];
+const EVIDENCE: [&str; 12] = [
+    "application/vnd.dev.cosign.simplesigning.v1+json",
+    "application/vnd.dsse.envelope.v1+json",
+    "application/vnd.in-toto+json",
+    "application/jose+json",
+    "application/cose",
+    "text/spdx",
+    "text/spdx+json",
+    "text/spdx+xml",
+    "application/vnd.cyclonedx",
+    "application/vnd.cyclonedx+json",
+    "application/vnd.cyclonedx+xml",
+    "application/vnd.syft+json",
 ];
 const LARGEST: u64 = 1 << 20;
 const REMEMBERED: usize = 16 << 10;

@@ -130,13 +130,24 @@ impl Keeper {
         let mut is_mine = false;
         let work = async {
             is_mine = true;
-            let manifest = self.fetch(&pull).await?;
-            self.settle(&pull, &name, rule, manifest).await
+            self.fetched(&pull, &name, rule).await
         };
         // Few pulls come here, and all would carry the room that this takes.
-        let pulled = Box::pin(self.state.pulls.join(question, work)).await?;
+        let mut pulled = Box::pin(self.state.pulls.join(question, work)).await;
+        if !is_mine && matches!(pulled, Err(Refusal::NewTags { .. })) {
+            // What somebody else has used up is theirs.
+            is_mine = true;
+            pulled = Box::pin(self.fetched(&pull, &name, rule)).await;
+        }
+        let pulled = pulled?;
         // Those who waited for the same answer did not record it.
         Ok(Pulled { is_first: pulled.is_first && is_mine, ..pulled })
+    }
+
+    /// What is to be served of what a tag points to now.
+    async fn fetched(&self, pull: &Pull, name: &TagName, rule: Rule) -> Result<Pulled, Refusal> {
+        let manifest = self.fetch(pull).await?;
+        self.settle(pull, name, rule, manifest).await
     }
 
     /// The manifest of a known tag, if the registry says that it still points there.
@@ -196,7 +207,7 @@ impl Keeper {
                 "what is kept of it is not signed by a proxy whose records count".to_owned(),
             ));
         };
-        let known = Arc::new(Known::new(record, &entry, first_seen));
+        let known = Arc::new(Known::new(record, &entry, first_seen, None));
         self.store.remember(&known);
         Ok(Some(known))
     }
@@ -218,11 +229,17 @@ impl Keeper {
         {
             return Err(Refusal::Moved(Box::new(Moved::clone(&moved))));
         }
-        if known.is_none()
-            && let (Some(new_tags), Some(from)) = (&self.new_tags, pull.from)
-            && let Some(seconds) = new_tags.take(from)
+        // Whoever chooses what a registry answers could write to the log for ever. An approval is limit enough.
+        if (known.is_none() || rule != Rule::Enforce)
+            && let (Some(allowance), Some(from)) = (&self.new_tags, pull.from)
+            && let Some(seconds) = allowance.take(from)
         {
-            return Err(Refusal::NewTags { seconds });
+            if known.is_none() {
+                return Err(Refusal::NewTags { seconds });
+            }
+            let warning =
+                format!("tag {tag} points to {}, which is not recorded: it moves too often", manifest.digest);
+            return Ok(Pulled { manifest, known: None, is_first: false, warning: Some(warning) });
         }
         match self.recorded(tag, rule, &manifest, known.as_deref(), &pull.repository).await {
             Ok(settled) => self.settled(tag, manifest, settled, known.as_deref(), rule),
@@ -398,10 +415,15 @@ impl Keeper {
         let (index, record) = look.history.current().ok_or_else(missing)?;
         let entry = look.entries.get(&index).ok_or_else(missing)?;
         let first = look.history.first().map_or(record.seen, |(_, first)| first.seen);
-        let known = Arc::new(Known::new(record.clone(), entry, first));
-        if self.store.recent(tag).is_some_and(|before| before.index == index) {
-            self.store.remember(&known);
-            return Ok(known);
+        let known = Arc::new(Known::new(record.clone(), entry, first, Some(Instant::now())));
+        match self.store.recent(tag) {
+            // Somebody looked later, and was faster.
+            Some(later) if later.index > index => return Ok(later),
+            Some(same) if same.index == index => {
+                self.store.remember(&known);
+                return Ok(known);
+            }
+            _ => {}
         }
         if let Err(problem) = self.store.put(Arc::clone(&known), entry).await {
             // It is in the log, where it is found again.
@@ -413,7 +435,7 @@ impl Keeper {
 
     /// Has the log looked at, beside the pull, when that was long ago: another proxy may have recorded an approved move.
     fn recheck(self: &Arc<Self>, known: &Arc<Known>) {
-        if known.looked.elapsed() < self.recheck {
+        if known.looked.is_some_and(|looked| looked.elapsed() < self.recheck) {
             return;
         }
         {

@@ -36,13 +36,13 @@ pub(crate) struct Known {
     pub(crate) first_seen: Timestamp,
     /// The proof, as clients get it.
     pub(crate) headers: HeaderMap,
-    /// When the log was last asked about it, by this process.
-    pub(crate) looked: Instant,
+    /// When this process last asked the log about it, if it did.
+    pub(crate) looked: Option<Instant>,
 }
 
 impl Known {
     /// One whose entry was judged.
-    pub(crate) fn new(record: Record, entry: &Entry, first_seen: Timestamp) -> Self {
+    pub(crate) fn new(record: Record, entry: &Entry, first_seen: Timestamp, looked: Option<Instant>) -> Self {
         let text = format!("sha256:{}", record.digest);
         Self {
             tag: record.tag.clone(),
@@ -53,7 +53,7 @@ impl Known {
             headers: tags::headers(entry),
             record,
             first_seen,
-            looked: Instant::now(),
+            looked,
         }
     }
 }

@@ -82,7 +82,7 @@ pub(crate) async fn open(args: &Args, opened: Opened<'_>) -> Result<Arc<Front>, 
     let log = TagLog::with_token(&log_url, roles, root, Some(signing.clone()), token)?;
     let store = Store::open(&dir.join(RECORDS)).map_err(Failure::unavailable)?;
     let keeper = Keeper {
-        upstream: Upstream::new(client, only),
+        upstream: Upstream::new(client, only, args.upstream_as == As::Client),
         policy,
         log,
         log_url: public_url.unwrap_or(log_url),

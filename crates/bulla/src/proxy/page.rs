@@ -1,6 +1,7 @@
 //! What happened lately and which tags are known, for a browser and for programs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
@@ -115,13 +116,20 @@ pub(crate) async fn ready(State(front): State<Arc<Front>>) -> Response {
     if let Err(problem) = front.keeper.store.count().await {
         problems.push(problem.to_string());
     }
-    if let Err(error) = front.keeper.log.client.info().await {
-        problems.push(format!("the log cannot be asked: tags that are not known are refused: {error}"));
+    let silent = match tokio::time::timeout(SOON, front.keeper.log.client.info()).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("it does not answer within {} ms", SOON.as_millis())),
+    };
+    if let Some(why) = silent {
+        problems.push(format!("the log cannot be asked: tags that are not known are refused: {why}"));
     }
     let body = json!({ "status": "SERVING", "problems": problems });
     ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], format!("{body}\n")).into_response()
 }
 
+/// Whoever asks whether it is well has less patience than whoever pulls.
+const SOON: Duration = Duration::from_millis(500);
 const A_PAGE: usize = 100;
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222;background:#fff}\
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #ddd;vertical-align:top;overflow-wrap:anywhere}\

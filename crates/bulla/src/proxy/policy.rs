@@ -72,7 +72,7 @@ impl TagPolicy {
             return Err("moving: has too many names, at most 256 are read".to_owned());
         }
         let rules = rule.into_iter().map(|Line { tags, rule }| {
-            names_a_registry(&tags)?;
+            names_a_tag(&tags)?;
             let pattern = Pattern::glob(&tags).map_err(|error| format!("tags = {tags:?}: {error}"))?;
             let rule = match rule {
                 Word::Enforce => Some(Rule::Enforce),
@@ -89,15 +89,29 @@ impl TagPolicy {
     pub(crate) fn rule(&self, tag: &TagName) -> Option<Rule> {
         let matching = self.rules.iter().find(|(pattern, _)| pattern.matches(tag.as_str()));
         let rule = matching.map_or(Some(Rule::Enforce), |(_, rule)| *rule)?;
-        // A signature is added whenever somebody signs: to freeze its tag is to forbid that.
-        let moves = self.moving.has(tag.tag()) && (rule != Rule::Observe || is_made_of_digest(tag.tag()));
+        // A signature is added whenever somebody signs: to freeze its tag is to forbid that. Of other names that move a rule
+        // that somebody wrote says more.
+        let moves = is_made_of_digest(tag.tag()) || (matching.is_none() && self.moving.has(tag.tag()));
         Some(if moves { Rule::Moving } else { rule })
     }
 }
 
 /// Patterns are matched with whole names, in their one spelling.
-fn names_a_registry(pattern: &str) -> Result<(), String> {
-    let wrong = |fix: String| Err(format!("tags = {pattern:?}: {fix}"));
+fn names_a_tag(pattern: &str) -> Result<(), String> {
+    names_a_registry(pattern, "tags")?;
+    if pattern.split_once('/').is_some_and(|(_, rest)| !rest.contains([':', '*'])) {
+        return Err(format!("tags = {pattern:?}: names no tag: {pattern}:* may be meant"));
+    }
+    Ok(())
+}
+
+/// The same of repositories.
+pub(crate) fn names_a_repository(pattern: &str) -> Result<(), String> {
+    names_a_registry(pattern, "images")
+}
+
+fn names_a_registry(pattern: &str, member: &str) -> Result<(), String> {
+    let wrong = |fix: String| Err(format!("{member} = {pattern:?}: {fix}"));
     let Some((first, rest)) = pattern.split_once('/') else {
         return wrong(format!("names no registry: docker.io/library/{pattern} may be meant"));
     };
@@ -113,8 +127,8 @@ fn names_a_registry(pattern: &str) -> Result<(), String> {
     if first.to_ascii_lowercase() != first {
         return wrong("names of registries are lower case".to_owned());
     }
-    if !rest.contains([':', '*']) {
-        return wrong(format!("names no tag: {pattern}:* may be meant"));
+    if let Some(host) = first.strip_suffix(":443").filter(|host| *host != "localhost") {
+        return wrong(format!("names of registries have no :443: {host}/{rest}"));
     }
     Ok(())
 }
@@ -151,6 +165,7 @@ mod tests {
             ("ghcr.io/other/app:main", Some(Rule::Moving)),
             ("ghcr.io/other/app:latest", Some(Rule::Enforce)),
             ("docker.io/library/alpine:3.20", None),
+            ("ghcr.io/org/app:dev-nightly", Some(Rule::Warn)),
         ] {
             assert_eq!(policy.rule(&name(tag)), rule, "{tag}");
         }
@@ -172,6 +187,7 @@ mod tests {
             ("docker.io/alpine:*", "docker.io/library/alpine:* may be meant"),
             ("index.docker.io/org/app:*", "the one name of that registry is docker.io: docker.io/org/app:*"),
             ("GHCR.io/org/app:*", "names of registries are lower case"),
+            ("ghcr.io:443/org/app:*", "names of registries have no :443: ghcr.io/org/app:*"),
             ("ghcr.io/org/app", "names no tag: ghcr.io/org/app:* may be meant"),
         ] {
             let text = format!("[[rule]]\ntags = {pattern:?}\nrule = \"off\"\n");

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::refusal::{Refusal, Said};
@@ -19,6 +19,9 @@ pub(crate) struct Upstream {
     pub(crate) client: Client,
     /// If given, no others are asked.
     only: Option<BTreeSet<String>>,
+    /// Whether it is for clients to answer what registries want to know.
+    clients_answer: bool,
+    /// Who asks as somebody else is told so by the registry, each for themselves.
     busy: Mutex<HashMap<(String, Method), Busy>>,
 }
 
@@ -29,8 +32,8 @@ struct Busy {
 
 impl Upstream {
     /// Registries, all that can be reached or those alone.
-    pub(crate) fn new(client: Client, only: Option<BTreeSet<String>>) -> Self {
-        Self { client, only, busy: Mutex::default() }
+    pub(crate) fn new(client: Client, only: Option<BTreeSet<String>>, clients_answer: bool) -> Self {
+        Self { client, only, clients_answer, busy: Mutex::default() }
     }
 
     /// Refuses registries that are not served.
@@ -101,7 +104,9 @@ impl Upstream {
         manner: Manner,
         largest: u64,
     ) -> Result<Passed, Refusal> {
-        self.leave_alone(repository, &method)?;
+        if let Whose::Ours = manner.whose {
+            self.leave_alone(repository, &method)?;
+        }
         let forward = Forward { repository, method, rest, headers, manner, largest };
         self.client.forward(forward).await.map_err(|error| Refusal::of(&error))
     }
@@ -144,6 +149,11 @@ impl Upstream {
             }
             let key = (repository.host().as_str().to_owned(), method.clone());
             busy.insert(key, Busy { until: Instant::now() + pause, said: problem.clone() });
+        }
+        let mut headers = headers;
+        if !self.clients_answer {
+            // A client would show what it has for us to whomever the registry names.
+            headers.remove(WWW_AUTHENTICATE);
         }
         // Whatever is no error cannot be passed on as one.
         let is_error = status.is_client_error() || status.is_server_error();

@@ -17,14 +17,28 @@ pub(crate) enum Reach {
     /// All of them.
     #[default]
     Anywhere,
-    /// Those with an address on the internet, and these whatever their address.
-    Public(Arc<BTreeSet<String>>),
+    /// Those with an address on the internet; and, of these registries, whatever address they have.
+    Public(Arc<Named>),
+}
+
+/// Registries that somebody named.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    /// With their ports.
+    registries: BTreeSet<String>,
+    /// Without.
+    hosts: BTreeSet<String>,
 }
 
 impl Reach {
     /// The internet, and these registries.
     pub(crate) fn public_and<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Self {
-        Self::Public(Arc::new(hosts.into_iter().map(|host| without_port(host.api()).to_owned()).collect()))
+        let mut named = Named::default();
+        for host in hosts {
+            named.registries.insert(host.api().to_owned());
+            named.hosts.insert(without_port(host.api()).to_owned());
+        }
+        Self::Public(Arc::new(named))
     }
 
     /// Lets a client see no other addresses.
@@ -32,40 +46,43 @@ impl Reach {
         match self {
             Self::Anywhere => client,
             // A proxy in the environment would look names up by itself.
-            Self::Public(besides) => client.no_proxy().dns_resolver(Arc::new(Public(Arc::clone(besides)))),
+            Self::Public(named) => client.no_proxy().dns_resolver(Arc::new(Public(Arc::clone(named)))),
         }
     }
 
-    /// Refuses a URL whose host is an address that may not be spoken with. Names are judged when they are looked up.
-    pub(super) fn check(&self, url: &Url) -> Result<(), String> {
-        let Self::Public(besides) = self else { return Ok(()) };
-        let address = match url.host() {
-            Some(url::Host::Ipv4(address)) => IpAddr::V4(address),
-            Some(url::Host::Ipv6(address)) => IpAddr::V6(address),
-            Some(url::Host::Domain(_)) => return Ok(()),
-            None => return Err("it leads to no host".to_owned()),
-        };
+    /// Refuses a URL that may not be asked on behalf of a registry. One that was named may lead to the hosts that were; one that
+    /// was not may lead to none of them, nor to another port of theirs. Names are judged again when they are looked up.
+    pub(super) fn check(&self, url: &Url, registry: &Host) -> Result<(), String> {
+        let Self::Public(named) = self else { return Ok(()) };
         let host = url.host_str().unwrap_or_default();
-        if is_public(address) || besides.contains(host) {
+        let is_named = named.hosts.contains(host);
+        let refused = || Err(format!("it leads to {host}, which is no address of the internet: {ALLOW}"));
+        if is_named && named.registries.contains(registry.api()) {
             return Ok(());
         }
-        Err(format!("it leads to {host}, which is no address of the internet: {ALLOW}"))
+        match url.host() {
+            Some(url::Host::Ipv4(address)) if is_public(IpAddr::V4(address)) => Ok(()),
+            Some(url::Host::Ipv6(address)) if is_public(IpAddr::V6(address)) => Ok(()),
+            Some(url::Host::Domain(_)) if !is_named => Ok(()),
+            Some(_) => refused(),
+            None => Err("it leads to no host".to_owned()),
+        }
     }
 }
 
 /// Looks names up, and forgets addresses that are not of the internet.
-struct Public(Arc<BTreeSet<String>>);
+struct Public(Arc<Named>);
 
 impl Resolve for Public {
     fn resolve(&self, name: Name) -> Resolving {
-        let besides = Arc::clone(&self.0);
+        let named = Arc::clone(&self.0);
         Box::pin(async move {
             let name = name.as_str().trim_end_matches('.').to_ascii_lowercase();
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let any = !found.is_empty();
             let found: Vec<_> = found
                 .into_iter()
-                .filter(|address| is_public(address.ip()) || besides.contains(&name))
+                .filter(|address| is_public(address.ip()) || named.hosts.contains(&name))
                 .collect();
             if any && found.is_empty() {
                 let problem = format!("{name} has no address of the internet: {ALLOW}");
@@ -141,12 +158,15 @@ mod tests {
 
     #[test]
     fn only_the_internet_and_what_is_named_is_reached() {
-        let check = |reach: &Reach, url: &str| reach.check(&Url::parse(url).expect("a URL"));
+        let host = |text: &str| Repository::parse(&format!("{text}/a")).expect("a name").host().clone();
+        let check = |reach: &Reach, url: &str, registry: &str| {
+            reach.check(&Url::parse(url).expect("a URL"), &host(registry))
+        };
         let none = reach(&[]);
         for url in ["https://8.8.8.8/", "https://[2606:4700::1111]/", "https://r.example/"] {
-            assert_eq!(check(&none, url), Ok(()), "{url}");
+            assert_eq!(check(&none, url, "r.example"), Ok(()), "{url}");
         }
-        for host in [
+        for address in [
             "127.0.0.1",
             "10.1.2.3",
             "172.16.0.1",
@@ -168,22 +188,33 @@ mod tests {
             "[2002:a00:1::]",
             "[2001:db8::1]",
         ] {
-            let problem = check(&none, &format!("https://{host}:5000/v2/")).expect_err(host);
+            let problem =
+                check(&none, &format!("https://{address}:5000/v2/"), "r.example").expect_err(address);
             assert!(problem.contains("no address of the internet: --registry names"), "{problem}");
         }
-        let named = reach(&["10.1.2.3:5000", "[fc00::1]:5000"]);
-        assert_eq!(check(&named, "http://10.1.2.3:5000/"), Ok(()));
-        assert_eq!(check(&named, "http://[fc00::1]:5000/"), Ok(()));
-        assert!(check(&named, "http://10.1.2.4:5000/").is_err());
-        assert_eq!(check(&Reach::Anywhere, "http://127.0.0.1/"), Ok(()));
+        let named = reach(&["10.1.2.3:5000", "[fc00::1]:5000", "inside.example:5000"]);
+        assert_eq!(check(&named, "http://10.1.2.3:5000/", "10.1.2.3:5000"), Ok(()));
+        assert_eq!(check(&named, "http://[fc00::1]:5000/", "[fc00::1]:5000"), Ok(()));
+        assert_eq!(check(&named, "http://10.1.2.3:6000/token", "10.1.2.3:5000"), Ok(()), "its token server");
+        assert!(check(&named, "http://10.1.2.4:5000/", "10.1.2.3:5000").is_err());
+        // Another port of a host that was named, and who was not named and leads there.
+        for (url, registry) in [
+            ("http://10.1.2.3:5001/", "10.1.2.3:5001"),
+            ("http://10.1.2.3:5000/", "r.example"),
+            ("https://inside.example:5000/", "r.example"),
+            ("https://inside.example:6000/", "inside.example:6000"),
+        ] {
+            assert!(check(&named, url, registry).is_err(), "{url} {registry}");
+        }
+        assert_eq!(check(&Reach::Anywhere, "http://127.0.0.1/", "r.example"), Ok(()));
     }
 
     #[tokio::test]
     async fn a_name_that_means_this_machine_is_not_looked_up_for_strangers() {
         let resolve = async |reach: &Reach| {
-            let Reach::Public(besides) = reach else { panic!("it is limited") };
+            let Reach::Public(named) = reach else { panic!("it is limited") };
             let name = "localhost".parse().expect("a name");
-            Public(Arc::clone(besides))
+            Public(Arc::clone(named))
                 .resolve(name)
                 .await
                 .map(Iterator::count)

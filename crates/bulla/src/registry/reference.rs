@@ -16,6 +16,7 @@ const HUB_ALIASES: [&str; 2] = ["index.docker.io", HUB_API];
 /// What a name without a host and with one component is below.
 const HUB_LIBRARY: &str = "library/";
 const DEFAULT_TAG: &str = "latest";
+const HTTPS: u16 = 443;
 /// Host and name together, as registries bound it.
 const LONGEST_NAME: usize = 255;
 const LONGEST_TAG: usize = 128;
@@ -81,12 +82,15 @@ impl Host {
                 None => (host_name(text)?, None),
             },
         };
-        let Some(port) = port else {
-            let hub = HUB_ALIASES.contains(&host.as_str());
-            return Ok(Self(if hub { HUB.to_owned() } else { host }));
+        let named = || {
+            let hub = HUB_ALIASES.contains(&host.as_str()) || host == HUB;
+            Self(if hub { HUB.to_owned() } else { host.clone() })
         };
+        let Some(port) = port else { return Ok(named()) };
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         match port.parse::<u16>() {
+            // Where TLS is spoken anyway, its port is not said: one registry has one name. This machine may speak without.
+            Ok(HTTPS) if digits && !named().is_loopback() => Ok(named()),
             Ok(number) if number > 0 && digits => Ok(Self(format!("{host}:{number}"))),
             _ => Err(format!("the registry's port is {port:?}, 1 to 65535 was expected")),
         }
@@ -366,7 +370,11 @@ mod tests {
             ("127.0.0.1:5000/a__b/c.d-e--f:V_1.-", "127.0.0.1:5000/a__b/c.d-e--f:V_1.-"),
             ("[::1]:5000/app", "[::1]:5000/app:latest"),
             ("[0:0::1]/app", "[::1]/app:latest"),
-            ("host.example:0443/app", "host.example:443/app:latest"),
+            ("host.example:05000/app", "host.example:5000/app:latest"),
+            ("host.example:0443/app", "host.example/app:latest"),
+            ("docker.io:443/alpine", "docker.io/library/alpine:latest"),
+            ("index.docker.io:443/alpine", "docker.io/library/alpine:latest"),
+            ("localhost:443/app", "localhost:443/app:latest"),
             ("localhost:5000", "docker.io/library/localhost:5000"),
         ] {
             assert_eq!(canonical(text), expected);

@@ -221,7 +221,10 @@ fn token_url(realm: &str, asked: &Asked<'_>) -> Result<Url, Problem> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid("has a user in it"));
     }
-    asked.reach.check(&url).map_err(|problem| invalid(&format!("is not asked: {problem}")))?;
+    asked
+        .reach
+        .check(&url, asked.repository.host())
+        .map_err(|problem| invalid(&format!("is not asked: {problem}")))?;
     Ok(url)
 }
 

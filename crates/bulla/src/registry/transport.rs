@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bulla_web::{Authorities, chain};
@@ -109,8 +109,8 @@ pub(super) struct Transport {
     options: Options,
     tokens: Mutex<Tokens>,
     schemes: Mutex<HashMap<Host, &'static str>>,
-    /// Held while a challenge is answered: what one request learns serves those that wait.
-    answering: tokio::sync::Mutex<()>,
+    /// Held while a challenge of that registry is answered: what one request learns serves those that wait.
+    answering: Mutex<HashMap<Host, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// Why there is no answer.
@@ -139,7 +139,7 @@ impl Transport {
             options,
             tokens: Mutex::default(),
             schemes: Mutex::default(),
-            answering: tokio::sync::Mutex::default(),
+            answering: Mutex::default(),
         })
     }
 
@@ -189,7 +189,8 @@ impl Transport {
         let challenge =
             challenge::choose(lines.iter().map(HeaderValue::as_bytes)).map_err(Problem::Invalid)?;
         let Some(challenge) = challenge else { return Ok(None) };
-        let _turn = self.answering.lock().await;
+        let turn = self.turn(ask.repository.host());
+        let _turn = turn.lock().await;
         let known = locked(&self.tokens).known(ask.repository, ask.action, Instant::now());
         if known.as_ref() != shown && known.is_some() {
             return Ok(known);
@@ -213,6 +214,15 @@ impl Transport {
         let answer = tokens::answer(&self.client, challenge, asked).await?;
         locked(&self.tokens).keep(ask.repository, ask.action, &answer, Instant::now());
         Ok(Some(answer.header))
+    }
+
+    /// What is held while a challenge of a registry is answered: one registry does not hold up others.
+    fn turn(&self, host: &Host) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = locked(&self.answering);
+        if turns.len() >= MOST_TURNS {
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        Arc::clone(turns.entry(host.clone()).or_default())
     }
 
     /// One exchange, with the scheme that the registry speaks; and whether it is the registry itself that answered.
@@ -267,7 +277,10 @@ impl Transport {
     ) -> Result<(Response, bool), Failed> {
         let (mut url, mut at_home) = (first.clone(), home);
         for _ in 0..=MOST_REDIRECTS {
-            self.options.reach.check(&url).map_err(|problem| failed(Problem::Rejected(problem)))?;
+            self.options
+                .reach
+                .check(&url, ask.repository.host())
+                .map_err(|problem| failed(Problem::Rejected(problem)))?;
             let time = Duration::from_secs(ask.largest / SLOWEST);
             let mut request = self
                 .client
@@ -285,7 +298,10 @@ impl Transport {
             url = step(&url, target?).map_err(|problem| failed(Problem::Invalid(problem)))?;
             at_home &= url.origin() == first.origin();
             if ask.manner.redirects == Redirects::Passed && !at_home {
-                self.options.reach.check(&url).map_err(|problem| failed(Problem::Rejected(problem)))?;
+                self.options
+                    .reach
+                    .check(&url, ask.repository.host())
+                    .map_err(|problem| failed(Problem::Rejected(problem)))?;
                 return Ok((response, at_home));
             }
         }
@@ -401,6 +417,7 @@ const WAITS: &[Duration] = &[Duration::from_millis(100), Duration::from_millis(5
 /// Bytes a second: who is slower is not waited for.
 const SLOWEST: u64 = 64 << 10;
 const MOST_REDIRECTS: usize = 5;
+const MOST_TURNS: usize = 1024;
 
 #[cfg(test)]
 mod tests {

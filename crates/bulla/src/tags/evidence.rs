@@ -69,7 +69,7 @@ pub(crate) fn judge(
         log: Need::Required,
         sct: Need::Required,
     };
-    let judged = judge_bundle(&bundle, &Artifact::Sha256(tag.digest()), root, &policy, unix_now());
+    let judged = judge_bundle(&bundle, &Artifact::Sha256(tag.digest()), root, &policy, unix_now() + CLOCKS);
     if let Some(failed) = judged.failed() {
         let bulla_claims::judge::Outcome::Failed(problem) = &failed.outcome else { return Ok(None) };
         // No log takes what a key did not sign, so of entries by a key it is always the log that answers. With a certificate
@@ -93,6 +93,8 @@ pub(crate) fn judge(
     Ok(Some(Evidence { logged, signed }))
 }
 
+/// Seconds by which the log's clock may be ahead of ours: what is just logged must not be of the future.
+const CLOCKS: u64 = 300;
 const OF_THE_LOG: [&str; 6] = ["shape", "log", "binding", "inclusion", "promise", "time"];
 
 fn said(statement: &Statement) -> Option<Said> {

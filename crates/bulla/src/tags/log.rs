@@ -23,14 +23,11 @@ use crate::signing::{self, Prefer, Signing};
 pub(crate) struct TagLog {
     pub(crate) client: RekorV1,
     roles: Roles,
-    root: RwLock<Believed>,
+    root: RwLock<Arc<TrustedRoot>>,
+    /// When newer trust was last asked for; held while it is.
+    asked: tokio::sync::Mutex<Option<Instant>>,
     /// Where a newer one is had, if it can be.
     root_from: Option<signing::Args>,
-}
-
-struct Believed {
-    root: Arc<TrustedRoot>,
-    asked: Instant,
 }
 
 /// What a log shows of a tag.
@@ -125,8 +122,8 @@ impl TagLog {
     ) -> Result<Self, Failure> {
         let options = Options { timeout: PATIENCE, retries: 1, token, ..Options::default() };
         let client = RekorV1::new(url, &options).map_err(crate::server::failure)?;
-        let root = RwLock::new(Believed { root, asked: Instant::now() });
-        Ok(Self { client, roles, root, root_from })
+        let root = RwLock::new(root);
+        Ok(Self { client, roles, root, asked: tokio::sync::Mutex::default(), root_from })
     }
 
     /// Everything that the log shows of a tag.
@@ -170,38 +167,42 @@ impl TagLog {
 
     /// What an entry says about that tag, if it is somebody's who may; newer trust is had if the log is a new one.
     pub(crate) async fn judge(&self, entry: &Entry, tag: &TagName) -> Result<Option<Evidence>, Unbelieved> {
-        match judge(entry, tag, &self.roles, &self.root()) {
-            Err(error) if error.log_is_unknown && self.renew().await => {
-                judge(entry, tag, &self.roles, &self.root())
-            }
+        let root = self.root();
+        match judge(entry, tag, &self.roles, &root) {
+            Err(error) if error.log_is_unknown => match self.newer_than(&root).await {
+                Some(newer) => judge(entry, tag, &self.roles, &newer),
+                None => Err(error),
+            },
             judged => judged,
         }
     }
 
     /// Whom to believe.
     pub(crate) fn root(&self) -> Arc<TrustedRoot> {
-        Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner).root)
+        Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has newer trust, unless that was tried a moment ago.
-    async fn renew(&self) -> bool {
-        let Some(args) = &self.root_from else { return false };
-        {
-            let mut believed = self.root.write().unwrap_or_else(PoisonError::into_inner);
-            if believed.asked.elapsed() < RENEWED_AFTER {
-                return false;
-            }
-            believed.asked = Instant::now();
+    /// Newer trust than that, if there is any: somebody else may have had it meanwhile, and it is not asked for all the time.
+    async fn newer_than(&self, root: &Arc<TrustedRoot>) -> Option<Arc<TrustedRoot>> {
+        let args = self.root_from.as_ref()?;
+        let mut asked = self.asked.lock().await;
+        let now = self.root();
+        if !Arc::ptr_eq(&now, root) {
+            return Some(now);
         }
+        if asked.is_some_and(|asked| asked.elapsed() < RENEWED_AFTER) {
+            return None;
+        }
+        *asked = Some(Instant::now());
         match args.root().await {
-            Ok(root) => {
-                self.root.write().unwrap_or_else(PoisonError::into_inner).root = root;
+            Ok(newer) => {
+                *self.root.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&newer);
                 tracing::info!("the log is one that was not known: the trusted root was read again");
-                true
+                Some(newer)
             }
             Err(failure) => {
                 tracing::warn!(%failure, "the log is one that is not known, and the trusted root cannot be read again");
-                false
+                None
             }
         }
     }

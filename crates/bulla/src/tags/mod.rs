@@ -7,19 +7,19 @@
 //! | `evidence` | whether one entry of a log is somebody's word about a tag |
 //! | `log` | a log of v1 that is searched for a tag, and takes a record if nothing came between |
 //! | `walk` | every leaf of a log, for whoever does not believe its search |
-//! | `carried` | the record and its proof in headers, for who has no connection |
+//! | `headers` | the record and its proof in headers, for who has no connection |
 //! | `place` | which log, and whom to believe about it |
 //! | `view` | a history for people and for programs |
 
-mod carried;
 mod evidence;
+mod headers;
 mod log;
 mod place;
 mod roles;
 mod view;
 mod walk;
 
-pub(crate) use carried::{FIRST_SEEN, PROMISED, headers, read_headers};
+pub(crate) use headers::{FIRST_SEEN, PROMISED, headers, read_headers};
 pub(crate) use log::{Added, Look, Propose, TagLog, TagLogError};
 pub(crate) use place::Place;
 pub(crate) use roles::Args as RoleArgs;

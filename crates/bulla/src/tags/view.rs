@@ -35,7 +35,7 @@ impl View<'_> {
         };
         writeln!(lines, "{known}").unwrap_or_default();
         if let Some(leaves) = self.walked {
-            writeln!(lines, "All {leaves} leaves of the log were read, so this is everything.")
+            writeln!(lines, "All {leaves} leaves under the heads that the log shows were read.")
                 .unwrap_or_default();
         }
         let faults = self.history.faults(self.moving).count();

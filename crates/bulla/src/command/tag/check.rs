@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{Failure, Read, Reading, named};
 use crate::command::image::failure;
 use crate::command::{Output, say};
-use crate::registry::{Args as RegistryArgs, Digest, Name, Reference};
+use crate::registry::{Args as RegistryArgs, DOCKER_LIST, Digest, Name, OCI_INDEX, Reference};
 use crate::tags::{PROMISED, TagLog, View, read_headers};
 use crate::target::read_small;
 
@@ -109,15 +109,25 @@ async fn offline(
     });
     let recorded = digest_of(&record);
     // Of a multi-platform image a client may be given one that the index lists: the record is of the index.
+    let is_index = [OCI_INDEX, DOCKER_LIST].contains(&record.media_type.as_str());
+    let other = answered.as_ref().filter(|answered| **answered != recorded);
+    if let Some(other) = other.filter(|_| !is_index) {
+        return Err(wrong(format!("Docker-Content-Digest is {other}, the record has {recorded}")));
+    }
     let asked = reference.digest().map(Digest::to_string);
     if let Some(asked) = asked.filter(|asked| *asked != recorded) {
         return Err(wrong(format!("the record has {recorded}, {asked} was asked about")));
     }
     say(&match args.output {
-        Output::Human => format!(
-            "{tag} points to {recorded}, by record {} of {}, signed by {signed}.\n",
-            entry.log_index, record.seen
-        ),
+        Output::Human => {
+            let other = other.map_or_else(String::new, |other| {
+                format!("The answer has {other}, which is to be one of those that this index lists.\n")
+            });
+            format!(
+                "{tag} points to {recorded}, by record {} of {}, signed by {signed}.\n{other}",
+                entry.log_index, record.seen
+            )
+        }
         Output::Json => format!(
             "{}\n",
             json!({
