@@ -146,7 +146,7 @@ impl Front {
         } else {
             let accept = asking.headers.get_all(ACCEPT).iter().map(|value| (ACCEPT, value.clone())).collect();
             let member = self.keeper.member(&pull, &pulled, accept).await?;
-            if let Some(images) = &self.images {
+            if let Some(images) = self.images.as_ref().filter(|_| member.digest != pulled.manifest.digest) {
                 images.judge(&self.keeper.upstream.client, &place.repository, &member, None).await?;
             }
             member

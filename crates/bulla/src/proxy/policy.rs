@@ -1,11 +1,11 @@
 //! The rule for each tag, from a file that is read once:
 //!
 //! ```toml
-//! moving = ["latest", "edge", "*-nightly"]      # of every repository; those of signatures move anyway
+//! moving = ["latest", "edge", "*-nightly"]      # of every repository, where no rule matches; those of signatures move anyway
 //!
 //! [[rule]]                                      # the first that matches counts
 //! tags = "ghcr.io/org/**:dev-*"
-//! rule = "warn"                                 # enforce, warn, observe or off
+//! rule = "warn"                                 # enforce, warn, observe, moving or off
 //! ```
 
 use std::path::Path;
@@ -45,6 +45,7 @@ enum Word {
     Enforce,
     Warn,
     Observe,
+    Moving,
     Off,
 }
 
@@ -78,6 +79,7 @@ impl TagPolicy {
                 Word::Enforce => Some(Rule::Enforce),
                 Word::Warn => Some(Rule::Warn),
                 Word::Observe => Some(Rule::Observe),
+                Word::Moving => Some(Rule::Moving),
                 Word::Off => None,
             };
             Ok::<_, String>((pattern, rule))
@@ -112,6 +114,9 @@ pub(crate) fn names_a_repository(pattern: &str) -> Result<(), String> {
 
 fn names_a_registry(pattern: &str, member: &str) -> Result<(), String> {
     let wrong = |fix: String| Err(format!("{member} = {pattern:?}: {fix}"));
+    if pattern.starts_with("**") {
+        return Ok(());
+    }
     let Some((first, rest)) = pattern.split_once('/') else {
         return wrong(format!("names no registry: docker.io/library/{pattern} may be meant"));
     };
@@ -152,6 +157,7 @@ mod tests {
             "moving = [\"main\"]\n\
              [[rule]]\ntags = \"ghcr.io/org/app:dev-*\"\nrule = \"warn\"\n\
              [[rule]]\ntags = \"ghcr.io/org/**\"\nrule = \"observe\"\n\
+             [[rule]]\ntags = \"quay.io/**\"\nrule = \"moving\"\n\
              [[rule]]\ntags = \"docker.io/**\"\nrule = \"off\"\n",
         )
         .expect("a policy");
@@ -160,6 +166,7 @@ mod tests {
             ("ghcr.io/org/app:dev-1", Some(Rule::Warn)),
             ("ghcr.io/org/app:1", Some(Rule::Observe)),
             ("ghcr.io/org/app:main", Some(Rule::Observe)),
+            ("quay.io/org/app:1", Some(Rule::Moving)),
             (&format!("ghcr.io/org/app:sha256-{hex}.sig"), Some(Rule::Moving)),
             ("ghcr.io/other/app:1", Some(Rule::Enforce)),
             ("ghcr.io/other/app:main", Some(Rule::Moving)),

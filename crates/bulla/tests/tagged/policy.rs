@@ -17,7 +17,7 @@ async fn each_tag_has_its_rule() {
              [[rule]]\ntags = \"{host}/team/app:w*\"\nrule = \"warn\"\n\
              [[rule]]\ntags = \"{host}/team/*:o*\"\nrule = \"observe\"\n\
              [[rule]]\ntags = \"{host}/**:free*\"\nrule = \"off\"\n\
-             [[rule]]\ntags = \"*/**\"\nrule = \"enforce\"\n"
+             [[rule]]\ntags = \"**:1\"\nrule = \"enforce\"\n"
         ),
     );
     let proxy = stand.proxy("a", &["--upstream", host, "--tag-policy", "tags.toml"]);

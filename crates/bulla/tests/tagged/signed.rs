@@ -139,6 +139,10 @@ fn what_could_be_run_is_no_signature_whatever_its_tag() {
         image("application/json", &["application/x-tar"]),
         image(CONFIG, &["application/x-tar"]),
         image("application/vnd.oci.empty.v1+json", &[LAYER]),
+        // What no runtime should know, and some unpack.
+        image("x/y", &["application/vnd.docker.container.image.v1+json"]),
+        image(CONFIG, &["application/x+json"]),
+        image("application/vnd.oci.empty.v1+json", &["text/plain"]),
         image(CONFIG, &["application/vnd.dev.cosign.simplesigning.v1+json", LAYER]),
     ];
     for manifest in &runnable {
@@ -158,19 +162,19 @@ fn what_could_be_run_is_no_signature_whatever_its_tag() {
     verified.refused(&digest, &none_of(0));
     verified.put("2.0", &index);
     verified.refused("2.0", &none_of(0));
-    // What nobody runs is served, and what says to be an image where signatures are.
-    let note = image("application/vnd.oci.empty.v1+json", &["text/plain"]);
+    // Evidence is served, and what says to be an image where signatures are.
+    let note = image("application/vnd.oci.empty.v1+json", &["application/vnd.dev.sigstore.bundle.v0.3+json"]);
     let evidence = image(CONFIG, &["application/vnd.in-toto+json"]);
-    for (manifest, names) in
-        [(&note, &[None, Some("note")][..]), (&evidence, &[None, Some(&format!("{tag}.att"))])]
+    for (manifest, names) in [(&note, &[None, Some("note")][..]), (&evidence, &[Some(&format!("{tag}.att"))])]
     {
         for name in names {
             let digest = verified.put(name.unwrap_or("by-digest"), manifest);
             assert_eq!(verified.pull(name.unwrap_or(&digest)).status, 200, "{name:?}");
         }
     }
-    verified.put("3.0", &evidence);
+    let digest = verified.put("3.0", &evidence);
     verified.refused("3.0", &none_of(0));
+    verified.refused(&digest, &none_of(0));
 }
 
 #[test]
