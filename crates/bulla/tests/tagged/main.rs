@@ -12,6 +12,7 @@ mod failure;
 #[path = "../registry/fake.rs"]
 mod fake;
 mod forks;
+mod held;
 mod hostile;
 mod images;
 mod logging;

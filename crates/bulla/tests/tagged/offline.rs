@@ -52,6 +52,11 @@ async fn an_answer_is_checked_without_a_connection_and_no_header_can_be_changed(
     assert_eq!(said["answered"], json!(first));
     assert_eq!(check(&head.replace("tlog-", "Tlog-"), &[]).code, 0, "names of headers have no case");
 
+    // Of an image that is no index, what came is what was recorded.
+    let evil = check(&with(&head, "docker-content-digest", |_| format!("sha256:{}", "66".repeat(32))), &[]);
+    let said = format!("Docker-Content-Digest is sha256:{}, the record has {first}", "66".repeat(32));
+    assert!(evil.code == 1 && evil.errors.contains(&said), "{evil:?}");
+
     let index = "tlog-logindex";
     let together = "tlog-record, tlog-integratedtime, tlog-logindex, tlog-promise do not belong together";
     let of_proof = "tlog-proof does not lead from tlog-record to the root in tlog-checkpoint: ";
