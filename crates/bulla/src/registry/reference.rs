@@ -473,7 +473,8 @@ mod tests {
         ) {
             let text = format!("{host}/{name}:{tag}");
             let reference: Reference = text.parse().expect("a name");
-            prop_assert_eq!(reference.repository().host().as_str(), host);
+            let one_name = host.strip_suffix(":443").unwrap_or(&host);
+            prop_assert_eq!(reference.repository().host().as_str(), one_name);
             prop_assert_eq!(reference.repository().name(), name);
             prop_assert_eq!(reference.tag().map(Tag::as_str), Some(tag.as_str()));
         }

@@ -149,13 +149,37 @@ async fn a_proxy_learns_that_a_tag_moved_through_another() {
     assert_eq!(proxies[1].pull("1").await.served(), (200, Some(second.as_str()), false));
     // Back where the first knows it: it looks, beside a pull, and does not serve that any more.
     images.tag("1", "one");
+    assert_eq!(refused_at_last(&proxies[0], "1").await.error(), mismatch(&name, &first, &second));
+}
+
+/// What a proxy says once it does not serve a tag any more.
+async fn refused_at_last(proxy: &Proxy, tag: &str) -> Answer {
     let began = std::time::Instant::now();
-    let refused = loop {
-        let answer = proxies[0].pull("1").await;
+    loop {
+        let answer = proxy.pull(tag).await;
         if answer.status != 200 {
-            break answer;
+            return answer;
         }
         assert!(began.elapsed().as_secs() < 10, "{answer:?}");
-    };
-    assert_eq!(refused.error(), mismatch(&name, &first, &second));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_proxy_that_starts_asks_the_log_about_what_it_knew() {
+    let (stand, images) = (Stand::start(), Images::open().await);
+    let boss = stand.key("boss");
+    let more = ["--upstream", &images.fake.host, "--approver-key", "boss.pub"];
+    let [one, other] = two(&stand, &more);
+    let (second, first) = (images.tag("1", "two"), images.tag("1", "one"));
+    let name = images.name("1");
+    assert_eq!(one.pull("1").await.served(), (200, Some(first.as_str()), true));
+    assert_eq!(stand.approve(&name, &second, &boss).code, 0);
+    images.tag("1", "two");
+    assert_eq!(other.pull("1").await.served(), (200, Some(second.as_str()), false));
+    images.tag("1", "one");
+    // It has looked a moment ago.
+    assert_eq!(one.pull("1").await.served(), (200, Some(first.as_str()), false));
+    one.stop();
+    let again = stand.proxy("a", &[&["--recorder-key", "b/proxy.pub"][..], &more].concat());
+    assert_eq!(refused_at_last(&again, "1").await.error(), mismatch(&name, &first, &second));
 }
