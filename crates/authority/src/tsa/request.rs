@@ -152,11 +152,14 @@ impl Request {
         let nonce = nonce.transpose().map_err(|problem| field("nonce", problem))?;
         let policy = json.policy.filter(|policy| !policy.is_empty());
         let policy = policy.map(|policy| {
+            // The library counts on numbers that fit, and reads others as others.
+            let fits = policy.split('.').all(|number| number.parse::<u32>().is_ok());
             // Read back, for the shortest ones are written and then not read.
-            let oid =
-                ObjectIdentifier::new(&policy).and_then(|oid| ObjectIdentifier::from_bytes(oid.as_bytes()));
-            oid.map_err(|_| {
-                field("tsaPolicyOID", format!("{policy:?}, four numbers or more with dots were expected"))
+            let oid = fits.then(|| ObjectIdentifier::new(&policy).ok()).flatten();
+            let oid = oid.and_then(|oid| ObjectIdentifier::from_bytes(oid.as_bytes()).ok());
+            oid.ok_or_else(|| {
+                let expected = "four numbers or more below 2^32 with dots were expected";
+                field("tsaPolicyOID", format!("{policy:?}, {expected}"))
             })
         });
         Ok(Self { imprint, policy: policy.transpose()?, nonce, certificates: json.certificates })
@@ -309,6 +312,11 @@ mod tests {
         assert!(message("hashAlgorithm", json!("sha1")).starts_with("hash algorithm is sha1, sha256"));
         assert!(message("artifactHash", json!("!")).starts_with("artifactHash is not base64"));
         assert!(message("tsaPolicyOID", json!("here")).starts_with("tsaPolicyOID is \"here\""));
+        for wrong in ["1.2.3.4294967296", "12111111111111111111.2.3.4", "1..3.4", "1.2.3.+4"] {
+            let expected =
+                format!("tsaPolicyOID is {wrong:?}, four numbers or more below 2^32 with dots were expected");
+            assert_eq!(message("tsaPolicyOID", json!(wrong)), expected);
+        }
         assert!(message("certificates", json!("yes")).starts_with("request is not JSON as expected"));
         assert!(message("more", json!("x".repeat(1000))).starts_with("request is 1"));
     }
