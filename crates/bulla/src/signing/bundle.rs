@@ -4,16 +4,19 @@ use std::borrow::Cow;
 
 use bulla_claims::attestation::{PAYLOAD_TYPE, Statement, encoding};
 use bulla_claims::{HashAlgorithm, Material};
+use bulla_rekor::client::v1::Entry;
+use bulla_tlog::Hash;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sigstore_types::{
     Bundle, CertificateContent, DigestBytes, DsseEnvelope, DsseSignature, HashAlgorithm as TypesHash, KeyId,
-    MediaType, MessageDigest, MessageSignature, PayloadBytes, PublicKeyIdentifier, Rfc3161Timestamp,
-    SignatureBytes, SignatureContent, TimestampToken, TimestampVerificationData, TransparencyLogEntry,
-    VerificationMaterial, VerificationMaterialContent,
+    KindVersion, MediaType, MessageDigest, MessageSignature, PayloadBytes, PublicKeyIdentifier,
+    Rfc3161Timestamp, SignatureBytes, SignatureContent, TimestampToken, TimestampVerificationData,
+    TransparencyLogEntry, VerificationMaterial, VerificationMaterialContent,
 };
 
+use super::log::described;
 use super::signer::{Identity, digest, verifies};
 use super::trusted_log::key_hint;
 use crate::command::Failure;
@@ -150,6 +153,32 @@ pub(crate) fn statement_in(envelope: &DsseEnvelope, spki: &[u8]) -> Option<State
         return None;
     }
     Statement::parse(payload_type, payload).ok()
+}
+
+/// The entry of a statement as the bundle that its signer has. The key ID is no part of what is signed, and left out.
+pub(crate) fn of_entry(
+    entry: &Entry,
+    kind: KindVersion,
+    material: &Material,
+    signature: &[u8],
+    payload: &[u8],
+) -> Result<String, String> {
+    let log_id = Hash::from_hex(&entry.log_id).ok_or("its log ID is not 64 digits of hexadecimal")?;
+    let logged = described(entry, kind, log_id).map_err(|error| error.to_string())?;
+    let content = match material {
+        Material::Certificate(der) => {
+            VerificationMaterialContent::Certificate(CertificateContent::new(der.clone().into()))
+        }
+        Material::PublicKey(spki) => {
+            VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new(key_hint(spki)))
+        }
+    };
+    let mut material = VerificationMaterial::new(content);
+    material.tlog_entries = vec![logged];
+    let signature = DsseSignature::new(SignatureBytes::new(signature.to_vec()), KeyId::default());
+    let envelope = DsseEnvelope::new(PAYLOAD_TYPE, PayloadBytes::new(payload.to_vec()), signature);
+    let content = SignatureContent::DsseEnvelope(envelope);
+    Bundle::new(MediaType::Bundle0_3, material, content).to_json().map_err(|error| error.to_string())
 }
 
 fn types_hash(hash: HashAlgorithm) -> TypesHash {

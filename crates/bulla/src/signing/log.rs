@@ -138,7 +138,7 @@ fn is_revocation(envelope: &DsseEnvelope) -> bool {
 }
 
 /// A v1 entry as bundles have it.
-pub(crate) fn described(
+pub(super) fn described(
     entry: &Entry,
     kind: KindVersion,
     log_id: Hash,

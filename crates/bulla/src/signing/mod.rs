@@ -41,14 +41,14 @@ use serde_json::json;
 use sigstore_types::Bundle;
 
 pub(crate) use about::About;
-pub(crate) use bundle::{Content, Signed, is_message_of, statement_in, statement_of};
+pub(crate) use bundle::{Content, Signed, is_message_of, of_entry, statement_in, statement_of};
 pub(crate) use image::Subject;
 pub(crate) use legacy::Legacy;
-pub(crate) use log::{described, inclusion_proof};
+pub(crate) use log::inclusion_proof;
 pub(crate) use pending::Slot;
 pub(crate) use services::Prefer;
 pub(crate) use target::{Target, find};
-pub(crate) use trusted_log::{Api, Log, key_hint};
+pub(crate) use trusted_log::{Api, Log};
 
 use crate::command::Failure;
 use crate::registry::{Descriptor, Digest};

@@ -2,20 +2,17 @@
 //! proof, the promise, the signature, the certificate if there is one. Nothing but the entry itself is read for it.
 
 use bulla_claims::Material;
-use bulla_claims::attestation::{PAYLOAD_TYPE, Statement, WantedType};
+use bulla_claims::attestation::{Statement, WantedType};
 use bulla_claims::describe;
 use bulla_claims::judge::{Artifact, Content, Need, Policy, Signed, TrustedRoot, judge_bundle};
 use bulla_claims::tag::{APPROVAL, Approval, Logged, RECORD, Record, Said, TagName, carried};
 use bulla_rekor::client::v1::Entry;
-use bulla_tlog::{Hash, sha256};
-use sigstore_types::{
-    Bundle, CertificateContent, DsseEnvelope, DsseSignature, KeyId, KindVersion, MediaType, PayloadBytes,
-    PublicKeyIdentifier, SignatureBytes, SignatureContent, VerificationMaterial, VerificationMaterialContent,
-};
+use bulla_tlog::sha256;
+use sigstore_types::KindVersion;
 
 use super::roles::Roles;
 use crate::home::unix_now;
-use crate::signing::{described, key_hint};
+use crate::signing::of_entry;
 
 /// Somebody's word, that they may give.
 #[derive(Clone, Debug)]
@@ -60,7 +57,8 @@ pub(crate) fn judge(
     if !Signed::claimed(&signature.material).is_some_and(|claimed| people.has(&claimed)) {
         return Ok(None);
     }
-    let bundle = bundle(entry, &payload, &signature.bytes, &signature.material)
+    let kind = KindVersion::IntotoV002;
+    let bundle = of_entry(entry, kind, &signature.material, &signature.bytes, &payload)
         .map_err(|problem| unbelieved(problem, false))?;
     let policy = Policy {
         keys: people.keys.clone(),
@@ -69,7 +67,8 @@ pub(crate) fn judge(
         log: Need::Required,
         sct: Need::Required,
     };
-    let judged = judge_bundle(&bundle, &Artifact::Sha256(tag.digest()), root, &policy, unix_now() + CLOCKS);
+    let judged =
+        judge_bundle(bundle.as_bytes(), &Artifact::Sha256(tag.digest()), root, &policy, unix_now() + CLOCKS);
     if let Some(failed) = judged.failed() {
         let bulla_claims::judge::Outcome::Failed(problem) = &failed.outcome else { return Ok(None) };
         // No log takes what a key did not sign, so of entries by a key it is always the log that answers. With a certificate
@@ -110,25 +109,4 @@ fn tag_of(said: &Said) -> &TagName {
         Said::Record(record) => &record.tag,
         Said::Approval(approval) => &approval.tag,
     }
-}
-
-/// The entry as a bundle.
-fn bundle(entry: &Entry, payload: &[u8], signature: &[u8], material: &Material) -> Result<Vec<u8>, String> {
-    let log_id = Hash::from_hex(&entry.log_id).ok_or("the ID of its log is no hash")?;
-    let content = match material {
-        Material::Certificate(der) => {
-            VerificationMaterialContent::Certificate(CertificateContent::new(der.clone().into()))
-        }
-        Material::PublicKey(spki) => {
-            VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new(key_hint(spki)))
-        }
-    };
-    let mut material = VerificationMaterial::new(content);
-    let entry = described(entry, KindVersion::IntotoV002, log_id).map_err(|error| error.to_string())?;
-    material.tlog_entries.push(entry);
-    // The key ID is no part of what is signed, and has said what it had to say.
-    let signature = DsseSignature::new(SignatureBytes::new(signature.to_vec()), KeyId::default());
-    let envelope = DsseEnvelope::new(PAYLOAD_TYPE, PayloadBytes::new(payload.to_vec()), signature);
-    let bundle = Bundle::new(MediaType::Bundle0_3, material, SignatureContent::DsseEnvelope(envelope));
-    bundle.to_json().map(String::into_bytes).map_err(|error| error.to_string())
 }

@@ -4,22 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bulla_claims::attestation::{PAYLOAD_TYPE, REVOCATION};
+use bulla_claims::attestation::REVOCATION;
+use bulla_claims::describe;
 use bulla_claims::judge::{Policy, Revocations as Known, Signed, SignedRevocation, TrustedRoot};
-use bulla_claims::{Material, describe};
 use bulla_rekor::client::v1::{Entry, EntryId, RekorV1, Retrieve, Search};
 use bulla_tlog::{Hash, sha256};
 use futures_util::stream::{StreamExt as _, iter};
 use serde_json::json;
-use sigstore_types::{
-    Bundle, CertificateContent, DsseEnvelope, DsseSignature, KeyId, KindVersion, MediaType, PayloadBytes,
-    PublicKeyIdentifier, SignatureBytes, SignatureContent, VerificationMaterial, VerificationMaterialContent,
-};
+use sigstore_types::KindVersion;
 
 use super::found::Found;
 use super::revocations::Revocations;
 use crate::home::unix_now;
-use crate::signing::{described, key_hint};
+use crate::signing::of_entry;
 
 /// What was found.
 #[derive(Default)]
@@ -184,7 +181,7 @@ fn lead(
     }
     let place = format!("entry {} of {url}", entry.id);
     let Some(payload) = &entry.attestation else {
-        let textless = bundle(entry, kind, &signature.material, &signature.bytes, &in_its_place(digest));
+        let textless = of_entry(entry, kind, &signature.material, &signature.bytes, &in_its_place(digest));
         let is_by_nobody =
             |text: &String| SignedRevocation::is_by_nobody(text.as_bytes(), root, asked.sct, unix_now());
         if by.identity.is_some() && textless.as_ref().is_ok_and(is_by_nobody) {
@@ -194,7 +191,7 @@ fn lead(
             format!("{place} is a statement by {by} that the log does not hand out: name its bundle");
         return Lead::Unread(by, format!("{problem} with --revocations"));
     };
-    let bundle = match bundle(entry, kind, &signature.material, &signature.bytes, payload) {
+    let bundle = match of_entry(entry, kind, &signature.material, &signature.bytes, payload) {
         Ok(bundle) => bundle,
         Err(problem) => return Lead::Unread(by, format!("{place}: {problem}")),
     };
@@ -214,32 +211,6 @@ fn in_its_place(digest: Hash) -> Vec<u8> {
         "predicateType": REVOCATION, "predicate": {},
     });
     statement.to_string().into_bytes()
-}
-
-/// The entry as the bundle that its signer has.
-fn bundle(
-    entry: &Entry,
-    kind: KindVersion,
-    material: &Material,
-    signature: &[u8],
-    payload: &[u8],
-) -> Result<String, String> {
-    let log_id = Hash::from_hex(&entry.log_id).ok_or("its log ID is not 64 digits of hexadecimal")?;
-    let logged = described(entry, kind, log_id).map_err(|error| error.to_string())?;
-    let content = match material {
-        Material::Certificate(der) => {
-            VerificationMaterialContent::Certificate(CertificateContent::new(der.clone().into()))
-        }
-        Material::PublicKey(spki) => {
-            VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new(key_hint(spki)))
-        }
-    };
-    let mut material = VerificationMaterial::new(content);
-    material.tlog_entries = vec![logged];
-    let signature = DsseSignature::new(SignatureBytes::new(signature.to_vec()), KeyId::default());
-    let envelope = DsseEnvelope::new(PAYLOAD_TYPE, PayloadBytes::new(payload.to_vec()), signature);
-    let content = SignatureContent::DsseEnvelope(envelope);
-    Bundle::new(MediaType::Bundle0_3, material, content).to_json().map_err(|error| error.to_string())
 }
 
 /// Checks that fail for what strangers log: with a certificate of their own, or about something else.
